@@ -1,0 +1,2 @@
+//! Native.
+#![no_std]

@@ -1,0 +1,2 @@
+//! Xen guests (PV, PVH, HVM). Nothing is implemented yet.
+#![no_std]

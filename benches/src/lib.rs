@@ -1,0 +1,1 @@
+//! Host-side benches. Nothing is implemented yet.

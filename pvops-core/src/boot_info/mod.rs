@@ -1,0 +1,1 @@
+//! What the boot loader told us.

@@ -1,0 +1,6 @@
+//! Typed privileged operations for x86 kernels, patched at boot to what the host wants.
+#![no_std]
+
+pub mod boot_info;
+pub mod probe;
+pub mod pvclock;

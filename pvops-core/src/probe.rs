@@ -1,0 +1,1 @@
+//! Which hypervisor interfaces this machine offers.

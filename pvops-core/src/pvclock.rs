@@ -1,0 +1,1 @@
+//! The paravirtual clock that KVM and Xen share.

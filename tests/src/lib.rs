@@ -1,0 +1,1 @@
+//! Reading call sites out of an ELF.
