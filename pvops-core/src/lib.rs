@@ -4,3 +4,4 @@
 pub mod boot_info;
 pub mod probe;
 pub mod pvclock;
+pub mod tsc_scale;
