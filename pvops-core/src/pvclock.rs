@@ -1,1 +1,0 @@
-//! The paravirtual clock that KVM and Xen share.
