@@ -1,3 +1,69 @@
-//! `cargo xtask`.
+//! `cargo xtask`: builds, boots, tests and looks into the kernel.
+//!
+//! Exit status: 0 when all went well, 1 when a boot, test or build failed, 2 when the call
+//! or the machine is wrong (unknown scenario, missing tool, unreadable file).
 
-fn main() {}
+mod annotate;
+mod boot;
+mod cli;
+mod guest;
+mod host;
+mod kernel;
+mod lab;
+mod lines;
+mod outcome;
+mod progress;
+mod protocol;
+mod qemu;
+mod render;
+mod report;
+mod scenario;
+mod setup;
+mod sites;
+mod table;
+mod tally;
+mod test;
+mod tests_output;
+mod transcript;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Arguments, Command};
+use crate::outcome::Outcome;
+
+fn main() -> ExitCode {
+    let command = Arguments::parse().command;
+    let mut out = io::stdout().lock();
+    let outcome = run(command, &mut out).and_then(|outcome| {
+        out.flush()?;
+        Ok(outcome)
+    });
+    match outcome {
+        Ok(outcome) => outcome.exit_code(),
+        // The reader of a pipe has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do when standard error is closed too.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Boot(arguments) => boot::run(&arguments, out),
+        Command::Build => kernel::run(out),
+        Command::Test => test::run(out),
+        Command::Sites(arguments) => sites::run(&arguments, out),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

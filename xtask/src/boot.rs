@@ -1,0 +1,71 @@
+//! `cargo xtask boot`: boots the kernel and shows what it found, patched and checked.
+
+use std::io::Write;
+
+use anyhow::bail;
+
+use crate::cli::BootArguments;
+use crate::lab::Lab;
+use crate::outcome::Outcome;
+use crate::qemu::Options;
+use crate::report::{self, Report};
+use crate::transcript::Verdict;
+use crate::{kernel, scenario, setup};
+
+/// Boots the scenarios one after the other, then prints the table.
+pub(crate) fn run(arguments: &BootArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let scenarios = scenario::select(&arguments.scenarios, arguments.all)?;
+    let qemu = setup::qemu(out)?;
+    let Some(kernel) = kernel::build(out)? else {
+        return Ok(Outcome::Failed);
+    };
+    let options = Options {
+        smp: arguments.smp,
+        mem: arguments.mem,
+        cmdline: arguments.cmdline.as_deref().unwrap_or_default(),
+    };
+    let mut lab = Lab::new(kernel, qemu);
+    let mut reports = Vec::new();
+    for scenario in scenarios {
+        reports.push(lab.boot(scenario, &options, out)?);
+    }
+    report::print_table(&reports, out)?;
+    outcome(&reports)
+}
+
+/// # Errors
+/// Every scenario was skipped: that is no pass.
+fn outcome(reports: &[Report]) -> anyhow::Result<Outcome> {
+    let failed = |report: &Report| matches!(report.verdict, Verdict::Fail(_));
+    let skipped = |report: &Report| matches!(report.verdict, Verdict::Skip(_));
+    if reports.iter().any(failed) {
+        Ok(Outcome::Failed)
+    } else if reports.iter().all(skipped) {
+        bail!("this machine can boot none of the scenarios; the table says why");
+    } else {
+        Ok(Outcome::Passed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(verdict: Verdict) -> Report {
+        Report {
+            verdict,
+            ..Report::skipped("tcg", String::new())
+        }
+    }
+
+    #[test]
+    fn one_failure_fails_and_skips_alone_are_an_error() {
+        let skip = || report(Verdict::Skip("no".into()));
+        let fail = || report(Verdict::Fail("no".into()));
+        let pass = || report(Verdict::Pass);
+        assert_eq!(outcome(&[pass(), skip()]).unwrap(), Outcome::Passed);
+        assert_eq!(outcome(&[pass(), fail()]).unwrap(), Outcome::Failed);
+        assert_eq!(outcome(&[skip(), fail()]).unwrap(), Outcome::Failed);
+        assert!(outcome(&[skip(), skip()]).is_err());
+    }
+}

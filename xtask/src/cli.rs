@@ -1,0 +1,73 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Build, boot, test and look into the pvops demo kernel.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Boot the demo kernel on hypervisors and show what it found, patched and checked
+    Boot(BootArguments),
+    /// Build the demo kernel and print where it is
+    Build,
+    /// Run every check: format, lints, documentation, host tests, all scenarios
+    Test,
+    /// List the call sites of an ELF that links pvops-core
+    Sites(SitesArguments),
+}
+
+#[derive(Args, Default)]
+pub(crate) struct BootArguments {
+    /// Scenarios to boot [default: tcg, and kvm where /dev/kvm opens]
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenarios: Vec<String>,
+    /// Boot every scenario there is
+    #[arg(long, conflicts_with = "scenarios")]
+    pub(crate) all: bool,
+    /// Number of virtual CPUs
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=255))]
+    pub(crate) smp: u16,
+    /// Guest memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 128,
+          value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
+    pub(crate) mem: u32,
+    /// Words to add to the kernel's command line, such as only=irq.flags
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) cmdline: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct SitesArguments {
+    /// A linked ELF file [default: the demo kernel, built if need be]
+    #[arg(value_name = "ELF")]
+    pub(crate) elf: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn senseless_numbers_are_refused() {
+        for arguments in ["--smp 0", "--smp 256", "--smp two", "--mem 0", "--mem 15"] {
+            let words = ["xtask", "boot"].into_iter().chain(arguments.split(' '));
+            let error = Arguments::try_parse_from(words).err().unwrap();
+            assert_eq!(error.exit_code(), 2, "{arguments}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What this machine can do for a guest.
+//!
+//! The kernel is told on its command line what the host cannot execute; it does not guess.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
+
+/// What scenarios ask about the machine.
+pub(crate) struct Host {
+    /// `/dev/kvm`, or why it cannot be used.
+    pub(crate) kvm: Result<Kvm, String>,
+}
+
+/// Who runs a guest's ring 0 behind `/dev/kvm`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kvm {
+    /// The CPU, with VT-x or SVM.
+    Hardware,
+    /// KVM's instruction emulator, on a CPU that shows neither.
+    Software,
+}
+
+impl Host {
+    pub(crate) fn detect() -> Self {
+        let device = OpenOptions::new().read(true).write(true).open("/dev/kvm");
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        Self {
+            kvm: kvm(device.map(drop), &cpuinfo),
+        }
+    }
+}
+
+fn kvm(device: io::Result<()>, cpuinfo: &str) -> Result<Kvm, String> {
+    match device {
+        Ok(()) if has_flag(cpuinfo, &["vmx", "svm"]) => Ok(Kvm::Hardware),
+        Ok(()) => Ok(Kvm::Software),
+        Err(error) => Err(match error.kind() {
+            ErrorKind::NotFound => "there is no /dev/kvm".into(),
+            ErrorKind::PermissionDenied => "/dev/kvm: permission denied".into(),
+            _ => format!("/dev/kvm: {error}"),
+        }),
+    }
+}
+
+fn has_flag(cpuinfo: &str, wanted: &[&str]) -> bool {
+    cpuinfo
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(key, _)| key.trim() == "flags")
+        .flat_map(|(_, flags)| flags.split_whitespace())
+        .any(|flag| wanted.contains(&flag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WITH_SVM: &str = "processor\t: 0\nmodel name\t: some cpu\nflags\t\t: fpu svm lm\n";
+    const WITH_VMX: &str = "flags\t\t: fpu lm vmx\n";
+    /// `vmx flags` is another line, and `svm_lock` another flag.
+    const WITHOUT: &str =
+        "model name\t: svm vmx\nflags\t\t: fpu lm svm_lock\nvmx flags\t: vnmi vmx\n";
+
+    #[test]
+    fn virtualization_comes_from_the_flags_line_only() {
+        assert_eq!(kvm(Ok(()), WITH_SVM), Ok(Kvm::Hardware));
+        assert_eq!(kvm(Ok(()), WITH_VMX), Ok(Kvm::Hardware));
+        assert_eq!(kvm(Ok(()), WITHOUT), Ok(Kvm::Software));
+        assert_eq!(kvm(Ok(()), ""), Ok(Kvm::Software));
+    }
+
+    #[test]
+    fn an_unusable_device_has_a_reason() {
+        for (kind, reason) in [
+            (ErrorKind::NotFound, "there is no /dev/kvm"),
+            (ErrorKind::PermissionDenied, "/dev/kvm: permission denied"),
+        ] {
+            assert_eq!(kvm(Err(kind.into()), WITH_SVM), Err(reason.to_string()));
+        }
+    }
+}

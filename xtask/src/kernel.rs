@@ -1,0 +1,121 @@
+//! `cargo xtask build`: the demo kernel.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use pvops_tests::image::Image;
+use serde_json::Value;
+use xshell::{Shell, cmd};
+
+use crate::outcome::Outcome;
+use crate::progress;
+use crate::setup::{self, KERNEL_TARGET};
+
+const PACKAGE: &str = "guest-kernel-demo";
+
+/// Builds the kernel and prints its path and size.
+pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let Some(kernel) = build(out)? else {
+        return Ok(Outcome::Failed);
+    };
+    let file = fs::read(&kernel).with_context(|| kernel.display().to_string())?;
+    let image = Image::parse(&file).with_context(|| kernel.display().to_string())?;
+    let loaded: usize = image
+        .sections()
+        .iter()
+        .map(|section| section.data.len())
+        .sum();
+    writeln!(
+        out,
+        "{}: {} bytes, of which {loaded} are loaded; the rest is for debuggers",
+        shown_path(&kernel).display(),
+        file.len(),
+    )?;
+    Ok(Outcome::Passed)
+}
+
+/// Builds the kernel in release mode and gives the path of a copy that stays there:
+/// `guest/x86_64/guest-kernel-demo` in the target directory. `None` when it does not
+/// compile; `out` has the compiler's messages then.
+pub(crate) fn build(out: &mut dyn Write) -> anyhow::Result<Option<PathBuf>> {
+    setup::rust_target(out)?;
+    writeln!(out, "building {PACKAGE} for {KERNEL_TARGET}")?;
+    let shell = repository()?;
+    let cargo = cargo();
+    // Flags from outside would replace the kernel's own in .cargo/config.toml.
+    let build = cmd!(shell, "{cargo} build --package {PACKAGE} --release --target {KERNEL_TARGET} --message-format json-render-diagnostics")
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .ignore_status();
+    let output = progress::during("building the kernel", || build.output())?;
+    if !output.status.success() {
+        out.write_all(&output.stderr)?;
+        return Ok(None);
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let executable =
+        executable(&messages).context("cargo built the kernel, but does not say where")?;
+    Ok(Some(keep_copy(&executable)?))
+}
+
+/// The path in cargo's message about the executable it made, see "External tools" in the
+/// Cargo book.
+fn executable(messages: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == PACKAGE)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+}
+
+fn keep_copy(executable: &Path) -> anyhow::Result<PathBuf> {
+    // <target directory>/x86_64-unknown-none/release/guest-kernel-demo
+    let target = executable
+        .ancestors()
+        .nth(3)
+        .with_context(|| format!("odd kernel path {}", executable.display()))?;
+    let directory = target.join("guest/x86_64");
+    let copy = directory.join(PACKAGE);
+    fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+    fs::copy(executable, &copy).with_context(|| copy.display().to_string())?;
+    Ok(copy)
+}
+
+/// Relative to the current directory if that is shorter.
+fn shown_path(path: &Path) -> &Path {
+    let current = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(current).unwrap_or(path)
+}
+
+/// A shell in the repository.
+pub(crate) fn repository() -> anyhow::Result<Shell> {
+    let shell = Shell::new()?;
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    shell.change_dir(xtask.parent().context("xtask has no parent directory")?);
+    Ok(shell)
+}
+
+/// The cargo that runs this program.
+pub(crate) fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_is_found_among_cargos_messages() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"pvops-core"},"executable":null}
+not json
+{"reason":"compiler-artifact","target":{"name":"guest-kernel-demo"},"executable":"/t/x86_64-unknown-none/release/guest-kernel-demo"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(
+            executable(messages),
+            Some("/t/x86_64-unknown-none/release/guest-kernel-demo".into())
+        );
+        assert_eq!(executable(""), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Boots scenarios on this machine and reports on each.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::annotate::Annotator;
+use crate::guest::{self, Run};
+use crate::host::Host;
+use crate::qemu::{self, Options};
+use crate::render;
+use crate::report::Report;
+use crate::scenario::{Scenario, Setting};
+use crate::transcript::{End, Transcript, Verdict};
+
+/// After a hang so many lines are shown again.
+const TAIL_LENGTH: usize = 10;
+
+/// Everything that the boots of one kernel on this machine share.
+pub(crate) struct Lab {
+    kernel: PathBuf,
+    /// Name and version.
+    qemu: String,
+    host: Host,
+    annotator: Annotator,
+    /// Notes on hosts that were printed already.
+    notes: Vec<&'static str>,
+}
+
+impl Lab {
+    /// Looks at the machine. `qemu` is QEMU's name and version.
+    pub(crate) fn new(kernel: PathBuf, qemu: String) -> Self {
+        Self {
+            annotator: Annotator::from_file(&kernel),
+            kernel,
+            qemu,
+            host: Host::detect(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Boots the kernel in `scenario`, and shows on `out` what it says as it comes. A
+    /// scenario that this machine cannot run is reported as skipped.
+    pub(crate) fn boot(
+        &mut self,
+        scenario: &Scenario,
+        options: &Options<'_>,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<Report> {
+        let setting = match self.setting(scenario, options) {
+            Ok(setting) => setting,
+            Err(reason) => return Ok(Report::skipped(scenario.name, reason)),
+        };
+        let host = format!("{} {}", self.qemu, scenario.host);
+        writeln!(out, "== {}: {host}", scenario.name)?;
+        if let Some(note) = setting.note.filter(|note| !self.notes.contains(note)) {
+            writeln!(out, "note: {note}")?;
+            self.notes.push(note);
+        }
+        let mut command = qemu::command(scenario, &setting, options, &self.kernel);
+        let mut transcript = Transcript::default();
+        let mut tail = VecDeque::new();
+        let run = guest::run(&mut command, scenario.timeout, &mut |line| {
+            let content = transcript.note(line);
+            let text = self.annotator.annotate(&render::text(line, &content));
+            writeln!(out, "{text}")?;
+            for line in text.lines() {
+                tail.truncate(TAIL_LENGTH - 1);
+                tail.push_front(line.to_string());
+            }
+            Ok(())
+        })?;
+        let verdict = transcript.verdict(&run.end);
+        if let Verdict::Fail(reason) = &verdict {
+            self.explain(reason, &command, &run, tail, out)?;
+        }
+        writeln!(out)?;
+        Ok(Report {
+            scenario: scenario.name,
+            host,
+            transcript,
+            duration: run.duration,
+            verdict,
+        })
+    }
+
+    fn setting(&self, scenario: &Scenario, options: &Options<'_>) -> Result<Setting, String> {
+        if scenario.single_cpu && options.smp > 1 {
+            return Err("it runs one CPU only; leave out --smp".into());
+        }
+        (scenario.prepare)(&self.host)
+    }
+
+    fn explain(
+        &self,
+        reason: &str,
+        command: &Command,
+        run: &Run,
+        tail: VecDeque<String>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        writeln!(out, "FAIL: {}", render::printable(reason))?;
+        if matches!(run.end, End::Ended(_)) {
+            match tail.len() {
+                0 => writeln!(out, "the guest wrote nothing")?,
+                length => writeln!(out, "its last {length} lines:")?,
+            }
+            for line in tail.iter().rev() {
+                writeln!(out, "| {line}")?;
+            }
+        }
+        if !run.diagnostics.is_empty() {
+            writeln!(out, "QEMU said:")?;
+            for line in &run.diagnostics {
+                writeln!(out, "| {}", self.annotator.annotate(line))?;
+            }
+        }
+        writeln!(out, "command: {command:?}")
+    }
+}

@@ -1,0 +1,270 @@
+//! The kernel's machine lines: `@` and one JSON object.
+//!
+//! A guest can send anything, so every field that is used is checked here once.
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value};
+
+/// One machine line.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Event {
+    Boot(Boot),
+    Check(Check),
+    /// A measurement: its name, and its other fields as they came.
+    Measure(String, Map<String, Value>),
+    Result(Summary),
+    /// An event this program does not know.
+    Other(String, Map<String, Value>),
+}
+
+/// What the kernel found and patched at boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Boot {
+    pub(crate) protocol: String,
+    pub(crate) backend: String,
+    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) sites: SiteCounts,
+    /// Frequency in kHz and who told it; a kernel without a TSC has none.
+    pub(crate) tsc: Option<(u64, String)>,
+}
+
+/// A hypervisor interface in CPUID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Interface {
+    pub(crate) signature: String,
+    pub(crate) base: u64,
+    pub(crate) max_leaf: u64,
+}
+
+/// Call sites by what patching made of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SiteCounts {
+    pub(crate) total: u64,
+    pub(crate) inline: u64,
+    pub(crate) call: u64,
+    pub(crate) nop: u64,
+    pub(crate) trap: u64,
+}
+
+/// The result of one check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Check {
+    pub(crate) name: String,
+    pub(crate) status: Status,
+    pub(crate) detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    Pass,
+    Fail,
+    Skip,
+}
+
+/// The kernel's own verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) pass: bool,
+    pub(crate) checks: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+}
+
+/// Reads a machine line, without its `@`.
+///
+/// # Errors
+/// It is not UTF-8, not one JSON object, or a known event lacks a field.
+pub(crate) fn parse(line: &[u8]) -> anyhow::Result<Event> {
+    let text = str::from_utf8(line).context("it is not UTF-8")?;
+    let Value::Object(mut fields) = serde_json::from_str(text).context("it is not JSON")? else {
+        bail!("it is not a JSON object");
+    };
+    let event = string(&fields, "event")?;
+    Ok(match event.as_str() {
+        "boot" => Event::Boot(boot(&fields)?),
+        "check" => Event::Check(check(&fields)?),
+        "result" => Event::Result(summary(&fields)?),
+        "measure" => {
+            let name = string(&fields, "name")?;
+            fields.retain(|key, _| key != "event" && key != "name");
+            Event::Measure(name, fields)
+        }
+        _ => {
+            fields.remove("event");
+            Event::Other(event, fields)
+        }
+    })
+}
+
+fn boot(fields: &Map<String, Value>) -> anyhow::Result<Boot> {
+    let interfaces = match fields.get("interfaces") {
+        Some(Value::Array(list)) => list.iter().map(interface).collect::<anyhow::Result<_>>()?,
+        _ => bail!("\"interfaces\" is not a list"),
+    };
+    let Some(Value::Object(sites)) = fields.get("sites") else {
+        bail!("\"sites\" is not an object");
+    };
+    let tsc = match fields.get("tsc_khz") {
+        None | Some(Value::Null) => None,
+        Some(_) => Some((number(fields, "tsc_khz")?, string(fields, "tsc_source")?)),
+    };
+    Ok(Boot {
+        protocol: string(fields, "protocol")?,
+        backend: string(fields, "backend")?,
+        interfaces,
+        sites: SiteCounts {
+            total: number(sites, "total")?,
+            inline: number(sites, "inline")?,
+            call: number(sites, "call")?,
+            nop: number(sites, "nop")?,
+            trap: number(sites, "trap")?,
+        },
+        tsc,
+    })
+}
+
+fn interface(value: &Value) -> anyhow::Result<Interface> {
+    let fields = value.as_object().context("an interface is not an object")?;
+    Ok(Interface {
+        signature: string(fields, "signature")?,
+        base: number(fields, "base")?,
+        max_leaf: number(fields, "max_leaf")?,
+    })
+}
+
+fn check(fields: &Map<String, Value>) -> anyhow::Result<Check> {
+    let status = match string(fields, "status")?.as_str() {
+        "pass" => Status::Pass,
+        "fail" => Status::Fail,
+        "skip" => Status::Skip,
+        other => bail!("unknown status {other:?}"),
+    };
+    Ok(Check {
+        name: string(fields, "name")?,
+        status,
+        detail: match fields.contains_key("detail") {
+            true => string(fields, "detail")?,
+            false => String::new(),
+        },
+    })
+}
+
+fn summary(fields: &Map<String, Value>) -> anyhow::Result<Summary> {
+    Ok(Summary {
+        pass: fields
+            .get("pass")
+            .and_then(Value::as_bool)
+            .context("\"pass\" is not true or false")?,
+        checks: number(fields, "checks")?,
+        failed: number(fields, "failed")?,
+        skipped: number(fields, "skipped")?,
+    })
+}
+
+fn string(fields: &Map<String, Value>, key: &str) -> anyhow::Result<String> {
+    let value = fields.get(key).and_then(Value::as_str);
+    Ok(value
+        .with_context(|| format!("{key:?} is not a string"))?
+        .to_string())
+}
+
+fn number(fields: &Map<String, Value>, key: &str) -> anyhow::Result<u64> {
+    let value = fields.get(key).and_then(Value::as_u64);
+    value.with_context(|| format!("{key:?} is not a number from 0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_event_is_read() {
+        let boot = parse(
+            br#"{"event":"boot","protocol":"pvh v1","backend":"native","interfaces":[
+            {"signature":"TCGTCGTCGTCG","base":1073741824,"max_leaf":1073741825}],
+            "sites":{"total":120,"inline":80,"call":30,"nop":5,"trap":1},
+            "tsc_khz":2600000,"tsc_source":"pit"}"#,
+        )
+        .unwrap();
+        let expected = Boot {
+            protocol: "pvh v1".into(),
+            backend: "native".into(),
+            interfaces: vec![Interface {
+                signature: "TCGTCGTCGTCG".into(),
+                base: 0x4000_0000,
+                max_leaf: 0x4000_0001,
+            }],
+            sites: SiteCounts {
+                total: 120,
+                inline: 80,
+                call: 30,
+                nop: 5,
+                trap: 1,
+            },
+            tsc: Some((2_600_000, "pit".into())),
+        };
+        assert_eq!(boot, Event::Boot(expected));
+        assert_eq!(
+            parse(br#"{"event":"check","name":"irq.flags","status":"skip"}"#).unwrap(),
+            Event::Check(Check {
+                name: "irq.flags".into(),
+                status: Status::Skip,
+                detail: String::new()
+            })
+        );
+        assert_eq!(
+            parse(br#"{"event":"result","pass":true,"checks":3,"failed":0,"skipped":1}"#).unwrap(),
+            Event::Result(Summary {
+                pass: true,
+                checks: 3,
+                failed: 0,
+                skipped: 1
+            })
+        );
+        let measure = parse(br#"{"event":"measure","name":"cli","instructions":1}"#).unwrap();
+        assert!(matches!(measure, Event::Measure(name, fields)
+            if name == "cli" && fields.len() == 1 && fields["instructions"] == 1));
+    }
+
+    #[test]
+    fn wrong_lines_say_what_is_wrong() {
+        for (line, reason) in [
+            (&b"{\"event\":\"result\",\"pass\":tr"[..], "it is not JSON"),
+            (b"", "it is not JSON"),
+            (b"{} {}", "it is not JSON"),
+            (b"\xff{}", "it is not UTF-8"),
+            (b"[1]", "it is not a JSON object"),
+            (b"{}", "\"event\" is not a string"),
+            (
+                br#"{"event":"check","name":"a","status":"good"}"#,
+                "unknown status \"good\"",
+            ),
+            (
+                br#"{"event":"check","name":7,"status":"pass"}"#,
+                "\"name\" is not a string",
+            ),
+            (
+                br#"{"event":"result","pass":1,"checks":1,"failed":0,"skipped":0}"#,
+                "\"pass\" is not true or false",
+            ),
+            (
+                br#"{"event":"result","pass":true,"checks":-1,"failed":0,"skipped":0}"#,
+                "\"checks\" is not a number from 0",
+            ),
+            (
+                br#"{"event":"boot","interfaces":[3]}"#,
+                "an interface is not an object",
+            ),
+        ] {
+            let error = parse(line).expect_err("must be refused");
+            let text = format!("{error:#}");
+            assert!(text.starts_with(reason), "{text} for {line:?}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error() {
+        let line = [b"{\"event\":".to_vec(), vec![b'['; 60_000]].concat();
+        assert!(parse(&line).is_err());
+    }
+}

@@ -1,0 +1,189 @@
+//! The ways to boot the demo kernel, as one table.
+
+use std::time::Duration;
+
+use anyhow::bail;
+
+use crate::host::{Host, Kvm};
+
+/// One way to boot the kernel: host software and guest mode.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// What the kernel runs on, without QEMU's version.
+    pub(crate) host: &'static str,
+    /// Whether it is booted when no scenario is named.
+    pub(crate) default: bool,
+    /// Whether the host runs one CPU only.
+    pub(crate) single_cpu: bool,
+    /// Words for the kernel's command line.
+    pub(crate) cmdline: &'static str,
+    /// After this long without an end the boot is a hang.
+    pub(crate) timeout: Duration,
+    /// What the machine adds to the description, or why it cannot run the scenario.
+    pub(crate) prepare: fn(&Host) -> Result<Setting, String>,
+}
+
+/// What a scenario takes from the machine it runs on.
+pub(crate) struct Setting {
+    /// QEMU's arguments for machine, accelerator and CPU.
+    pub(crate) qemu: &'static [&'static str],
+    /// Abilities that the host lacks: the value of `host-lacks=`.
+    pub(crate) lacks: &'static [&'static str],
+    /// What to tell the reader about this host.
+    pub(crate) note: Option<&'static str>,
+}
+
+pub(crate) static SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "tcg",
+        host: "TCG",
+        default: true,
+        single_cpu: false,
+        cmdline: "",
+        timeout: Duration::from_secs(60),
+        prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
+    },
+    Scenario {
+        name: "kvm",
+        host: "KVM",
+        default: true,
+        single_cpu: false,
+        cmdline: "",
+        timeout: Duration::from_secs(120),
+        prepare: kvm,
+    },
+    // The TSC advances by one for each executed instruction.
+    Scenario {
+        name: "tcg-icount",
+        host: "TCG, counting instructions",
+        default: false,
+        single_cpu: true,
+        cmdline: "measure",
+        timeout: Duration::from_secs(60),
+        prepare: |_| {
+            Ok(emulated(&[
+                "-M",
+                "q35",
+                "-accel",
+                "tcg",
+                "-cpu",
+                "max",
+                "-icount",
+                "shift=0,sleep=off",
+                "-rtc",
+                "clock=vm,base=2020-01-01",
+            ]))
+        },
+    },
+];
+
+fn emulated(qemu: &'static [&'static str]) -> Setting {
+    Setting {
+        qemu,
+        lacks: &[],
+        note: None,
+    }
+}
+
+fn kvm(host: &Host) -> Result<Setting, String> {
+    match host.kvm.as_ref()? {
+        Kvm::Hardware => Ok(Setting {
+            qemu: &["-M", "q35", "-accel", "kvm", "-cpu", "host"],
+            lacks: &[],
+            note: None,
+        }),
+        // Features that need a hypercall are masked. IA32_ARCH_CAPABILITIES is too: KVM
+        // may list it on a CPU that lacks it, and QEMU then aborts when it cannot set it.
+        Kvm::Software => Ok(Setting {
+            qemu: &[
+                "-M",
+                "q35",
+                "-accel",
+                "kvm",
+                "-cpu",
+                "host,-arch-capabilities,kvm-pv-enforce-cpuid=on,\
+                 -kvm-pv-unhalt,-kvm-pv-ipi,-kvm-pv-sched-yield",
+            ],
+            lacks: &["int3", "hypercall"],
+            note: Some(
+                "this machine's /dev/kvm works without VT-x or SVM: KVM interprets the \
+                 kernel, and can execute neither INT3 nor hypercalls",
+            ),
+        }),
+    }
+}
+
+/// The scenarios called `names`; without names the default ones, with `all` all.
+///
+/// # Errors
+/// A name is unknown; the error lists the known ones.
+pub(crate) fn select(names: &[String], all: bool) -> anyhow::Result<Vec<&'static Scenario>> {
+    if names.is_empty() {
+        return Ok(SCENARIOS
+            .iter()
+            .filter(|scenario| all || scenario.default)
+            .collect());
+    }
+    names.iter().map(|name| find(name)).collect()
+}
+
+fn find(name: &str) -> anyhow::Result<&'static Scenario> {
+    match SCENARIOS.iter().find(|scenario| scenario.name == name) {
+        Some(scenario) => Ok(scenario),
+        None => {
+            let known: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+            bail!("unknown scenario {name:?}; known are {}", known.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(selected: &[&Scenario]) -> Vec<&'static str> {
+        selected.iter().map(|scenario| scenario.name).collect()
+    }
+
+    #[test]
+    fn selection_keeps_the_order_asked_for() {
+        assert_eq!(names(&select(&[], false).unwrap()), ["tcg", "kvm"]);
+        assert_eq!(
+            names(&select(&[], true).unwrap()),
+            ["tcg", "kvm", "tcg-icount"]
+        );
+        let asked = ["tcg-icount".to_string(), "tcg".to_string()];
+        assert_eq!(
+            names(&select(&asked, false).unwrap()),
+            ["tcg-icount", "tcg"]
+        );
+    }
+
+    #[test]
+    fn an_unknown_scenario_lists_the_known_ones() {
+        let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount"
+        );
+    }
+
+    #[test]
+    fn a_software_kvm_lacks_int3_and_hypercalls() {
+        let setting = |kvm| kvm_setting(Ok(kvm)).unwrap();
+        let software = setting(Kvm::Software);
+        assert_eq!(software.lacks, ["int3", "hypercall"]);
+        assert!(software.qemu.last().unwrap().contains(",-kvm-pv-unhalt,"));
+        assert!(setting(Kvm::Hardware).lacks.is_empty());
+        assert_eq!(
+            kvm_setting(Err("there is no /dev/kvm".into()))
+                .err()
+                .unwrap(),
+            "there is no /dev/kvm"
+        );
+    }
+
+    fn kvm_setting(kvm: Result<Kvm, String>) -> Result<Setting, String> {
+        super::kvm(&Host { kvm })
+    }
+}

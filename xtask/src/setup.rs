@@ -1,0 +1,118 @@
+//! What must be installed before a kernel can be built and booted.
+//!
+//! What can be installed without asking is, and every installation is announced. What
+//! cannot is an error that names the command to run.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use xshell::{Shell, cmd};
+
+use crate::progress;
+
+/// The target of the 64-bit demo kernel.
+pub(crate) const KERNEL_TARGET: &str = "x86_64-unknown-none";
+
+const QEMU_INSTALL: &str = "apt-get update && apt-get install -y qemu-system-x86";
+
+/// Installs the Rust target of the kernel if it is missing.
+pub(crate) fn rust_target(out: &mut dyn Write) -> anyhow::Result<()> {
+    let shell = Shell::new()?;
+    let target = KERNEL_TARGET;
+    let libraries = cmd!(shell, "rustc --print target-libdir --target {target}")
+        .read()
+        .context("rustc does not run; install Rust from https://rustup.rs")?;
+    if Path::new(&libraries).is_dir() {
+        return Ok(());
+    }
+    writeln!(out, "installing Rust target {target} (rustup target add)")?;
+    let remedy = format!("Rust target {target} is missing; run: rustup target add {target}");
+    let add = cmd!(shell, "rustup target add {target}").ignore_status();
+    let output = progress::during("rustup target add", || add.output()).context(remedy.clone())?;
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        bail!("{remedy}\n{}", reason.trim_end());
+    }
+    Ok(())
+}
+
+/// QEMU's name and version; installs it if it is missing and this is root on Debian.
+pub(crate) fn qemu(out: &mut dyn Write) -> anyhow::Result<String> {
+    if let Some(version) = qemu_version()? {
+        return Ok(version);
+    }
+    let remedy = format!("qemu-system-x86_64 is not installed; run: {QEMU_INSTALL}");
+    if !is_root_on_debian() {
+        bail!(remedy);
+    }
+    writeln!(out, "installing qemu-system-x86 ({QEMU_INSTALL})")?;
+    let shell = Shell::new()?;
+    shell.set_var("DEBIAN_FRONTEND", "noninteractive");
+    let steps = [
+        cmd!(shell, "apt-get update"),
+        cmd!(shell, "apt-get install -y qemu-system-x86"),
+    ];
+    for step in steps {
+        let title = step.to_string();
+        let output = progress::during(&title, || step.ignore_status().output())
+            .with_context(|| remedy.clone())?;
+        if !output.status.success() {
+            let reason = String::from_utf8_lossy(&output.stderr);
+            bail!("{remedy}\n{title} failed: {}", reason.trim_end());
+        }
+    }
+    qemu_version()?.context(remedy)
+}
+
+/// `None` when QEMU is not in the path.
+fn qemu_version() -> anyhow::Result<Option<String>> {
+    match Command::new("qemu-system-x86_64").arg("--version").output() {
+        Ok(output) => Ok(Some(short_version(&String::from_utf8_lossy(
+            &output.stdout,
+        )))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context("qemu-system-x86_64 does not run"),
+    }
+}
+
+/// "QEMU 7.2.22" from "QEMU emulator version 7.2.22 (Debian ...)".
+fn short_version(text: &str) -> String {
+    match text.split_once("version ") {
+        Some((_, rest)) => format!("QEMU {}", rest.split_whitespace().next().unwrap_or("?")),
+        None => "QEMU".into(),
+    }
+}
+
+fn is_root_on_debian() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    Path::new("/etc/debian_version").exists() && effective_user(&status) == Some(0)
+}
+
+/// The second number of line `Uid:` of /proc/PID/status, see proc(5).
+fn effective_user(status: &str) -> Option<u32> {
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_cut_to_its_number() {
+        let debian = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright (c) ...";
+        assert_eq!(short_version(debian), "QEMU 7.2.22");
+        assert_eq!(short_version(""), "QEMU");
+        assert_eq!(short_version("version "), "QEMU ?");
+    }
+
+    #[test]
+    fn the_effective_user_is_the_second_number() {
+        let status = "Name:\tx\nUid:\t1000\t0\t1000\t1000\nGid:\t5\t5\t5\t5\n";
+        assert_eq!(effective_user(status), Some(0));
+        assert_eq!(effective_user("Name:\tx\n"), None);
+        assert_eq!(effective_user("Uid:\t1000\n"), None);
+    }
+}

@@ -1,0 +1,180 @@
+//! What a boot reported, and the verdict on it.
+//!
+//! A pass needs the exit status of a pass *and* one sound result line that agrees with
+//! the checks seen. Anything else is a failure with a reason.
+
+use crate::lines::Line;
+use crate::protocol::{self, Boot, Event, Status, Summary};
+
+/// QEMU's exit status when the kernel writes 0x10 to isa-debug-exit: `value << 1 | 1`.
+const EXIT_STATUS_PASS: i32 = 33;
+/// The same for 0x11.
+const EXIT_STATUS_FAIL: i32 = 35;
+
+/// How QEMU came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It exited with this status; `None` when a signal ended it.
+    Exit(Option<i32>),
+    /// It was ended from here, for this reason.
+    Ended(String),
+}
+
+/// The verdict on one scenario.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Pass,
+    Fail(String),
+    Skip(String),
+}
+
+/// Everything noted from the serial lines of one boot.
+#[derive(Default)]
+pub(crate) struct Transcript {
+    pub(crate) boot: Option<Boot>,
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    /// Name and reason of each skipped check.
+    pub(crate) skipped: Vec<(String, String)>,
+    measurements: u64,
+    results: Vec<Summary>,
+    first_failed: Option<String>,
+    first_fault: Option<String>,
+}
+
+/// What a serial line is.
+pub(crate) enum Content {
+    /// For people.
+    Text,
+    Event(Event),
+    /// A machine line, or a line too long to tell, that cannot be used; the reason.
+    Fault(String),
+}
+
+impl Transcript {
+    /// Takes note of a line and says what it is.
+    pub(crate) fn note(&mut self, line: &Line) -> Content {
+        let content = content(line);
+        match &content {
+            Content::Text => {}
+            Content::Event(event) => self.note_event(event),
+            Content::Fault(fault) => {
+                self.first_fault.get_or_insert(fault.clone());
+            }
+        }
+        content
+    }
+
+    fn note_event(&mut self, event: &Event) {
+        match event {
+            Event::Boot(boot) => self.boot = Some(boot.clone()),
+            Event::Check(check) => match check.status {
+                Status::Pass => self.passed += 1,
+                Status::Fail => {
+                    self.failed += 1;
+                    self.first_failed.get_or_insert(check.name.clone());
+                }
+                Status::Skip => self
+                    .skipped
+                    .push((check.name.clone(), check.detail.clone())),
+            },
+            Event::Measure(..) => self.measurements += 1,
+            // More than two are no more wrong than two.
+            Event::Result(summary) if self.results.len() < 2 => self.results.push(*summary),
+            Event::Result(_) | Event::Other(..) => {}
+        }
+    }
+
+    /// The verdict after QEMU's `end`.
+    pub(crate) fn verdict(&self, end: &End) -> Verdict {
+        match self.reason_to_fail(end) {
+            Some(reason) => Verdict::Fail(reason),
+            None => Verdict::Pass,
+        }
+    }
+
+    /// The most telling reason comes first.
+    fn reason_to_fail(&self, end: &End) -> Option<String> {
+        if let End::Ended(reason) = end {
+            return Some(reason.clone());
+        }
+        if let Some(name) = &self.first_failed {
+            return Some(match self.failed {
+                1 => format!("check {name} failed"),
+                failed => format!("{failed} checks failed, the first is {name}"),
+            });
+        }
+        if let Some(fault) = &self.first_fault {
+            return Some(fault.clone());
+        }
+        let result = match self.results[..] {
+            [] => return Some(format!("no result line; {}", describe(end))),
+            [result] => result,
+            _ => return Some("more than one result line".into()),
+        };
+        if !result.pass {
+            return Some(format!("the kernel reports a failure; {}", describe(end)));
+        }
+        if let Some(reason) = self.disagreement(result) {
+            return Some(reason);
+        }
+        match end {
+            End::Exit(Some(EXIT_STATUS_PASS)) => None,
+            _ => Some(format!("the result line says pass, but {}", describe(end))),
+        }
+    }
+
+    /// Compares the result line with what was reported before. In its `checks` the kernel
+    /// may count skipped checks and measurements or not.
+    fn disagreement(&self, result: Summary) -> Option<String> {
+        let run = self.passed + self.failed;
+        let skipped = self.skipped.len() as u64;
+        let most = run + skipped + self.measurements;
+        if result.checks == 0 {
+            return Some("the result line counts no checks".into());
+        }
+        if result.checks < run || result.checks > most {
+            return Some(format!(
+                "the result line counts {} checks, but {most} lines reported one",
+                result.checks
+            ));
+        }
+        if (result.failed, result.skipped) != (self.failed, skipped) {
+            return Some(format!(
+                "the result line counts {} failed and {} skipped, but {} and {skipped} were reported",
+                result.failed, result.skipped, self.failed
+            ));
+        }
+        if self.passed + self.measurements == 0 {
+            return Some("every check was skipped".into());
+        }
+        None
+    }
+}
+
+fn content(line: &Line) -> Content {
+    if line.overlong {
+        return Content::Fault("a serial line is longer than 64 KiB".into());
+    }
+    let Some(machine) = line.bytes.strip_prefix(b"@") else {
+        return Content::Text;
+    };
+    match protocol::parse(machine) {
+        Ok(event) => Content::Event(event),
+        Err(error) => Content::Fault(format!("malformed machine line: {error:#}")),
+    }
+}
+
+fn describe(end: &End) -> String {
+    match end {
+        End::Exit(Some(0)) => "QEMU ended with status 0 (guest reset, triple fault)".into(),
+        End::Exit(Some(EXIT_STATUS_PASS)) => "QEMU ended with status 33 (pass)".into(),
+        End::Exit(Some(EXIT_STATUS_FAIL)) => "QEMU ended with status 35 (fail)".into(),
+        End::Exit(Some(status)) => format!("QEMU ended with status {status}"),
+        End::Exit(None) => "QEMU was ended by a signal".into(),
+        End::Ended(reason) => reason.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! Verdicts on made-up serial logs, honest and hostile.
+
+use super::*;
+use crate::lines::{MAX_LINE_LENGTH, read_line};
+use proptest::prelude::*;
+
+const BOOT: &str = r#"@{"event":"boot","protocol":"pvh v1","backend":"native","interfaces":[],"sites":{"total":2,"inline":2,"call":0,"nop":0,"trap":0}}"#;
+const OK: &str = r#"@{"event":"check","name":"irq.flags","status":"pass","detail":""}"#;
+const FAIL: &str = r#"@{"event":"check","name":"mmu.map","status":"fail","detail":"no"}"#;
+const SKIP: &str = r#"@{"event":"check","name":"kvm.call","status":"skip","detail":"lacks it"}"#;
+const PASS_1: &str = r#"@{"event":"result","pass":true,"checks":1,"failed":0,"skipped":0}"#;
+
+fn read(log: &[u8]) -> Transcript {
+    let mut transcript = Transcript::default();
+    let mut reader = log;
+    while let Some(line) = read_line(&mut reader).unwrap() {
+        transcript.note(&line);
+    }
+    transcript
+}
+
+fn verdict(log: &[&str], status: i32) -> Verdict {
+    read(log.join("\n").as_bytes()).verdict(&End::Exit(Some(status)))
+}
+
+fn reason(log: &[&str], status: i32) -> String {
+    match verdict(log, status) {
+        Verdict::Fail(reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_sound_log_with_status_33_passes() {
+    assert_eq!(verdict(&["hello", BOOT, OK, PASS_1], 33), Verdict::Pass);
+    let counted = r#"@{"event":"result","pass":true,"checks":2,"failed":0,"skipped":1}"#;
+    let not_counted = r#"@{"event":"result","pass":true,"checks":1,"failed":0,"skipped":1}"#;
+    assert_eq!(verdict(&[BOOT, OK, SKIP, counted], 33), Verdict::Pass);
+    assert_eq!(verdict(&[BOOT, OK, SKIP, not_counted], 33), Verdict::Pass);
+    let measure = r#"@{"event":"measure","name":"cli","instructions":1}"#;
+    assert_eq!(verdict(&[BOOT, measure, PASS_1], 33), Verdict::Pass);
+}
+
+#[test]
+fn status_and_result_line_must_both_say_pass() {
+    assert_eq!(
+        reason(&[OK, PASS_1], 35),
+        "the result line says pass, but QEMU ended with status 35 (fail)"
+    );
+    assert_eq!(
+        reason(&[OK, PASS_1], 0),
+        "the result line says pass, but QEMU ended with status 0 (guest reset, triple fault)"
+    );
+    assert_eq!(
+        reason(&[OK], 33),
+        "no result line; QEMU ended with status 33 (pass)"
+    );
+    let fail = PASS_1.replace("true", "false");
+    assert_eq!(
+        reason(&[OK, &fail], 33),
+        "the kernel reports a failure; QEMU ended with status 33 (pass)"
+    );
+    let transcript = read([OK, PASS_1].join("\n").as_bytes());
+    assert_eq!(
+        transcript.verdict(&End::Exit(None)),
+        Verdict::Fail("the result line says pass, but QEMU was ended by a signal".into())
+    );
+    assert_eq!(
+        transcript.verdict(&End::Ended("hung".into())),
+        Verdict::Fail("hung".into())
+    );
+}
+
+#[test]
+fn a_failed_check_is_named() {
+    let result = r#"@{"event":"result","pass":false,"checks":2,"failed":1,"skipped":0}"#;
+    assert_eq!(reason(&[OK, FAIL, result], 35), "check mmu.map failed");
+    assert_eq!(
+        reason(&[FAIL, FAIL, PASS_1], 33),
+        "2 checks failed, the first is mmu.map"
+    );
+}
+
+#[test]
+fn a_result_that_disagrees_with_the_checks_fails() {
+    assert_eq!(
+        reason(&[OK, OK, PASS_1], 33),
+        "the result line counts 1 checks, but 2 lines reported one"
+    );
+    let nothing = PASS_1.replace("\"checks\":1", "\"checks\":0");
+    assert_eq!(reason(&[&nothing], 33), "the result line counts no checks");
+    assert_eq!(
+        reason(&[PASS_1], 33),
+        "the result line counts 1 checks, but 0 lines reported one"
+    );
+    let skipped = PASS_1.replace("\"skipped\":0", "\"skipped\":1");
+    assert_eq!(reason(&[SKIP, &skipped], 33), "every check was skipped");
+    assert_eq!(
+        reason(&[OK, SKIP, PASS_1], 33),
+        "the result line counts 0 failed and 0 skipped, but 0 and 1 were reported"
+    );
+}
+
+#[test]
+fn two_results_fail() {
+    assert_eq!(
+        reason(&[OK, PASS_1, PASS_1], 33),
+        "more than one result line"
+    );
+    assert_eq!(
+        reason(&[OK, PASS_1, PASS_1, PASS_1], 33),
+        "more than one result line"
+    );
+}
+
+#[test]
+fn one_unusable_line_spoils_a_pass() {
+    for line in [
+        &b"@{\"event\":\"check\",\"na"[..],
+        b"@",
+        b"@\xff\xfe",
+        b"@{\"event\":\"check\"}",
+        &vec![b'x'; MAX_LINE_LENGTH + 1],
+    ] {
+        let log = [OK.as_bytes(), line, PASS_1.as_bytes()].join(&b'\n');
+        match read(&log).verdict(&End::Exit(Some(33))) {
+            Verdict::Fail(reason) => assert!(
+                reason.starts_with("malformed machine line: ")
+                    || reason == "a serial line is longer than 64 KiB",
+                "{reason}"
+            ),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn text_may_be_any_bytes() {
+    let log = [OK.as_bytes(), b"\xff\x00 text @{", PASS_1.as_bytes()].join(&b'\n');
+    assert_eq!(read(&log).verdict(&End::Exit(Some(33))), Verdict::Pass);
+}
+
+proptest! {
+    /// Bytes without a result line never pass and never panic, in or out of a machine line.
+    #[test]
+    fn noise_never_passes(noise in proptest::collection::vec(any::<u8>(), 0..300)) {
+        for log in [noise.clone(), [b"@".to_vec(), noise].concat()] {
+            let verdict = read(&log).verdict(&End::Exit(Some(33)));
+            prop_assert!(matches!(verdict, Verdict::Fail(_)));
+        }
+    }
+
+    /// A log cut anywhere before its last line's closing brace never passes.
+    #[test]
+    fn a_truncated_log_never_passes(cut in 0_usize..400) {
+        let log = [BOOT, OK, PASS_1].join("\n");
+        let cut = cut.min(log.len() - 1);
+        let verdict = read(&log.as_bytes()[..cut]).verdict(&End::Exit(Some(33)));
+        prop_assert!(matches!(verdict, Verdict::Fail(_)));
+    }
+}
