@@ -1,0 +1,89 @@
+//! The few encodings that patching writes itself.
+//!
+//! A site is filled to its last byte without an instruction more than the template has: a prefix
+//! that means nothing costs no instruction, a NOP does. Up to [`MAX_PADDING`] segment-override
+//! prefixes go in front of the first instruction. Intel SDM volume 2, section 2.1.1, and AMD APM
+//! volume 3, section 1.2.4: in 64-bit mode the overrides of CS, DS, ES and SS are ignored.
+
+/// Length of the longest site.
+pub(crate) const MAX_SITE: usize = 15;
+/// Length of `call [rip + slot]`.
+pub(crate) const INDIRECT_CALL: usize = 6;
+
+/// Longest run of prefixes that pads a template; decoders slow down beyond that.
+const MAX_PADDING: usize = 5;
+/// The DS segment override.
+const DS: u8 = 0x3e;
+/// The CS segment override; before a CALL, DS could be read as the `notrack` prefix.
+const CS: u8 = 0x2e;
+
+/// Recommended NOPs of 1 to 9 bytes: Intel SDM volume 2, NOP, table "Recommended Multi-Byte
+/// Sequence of NOP Instruction".
+const NOPS: [&[u8]; 10] = [
+    &[],
+    &[0x90],
+    &[0x66, 0x90],
+    &[0x0f, 0x1f, 0x00],
+    &[0x0f, 0x1f, 0x40, 0x00],
+    &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+    &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+    &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+    &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+    &[0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+];
+
+/// Where an unpatched site's call takes its target from, or `None` if the bytes are no such site:
+/// `ff 15 disp32`, then one-byte NOPs.
+pub(crate) fn indirect_call_slot(site: usize, bytes: &[u8]) -> Option<usize> {
+    let (call, padding) = bytes.split_at_checked(INDIRECT_CALL)?;
+    if call[..2] != [0xff, 0x15] || padding.iter().any(|&byte| byte != 0x90) {
+        return None;
+    }
+    let displacement = i32::from_le_bytes([call[2], call[3], call[4], call[5]]);
+    Some(
+        site.wrapping_add(INDIRECT_CALL)
+            .wrapping_add_signed(displacement as isize),
+    )
+}
+
+/// Fills a site with `call target`, or returns `false` if the target is out of a rel32's range.
+pub(crate) fn call(site: usize, target: usize, out: &mut [u8]) -> bool {
+    // CS CALL rel32 is six bytes: one instruction, and no NOP behind it.
+    let distance = target.wrapping_sub(site.wrapping_add(INDIRECT_CALL)) as isize;
+    let Ok(distance) = i32::try_from(distance) else {
+        return false;
+    };
+    let (call, rest) = out.split_at_mut(INDIRECT_CALL);
+    call[..2].copy_from_slice(&[CS, 0xe8]);
+    call[2..].copy_from_slice(&distance.to_le_bytes());
+    nops(rest);
+    true
+}
+
+/// Fills a site with a template that is not longer than the site.
+pub(crate) fn template(template: &[u8], out: &mut [u8]) {
+    let padding = (out.len() - template.len()).min(MAX_PADDING);
+    let (prefixes, rest) = out.split_at_mut(padding);
+    prefixes.fill(DS);
+    let (body, rest) = rest.split_at_mut(template.len());
+    body.copy_from_slice(template);
+    nops(rest);
+}
+
+/// Fills a site with as few NOPs as will do.
+pub(crate) fn nops(mut out: &mut [u8]) {
+    while !out.is_empty() {
+        let length = out.len().min(NOPS.len() - 1);
+        let (nop, rest) = out.split_at_mut(length);
+        nop.copy_from_slice(NOPS[length]);
+        out = rest;
+    }
+}
+
+/// Fills a site with UD2, for an op that must not be called.
+pub(crate) fn trap(out: &mut [u8]) {
+    let (trap, rest) = out.split_at_mut(2);
+    trap.copy_from_slice(&[0x0f, 0x0b]);
+    // INT3, which is never reached.
+    rest.fill(0xcc);
+}

@@ -1,0 +1,10 @@
+//! 64-bit x86.
+
+pub(crate) mod encode;
+pub mod shape;
+mod site;
+mod template;
+mod thunk;
+
+pub(crate) use shape::{class_of, function_type};
+pub(crate) use site::{c_site, call_site, preserve_asm, preserve_site, site_asm};

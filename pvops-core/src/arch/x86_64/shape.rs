@@ -1,0 +1,73 @@
+//! Shapes: in which registers an op's operands are.
+//!
+//! A call site can become a single instruction, and a single instruction has its operands where the
+//! CPU wants them: RDMSR takes the index in ecx and answers in edx:eax. So an op declares a *shape*,
+//! and the site, the thunk and the template of that op agree on it.
+//!
+//! | shape | class | arguments | result | lost besides rax |
+//! |---|---|---|---|---|
+//! | `plain` | preserve | rdi, rsi | rax | |
+//! | `scratch` | preserve | | | rcx, rdx |
+//! | `counter` | preserve | | edx:eax | rdx |
+//! | `msr_read` | preserve | ecx | edx:eax | rdx |
+//! | `msr_write` | preserve | ecx, edx:eax | | |
+//! | `port_in` | preserve | dx | al, ax, eax | |
+//! | `port_out` | preserve | dx, eax (zero-extended) | | |
+//! | `cpuid` | preserve | eax, ecx | eax, ebx, ecx, edx | rbx, rcx, rdx |
+//! | `c` | C | rdi, rsi, rdx, rcx | rax | all that the C ABI says |
+//! | `c_pair` | C | rdi, rsi | rax, rdx | all that the C ABI says |
+//!
+//! The flags are lost at every site. Preserve sites do not align the stack; C sites do, to 16 bytes
+//! before the call. Where the target has vector registers, every site loses them.
+#![allow(non_upper_case_globals)]
+
+/// Arguments in rdi and rsi, result in rax.
+pub const plain: u32 = 0;
+/// No operands; rcx and rdx are free for the inline form.
+pub const scratch: u32 = 1;
+/// No argument, result in edx:eax.
+pub const counter: u32 = 2;
+/// Index in ecx, result in edx:eax.
+pub const msr_read: u32 = 3;
+/// Index in ecx, value in edx:eax.
+pub const msr_write: u32 = 4;
+/// Port in dx, result in al, ax or eax.
+pub const port_in: u32 = 5;
+/// Port in dx, value in eax, zero-extended: the C ABI as LLVM has it wants that of narrow arguments.
+pub const port_out: u32 = 6;
+/// Leaf in eax, subleaf in ecx, result in eax, ebx, ecx and edx.
+pub const cpuid: u32 = 7;
+/// The C ABI.
+pub const c: u32 = 8;
+/// The C ABI, with a [`RegisterPair`](crate::op::RegisterPair) as result.
+pub const c_pair: u32 = 9;
+
+/// The function that an op of a shape is, for backends written in Rust.
+macro_rules! function_type {
+    (cpuid, ($($type:ty),*) -> $result:ty) => {
+        unsafe extern "C" fn($($type,)* *mut $result)
+    };
+    (c_pair, ($($type:ty),*) -> $result:ty) => {
+        unsafe extern "C" fn($($type),*) -> $crate::op::RegisterPair
+    };
+    ($shape:ident, ($($type:ty),*) $(-> $result:ty)?) => {
+        unsafe extern "C" fn($($type),*) $(-> $result)?
+    };
+}
+
+macro_rules! class_of {
+    (c, $name:ident) => {
+        // SAFETY: sites of this shape follow the C ABI.
+        unsafe impl $crate::op::COp for $name {}
+    };
+    (c_pair, $name:ident) => {
+        // SAFETY: sites of this shape follow the C ABI.
+        unsafe impl $crate::op::COp for $name {}
+    };
+    ($shape:ident, $name:ident) => {
+        // SAFETY: sites of this shape lose only what the shape says.
+        unsafe impl $crate::op::PreserveOp for $name {}
+    };
+}
+
+pub(crate) use {class_of, function_type};

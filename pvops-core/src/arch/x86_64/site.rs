@@ -1,0 +1,162 @@
+//! Call sites: what the facade of an op compiles to.
+//!
+//! A site is `call [rip + slot]`, six bytes, padded with one-byte NOPs where the op wants a longer
+//! site, and a [record](crate::site::SiteRecord) in the section `pvops_sites`. The section's flag
+//! `R` keeps it through `--gc-sections`; since its name is a C identifier the linker bounds it by
+//! `__start_pvops_sites` and `__stop_pvops_sites`, with no linker script.
+//!
+//! Preserve sites of kernels (code without vector registers, hence without a red zone) tell the
+//! compiler that they leave the stack alone, so that a function does not align its stack for the
+//! sake of a site that becomes one instruction. Other code, such as the library in a Linux process,
+//! has no such promise and gives up its vector registers too, because the function behind the site
+//! is free to use them.
+
+/// A site and its record between two other instructions, with the operands given.
+macro_rules! site_asm {
+    ($op:ty, ($before:literal, $after:literal), [$($named:tt)*], [$($operand:tt)*]) => {
+        core::arch::asm!(
+            $before,
+            "771:",
+            "call qword ptr [rip + pvops_op_table + {pvops_slot}]",
+            ".skip {pvops_length} - 6, 0x90",
+            $after,
+            ".pushsection pvops_sites, \"aR\", @progbits",
+            ".balign 4",
+            ".long 771b - .",
+            ".short {pvops_op}",
+            ".byte {pvops_length}, 0",
+            ".popsection",
+            $($named)*
+            pvops_slot = const <$op as $crate::Op>::NUMBER.0 as usize * size_of::<usize>(),
+            pvops_op = const <$op as $crate::Op>::NUMBER.0,
+            pvops_length = const <$op as $crate::Op>::SITE_LENGTH,
+            $($operand)*
+        )
+    };
+}
+
+#[cfg(not(target_feature = "sse"))]
+macro_rules! preserve_asm {
+    ($op:ty, $around:tt, $named:tt, [$($operand:tt)*]) => {
+        $crate::arch::site_asm!($op, $around, $named, [$($operand)* options(nostack)])
+    };
+}
+
+#[cfg(target_feature = "sse")]
+macro_rules! preserve_asm {
+    ($op:ty, $around:tt, $named:tt, [$($operand:tt)*]) => {
+        $crate::arch::site_asm!($op, $around, $named, [
+            $($operand)*
+            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+            out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+            out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+        ])
+    };
+}
+
+/// A preserve site with nothing around it.
+macro_rules! preserve_site {
+    ($op:ty, [$($operand:tt)*]) => {
+        $crate::arch::preserve_asm!($op, ("", ""), [], [$($operand)*])
+    };
+}
+
+/// A C site.
+macro_rules! c_site {
+    ($op:ty, [$($operand:tt)*]) => {
+        $crate::arch::site_asm!($op, ("", ""), [], [$($operand)* clobber_abi("C")])
+    };
+}
+
+/// The site of an op, by the op's shape: puts the operands where the shape wants them.
+macro_rules! call_site {
+    (plain, $op:ty, ()) => {
+        $crate::arch::preserve_site!($op, [out("rax") _,])
+    };
+    (plain, $op:ty, ($a:ident)) => {
+        $crate::arch::preserve_site!($op, [in("rdi") $a, out("rax") _,])
+    };
+    (plain, $op:ty, ($a:ident, $b:ident)) => {
+        $crate::arch::preserve_site!($op, [in("rdi") $a, in("rsi") $b, out("rax") _,])
+    };
+    (plain, $op:ty, () -> $result:ty) => {{
+        let result: usize;
+        $crate::arch::preserve_site!($op, [out("rax") result,]);
+        <$result as $crate::op::FromRegister>::from_register(result)
+    }};
+    (plain, $op:ty, ($a:ident) -> $result:ty) => {{
+        let result: usize;
+        $crate::arch::preserve_site!($op, [in("rdi") $a, out("rax") result,]);
+        <$result as $crate::op::FromRegister>::from_register(result)
+    }};
+    (scratch, $op:ty, ()) => {
+        $crate::arch::preserve_site!($op, [out("rax") _, out("rcx") _, out("rdx") _,])
+    };
+    (counter, $op:ty, () -> $result:ty) => {{
+        let (low, high): (u32, u32);
+        $crate::arch::preserve_site!($op, [out("eax") low, out("edx") high,]);
+        u64::from(high) << 32 | u64::from(low)
+    }};
+    (msr_read, $op:ty, ($index:ident) -> $result:ty) => {{
+        let (low, high): (u32, u32);
+        $crate::arch::preserve_site!($op, [in("ecx") $index, out("eax") low, out("edx") high,]);
+        u64::from(high) << 32 | u64::from(low)
+    }};
+    (msr_write, $op:ty, ($index:ident, $value:ident)) => {
+        $crate::arch::preserve_site!($op, [
+            in("ecx") $index, inout("eax") $value as u32 => _, in("edx") ($value >> 32) as u32,
+        ])
+    };
+    (port_in, $op:ty, ($port:ident) -> $result:ty) => {{
+        let result: usize;
+        $crate::arch::preserve_site!($op, [in("dx") $port, out("rax") result,]);
+        <$result as $crate::op::FromRegister>::from_register(result)
+    }};
+    (port_out, $op:ty, ($port:ident, $value:ident)) => {
+        $crate::arch::preserve_site!($op, [in("dx") $port, inout("eax") u32::from($value) => _,])
+    };
+    // LLVM keeps rbx for itself, so it is saved around the site.
+    (cpuid, $op:ty, ($leaf:ident, $subleaf:ident) -> $result:ty) => {{
+        let (eax, ecx, edx): (u32, u32, u32);
+        let rbx: u64;
+        $crate::arch::preserve_asm!(
+            $op,
+            ("mov {pvops_rbx}, rbx", "xchg {pvops_rbx}, rbx"),
+            [pvops_rbx = out(reg) rbx,],
+            [inout("eax") $leaf => eax, inout("ecx") $subleaf => ecx, out("edx") edx,]
+        );
+        CpuIdResult { eax, ebx: rbx as u32, ecx, edx }
+    }};
+    (c, $op:ty, ()) => {
+        $crate::arch::c_site!($op, [])
+    };
+    (c, $op:ty, ($a:ident)) => {
+        $crate::arch::c_site!($op, [in("rdi") $a,])
+    };
+    (c, $op:ty, ($a:ident, $b:ident)) => {
+        $crate::arch::c_site!($op, [in("rdi") $a, in("rsi") $b,])
+    };
+    (c, $op:ty, () -> $result:ty) => {{
+        let result: usize;
+        $crate::arch::c_site!($op, [out("rax") result,]);
+        <$result as $crate::op::FromRegister>::from_register(result)
+    }};
+    (c, $op:ty, ($a:ident) -> $result:ty) => {{
+        let result: usize;
+        $crate::arch::c_site!($op, [in("rdi") $a, out("rax") result,]);
+        <$result as $crate::op::FromRegister>::from_register(result)
+    }};
+    (c, $op:ty, ($a:ident, $b:ident) -> $result:ty) => {{
+        let result: usize;
+        $crate::arch::c_site!($op, [in("rdi") $a, in("rsi") $b, out("rax") result,]);
+        <$result as $crate::op::FromRegister>::from_register(result)
+    }};
+    (c_pair, $op:ty, ($a:ident) -> $result:ty) => {{
+        let (first, second): (usize, usize);
+        $crate::arch::c_site!($op, [in("rdi") $a, out("rax") first, out("rdx") second,]);
+        <$result>::from($crate::op::RegisterPair { first, second })
+    }};
+}
+
+pub(crate) use {c_site, call_site, preserve_asm, preserve_site, site_asm};

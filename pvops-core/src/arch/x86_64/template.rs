@@ -1,0 +1,62 @@
+//! Templates: the bytes that a backend wants at the call sites of one op.
+//!
+//! A template is assembled, never typed in hexadecimal. [`inline!`](crate::inline) assembles the
+//! same lines twice: as a function, for sites that are not patched, and as the template.
+
+/// Binds an op to instructions that are put at its call sites.
+///
+/// ```ignore
+/// save_flags: pvops_core::inline!(irq::save_flags, "pushfq", "pop rax"),
+/// ```
+///
+/// The lines find the operands where the op's [shape](crate::arch::shape) says, may change only
+/// what the shape says, and must neither return nor mention `rsp` or `rip`: at a site they run
+/// without a return address on the stack. Lines longer than the op's site are called instead.
+///
+/// Lines that address memory by a number known only at boot write that number as the operand
+/// `{operand}`, as in `"mov dword ptr [{operand}], 0"`, and say how many bytes of the last
+/// instruction follow it; [`Binding::with_operand`](crate::binding::Binding::with_operand) gives
+/// the number. Such a template has no meaning as a function, so one is to be named:
+///
+/// ```ignore
+/// pvops_core::inline!(apic::eoi, operand 4 bytes before the end, else eoi_function,
+///     "mov dword ptr [{operand}], 0")
+/// ```
+#[macro_export]
+macro_rules! inline {
+    ($group:ident::$name:ident, $($line:literal),+ $(,)?) => {{
+        #[unsafe(naked)]
+        unsafe extern "C" fn thunk() {
+            core::arch::naked_asm!($($line,)+ "ret")
+        }
+        #[unsafe(naked)]
+        unsafe extern "C" fn template() {
+            core::arch::naked_asm!(".byte 772f - 771f, 0", "771:", $($line,)+ "772:")
+        }
+        // SAFETY: thunk and template are the same instructions, which keep to the op's shape (the
+        // duty of whoever wrote them); the template begins with its length and has no operand.
+        unsafe {
+            $crate::binding::Binding::<$crate::op::$group::$name>::inline(thunk, template)
+        }
+    }};
+    (
+        $group:ident::$name:ident, operand $after:literal bytes before the end, else $binding:expr,
+        $($line:literal),+ $(,)?
+    ) => {{
+        #[unsafe(naked)]
+        unsafe extern "C" fn template() {
+            core::arch::naked_asm!(
+                ".byte 772f - 771f, 772f - 771f - 4 - {after}",
+                "771:",
+                $($line,)+
+                "772:",
+                operand = const 0,
+                after = const $after,
+            )
+        }
+        let binding: $crate::binding::Binding<$crate::op::$group::$name> = $binding;
+        // SAFETY: the template keeps to the op's shape (the duty of whoever wrote it), begins with
+        // its length and the place of its operand.
+        unsafe { binding.or_inline(template) }
+    }};
+}

@@ -1,0 +1,90 @@
+//! Thunks: how a preserve site reaches a Rust function.
+
+/// Binds an op of a preserve shape to a function, by a thunk that saves what the site doesn't lose.
+///
+/// ```ignore
+/// clock_ns: pvops_core::preserve!(time::clock_ns, clock_ns),
+/// ```
+///
+/// The function has the op's [`Function`](crate::Op::Function) type; it runs on the caller's stack,
+/// aligned by the thunk, in whatever context the op may be called from.
+#[macro_export]
+macro_rules! preserve {
+    ($group:ident::$name:ident, $function:path) => {{
+        const _: <$crate::op::$group::$name as $crate::Op>::Function = $function;
+        #[unsafe(naked)]
+        unsafe extern "C" fn thunk() {
+            core::arch::naked_asm!(
+                "push rbp",
+                "mov rbp, rsp",
+                "push rcx",
+                "push rdx",
+                "push rsi",
+                "push rdi",
+                "push r8",
+                "push r9",
+                "push r10",
+                "push r11",
+                "and rsp, -16",
+                // Operands, from where the shape has them to where the C ABI has them.
+                ".if {shape} == {msr_read}",
+                "mov edi, ecx",
+                ".elseif {shape} == {msr_write}",
+                "mov edi, ecx",
+                "shl rdx, 32",
+                "mov esi, eax",
+                "or rsi, rdx",
+                ".elseif {shape} == {port_in}",
+                "movzx edi, dx",
+                ".elseif {shape} == {port_out}",
+                "movzx edi, dx",
+                "mov esi, eax",
+                ".elseif {shape} == {cpuid}",
+                "sub rsp, 16",
+                "mov edi, eax",
+                "mov esi, ecx",
+                "mov rdx, rsp",
+                ".endif",
+                "call {function}",
+                // The result, and back. The saved rcx is at rbp - 8, the saved rdx at rbp - 16.
+                ".if ({shape} == {msr_read}) || ({shape} == {counter})",
+                "mov rdx, rax",
+                "shr rdx, 32",
+                "mov [rbp - 16], rdx",
+                "mov eax, eax",
+                ".elseif {shape} == {cpuid}",
+                "mov eax, [rsp]",
+                "mov ebx, [rsp + 4]",
+                "mov ecx, [rsp + 8]",
+                "mov edx, [rsp + 12]",
+                "mov [rbp - 8], rcx",
+                "mov [rbp - 16], rdx",
+                ".endif",
+                "lea rsp, [rbp - 64]",
+                "pop r11",
+                "pop r10",
+                "pop r9",
+                "pop r8",
+                "pop rdi",
+                "pop rsi",
+                "pop rdx",
+                "pop rcx",
+                "pop rbp",
+                "ret",
+                shape = const <$crate::op::$group::$name as $crate::Op>::SHAPE,
+                counter = const $crate::arch::shape::counter,
+                msr_read = const $crate::arch::shape::msr_read,
+                msr_write = const $crate::arch::shape::msr_write,
+                port_in = const $crate::arch::shape::port_in,
+                port_out = const $crate::arch::shape::port_out,
+                cpuid = const $crate::arch::shape::cpuid,
+                function = sym $function,
+            )
+        }
+        // SAFETY: the thunk saves all that a preserve site does not lose, and the function has the
+        // op's signature, as the constant above checks.
+        unsafe {
+            $crate::binding::Binding::<$crate::op::$group::$name>::preserve(thunk)
+        }
+    }};
+}

@@ -1,0 +1,233 @@
+//! What a backend does for one op: a function for the table, and what to put at the call sites.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::slice;
+
+use crate::op::{COp, ErasedFunction, NoResult, Op, PreserveOp};
+use crate::ops::Bindings;
+
+/// What patching makes of a call site.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// A direct call of the bound function.
+    Call,
+    /// The template; a direct call where the site is too short for it.
+    Inline,
+    /// NOPs.
+    Nop,
+    /// UD2: the op must not be called on this host.
+    Trap,
+}
+
+/// What a backend does for the op `O`.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Binding<O: Op> {
+    erased: ErasedBinding,
+    op: PhantomData<fn(O)>,
+}
+
+/// Binds an op of the C class to a function of the op's [`Function`](crate::Op::Function) type.
+///
+/// ```ignore
+/// read: pvops_core::call!(apic::read, x2apic_read),
+/// ```
+#[macro_export]
+macro_rules! call {
+    ($group:ident::$name:ident, $function:path) => {{
+        const FUNCTION: <$crate::op::$group::$name as $crate::Op>::Function = $function;
+        $crate::binding::Binding::<$crate::op::$group::$name>::call(FUNCTION)
+    }};
+}
+
+impl<O: COp> Binding<O> {
+    /// A call of `function`; [`call!`](crate::call) says it shorter.
+    pub const fn call(function: O::Function) -> Self {
+        const { assert!(size_of::<O::Function>() == size_of::<ErasedFunction>()) };
+        // SAFETY: the declaration makes `Function` a function pointer, and the sites of the op call
+        // it with that signature.
+        let target = unsafe { core::mem::transmute_copy(&function) };
+        Self::new(target, None, Outcome::Call)
+    }
+}
+
+impl<O: PreserveOp> Binding<O> {
+    /// A call of a thunk; [`preserve!`](crate::preserve) makes one.
+    ///
+    /// # Safety
+    ///
+    /// `thunk` must implement the op on the operands of its shape and change nothing else.
+    pub const unsafe fn preserve(thunk: ErasedFunction) -> Self {
+        Self::new(thunk, None, Outcome::Call)
+    }
+}
+
+impl<O: NoResult> Binding<O> {
+    /// Nothing at all: an op that this host has no need of.
+    pub const fn nothing() -> Self {
+        Self::new(return_at_once, None, Outcome::Nop)
+    }
+}
+
+impl<O: Op> Binding<O> {
+    /// An op that must not be called on this host: calling it is an invalid-opcode exception.
+    pub const fn unavailable() -> Self {
+        Self::new(trap, None, Outcome::Trap)
+    }
+
+    /// Instructions at the site; [`inline!`](crate::inline) makes them.
+    ///
+    /// # Safety
+    ///
+    /// `thunk` must implement the op for a call; `template` must point to a byte with the
+    /// template's length, a byte with the offset of its operand (0: none), and the template, which
+    /// must implement the op in place.
+    pub const unsafe fn inline(thunk: ErasedFunction, template: ErasedFunction) -> Self {
+        Self::new(thunk, Some(template), Outcome::Inline)
+    }
+
+    /// The same function, and a template for the sites that is good once it has its operand.
+    ///
+    /// # Safety
+    ///
+    /// As for [`inline`](Self::inline).
+    pub const unsafe fn or_inline(self, template: ErasedFunction) -> Self {
+        Self::new(self.erased.target, Some(template), Outcome::Call)
+    }
+
+    /// Gives the template its operand, and so makes it the sites' content.
+    ///
+    /// # Panics
+    ///
+    /// If the binding has no template.
+    #[must_use]
+    pub const fn with_operand(mut self, operand: u32) -> Self {
+        assert!(self.erased.template.is_some());
+        self.erased.operand = operand;
+        self.erased.outcome = Outcome::Inline;
+        self
+    }
+
+    const fn new(
+        target: ErasedFunction,
+        template: Option<ErasedFunction>,
+        outcome: Outcome,
+    ) -> Self {
+        Binding {
+            erased: ErasedBinding {
+                target,
+                template,
+                operand: 0,
+                outcome,
+            },
+            op: PhantomData,
+        }
+    }
+
+    pub(crate) const fn target(&self) -> ErasedFunction {
+        self.erased.target
+    }
+}
+
+impl<O: Op> fmt::Debug for Binding<O> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {:?}", O::NUMBER, self.erased)
+    }
+}
+
+/// A binding without the op's type, as the patcher sees it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct ErasedBinding {
+    target: ErasedFunction,
+    template: Option<ErasedFunction>,
+    operand: u32,
+    outcome: Outcome,
+}
+
+impl ErasedBinding {
+    /// What patching is to make of the op's sites.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// Address of the function in the table.
+    pub fn target(&self) -> usize {
+        self.target as usize
+    }
+
+    /// The template's bytes, its operand filled in.
+    pub fn template(&self) -> Option<Template> {
+        let start = self.template? as *const u8;
+        // SAFETY: `inline` and `or_inline` have made sure that the pointer leads to two bytes and a
+        // template as long as the first says, all of it text that nobody changes.
+        let (operand_at, bytes) = unsafe {
+            (
+                usize::from(*start.add(1)),
+                slice::from_raw_parts(start.add(2), usize::from(*start)),
+            )
+        };
+        Some(Template {
+            bytes,
+            operand: (operand_at != 0).then_some((operand_at, self.operand)),
+        })
+    }
+}
+
+impl fmt::Debug for ErasedBinding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?} {:p}", self.outcome, self.target)
+    }
+}
+
+/// The bytes of a template, and where the number goes that is known only at boot.
+#[derive(Clone, Copy, Debug)]
+pub struct Template {
+    bytes: &'static [u8],
+    operand: Option<(usize, u32)>,
+}
+
+impl Template {
+    /// Length in bytes.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Copies the template, operand and all, to the front of `out` and returns that part.
+    ///
+    /// # Panics
+    ///
+    /// If `out` is shorter than the template.
+    pub fn copy_to<'a>(&self, out: &'a mut [u8]) -> &'a [u8] {
+        let out = &mut out[..self.bytes.len()];
+        out.copy_from_slice(self.bytes);
+        if let Some((at, operand)) = self.operand {
+            out[at..at + size_of::<u32>()].copy_from_slice(&operand.to_le_bytes());
+        }
+        out
+    }
+}
+
+impl Bindings {
+    /// All bindings, in the order of the op numbers.
+    pub fn as_slice(&self) -> &[ErasedBinding] {
+        const COUNT: usize = size_of::<Bindings>() / size_of::<ErasedBinding>();
+        // SAFETY: `Bindings` is `repr(C)` and made of `repr(C)` groups of transparent
+        // `ErasedBinding`s, hence an array of them.
+        unsafe { slice::from_raw_parts((&raw const *self).cast(), COUNT) }
+    }
+}
+
+/// The function behind [`Binding::nothing`].
+#[unsafe(naked)]
+unsafe extern "C" fn return_at_once() {
+    core::arch::naked_asm!("ret")
+}
+
+/// The function behind [`Binding::unavailable`].
+#[unsafe(naked)]
+unsafe extern "C" fn trap() {
+    core::arch::naked_asm!("ud2")
+}

@@ -1,0 +1,205 @@
+//! Turns the declaration of the ops into everything that is made from it.
+//!
+//! An op is written once, in [`crate::ops`]:
+//!
+//! ```text
+//! group {
+//!     /// Documentation.
+//!     [shape] safe fn name(argument: u32) -> u64;
+//!     [shape, 12] unsafe fn other(argument: u32);
+//! }
+//! ```
+//!
+//! From that come the function that a kernel calls (`group::name`), whose body is one call site;
+//! the op's marker type (`op::group::name`) with its number, shape and signature; its slot in the
+//! [`OpTable`](crate::OpTable); its entry in [`Bindings`](crate::Bindings); its name and its
+//! documentation as text. The number in the brackets is the site's length in bytes, 6 unless told.
+
+macro_rules! declare_ops {
+    ($(
+        $(#[doc = $group_doc:literal])*
+        $group:ident {
+            $(
+                $(#[doc = $doc:literal])*
+                [$shape:ident $(, $length:literal)?]
+                $safety:ident fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;
+            )*
+        }
+    )*) => {
+        $(
+            $(#[doc = $group_doc])*
+            pub mod $group {
+                #[allow(unused_imports)]
+                use super::types::*;
+                $(
+                    $crate::declare::facade! {
+                        $(#[doc = $doc])*
+                        [$shape $group::$name]
+                        $safety fn $name($($argument: $type),*) $(-> $result)?
+                    }
+                )*
+            }
+        )*
+
+        /// The ops as types: markers that slots, bindings and thunks carry.
+        #[allow(non_camel_case_types)]
+        pub(crate) mod op {
+            $(
+                #[doc = concat!("The ops of [`", stringify!($group), "`](crate::", stringify!($group), ").")]
+                pub mod $group {
+                    #[allow(unused_imports)]
+                    use super::super::types::*;
+                    $(
+                        #[doc = concat!(
+                            "Marks [`", stringify!($name), "`](fn@crate::", stringify!($group), "::",
+                            stringify!($name), ").",
+                        )]
+                        #[derive(Clone, Copy, Debug)]
+                        pub enum $name {}
+
+                        // SAFETY: the number is the position of the slot, and the facade's call
+                        // site passes what `Function` takes.
+                        unsafe impl $crate::Op for $name {
+                            const NUMBER: $crate::OpNumber = $crate::OpNumber(
+                                ((core::mem::offset_of!(super::super::Slots, $group)
+                                    + core::mem::offset_of!(super::super::slots::$group, $name))
+                                    / size_of::<usize>()) as u16,
+                            );
+                            const SITE_LENGTH: u8 = $crate::declare::site_length!($($length)?);
+                            const SHAPE: u32 = $crate::arch::shape::$shape;
+                            type Function = $crate::arch::function_type!(
+                                $shape, ($($type),*) $(-> $result)?
+                            );
+                        }
+                        $crate::arch::class_of!($shape, $name);
+                        $crate::declare::no_result!($name $(-> $result)?);
+                    )*
+                }
+            )*
+        }
+
+        /// The slots of each group.
+        #[allow(non_camel_case_types)]
+        mod slots {
+            $(
+                #[derive(Clone, Copy, Debug)]
+                #[repr(C)]
+                pub(crate) struct $group {
+                    $(pub(crate) $name: $crate::op::Slot<super::op::$group::$name>,)*
+                }
+            )*
+        }
+
+        #[derive(Clone, Copy, Debug)]
+        #[repr(C)]
+        pub(crate) struct Slots {
+            $(pub(crate) $group: slots::$group,)*
+        }
+
+        impl Slots {
+            pub(crate) const fn of(bindings: &Bindings) -> Self {
+                Slots {
+                    $($group: slots::$group {
+                        $($name: $crate::op::Slot::of(&bindings.$group.$name),)*
+                    },)*
+                }
+            }
+        }
+
+        /// The bindings of each group of ops.
+        #[allow(non_camel_case_types)]
+        pub mod bindings {
+            $(
+                #[doc = concat!(
+                    "What a backend does for each op of [`", stringify!($group), "`](crate::",
+                    stringify!($group), ").",
+                )]
+                #[derive(Clone, Copy, Debug)]
+                #[repr(C)]
+                pub struct $group {
+                    $(
+                        #[doc = concat!(
+                            "Binds [`", stringify!($name), "`](fn@crate::", stringify!($group), "::",
+                            stringify!($name), ").",
+                        )]
+                        pub $name: $crate::binding::Binding<super::op::$group::$name>,
+                    )*
+                }
+            )*
+        }
+
+        /// What a backend does for each op: a function, and what to put at the op's call sites.
+        #[derive(Clone, Copy, Debug)]
+        #[repr(C)]
+        pub struct Bindings {
+            $(
+                #[doc = concat!("The ops of [`", stringify!($group), "`](crate::", stringify!($group), ").")]
+                pub $group: bindings::$group,
+            )*
+        }
+
+        const NAMES: &str = concat!($($(stringify!($group), ".", stringify!($name), "\0",)*)*);
+
+        /// What the declaration says of each op, in the order of the op numbers: for documents, not
+        /// for kernels.
+        pub static DECLARATIONS: &[OpDeclaration] = &[
+            $($(OpDeclaration {
+                name: concat!(stringify!($group), ".", stringify!($name)),
+                shape: stringify!($shape),
+                signature: stringify!($safety fn $name($($argument: $type),*) $(-> $result)?),
+                site_length: $crate::declare::site_length!($($length)?),
+                documentation: concat!($($doc, "\n",)*),
+            },)*)*
+        ];
+    };
+}
+
+macro_rules! facade {
+    ($(#[$attribute:meta])* [$shape:ident $group:ident::$name:ident]
+     safe fn $function:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?) => {
+        $(#[$attribute])*
+        #[inline(always)]
+        pub fn $function($($argument: $type),*) $(-> $result)? {
+            // SAFETY: the declaration says that this op has no condition, and the table holds a
+            // function for it at all times.
+            unsafe {
+                $crate::arch::call_site!(
+                    $shape, super::op::$group::$name, ($($argument),*) $(-> $result)?
+                )
+            }
+        }
+    };
+    ($(#[$attribute:meta])* [$shape:ident $group:ident::$name:ident]
+     unsafe fn $function:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?) => {
+        $(#[$attribute])*
+        #[inline(always)]
+        pub unsafe fn $function($($argument: $type),*) $(-> $result)? {
+            // SAFETY: the caller keeps the op's conditions, and the table holds a function for it
+            // at all times.
+            unsafe {
+                $crate::arch::call_site!(
+                    $shape, super::op::$group::$name, ($($argument),*) $(-> $result)?
+                )
+            }
+        }
+    };
+}
+
+macro_rules! site_length {
+    () => {
+        6
+    };
+    ($length:literal) => {
+        $length
+    };
+}
+
+macro_rules! no_result {
+    ($name:ident) => {
+        // SAFETY: the declaration gives this op no result.
+        unsafe impl $crate::op::NoResult for $name {}
+    };
+    ($name:ident -> $result:ty) => {};
+}
+
+pub(crate) use {declare_ops, facade, no_result, site_length};

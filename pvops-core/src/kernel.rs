@@ -1,0 +1,44 @@
+//! What only the kernel knows.
+
+use core::ops::Range;
+use core::ptr::NonNull;
+
+/// The handful of things that a kernel does for the library.
+///
+/// # Safety
+///
+/// Every method must do what it says; the library hands what they return to CPUs and hypervisors.
+pub unsafe trait Kernel: Sync {
+    /// Physical address behind a virtual address of the kernel's image or of memory from
+    /// [`shared_frame`](Self::shared_frame), or `None` if there is none.
+    ///
+    /// Called at boot and when a CPU comes up.
+    fn virtual_to_physical(&self, address: usize) -> Option<u64>;
+
+    /// A zeroed 4096-byte frame, page-aligned, mapped writable, never to be taken back, to be
+    /// shared with a hypervisor; or `None` if there is none left.
+    ///
+    /// Called at boot and when a CPU comes up.
+    fn shared_frame(&self) -> Option<NonNull<u8>>;
+
+    /// Maps `length` bytes of device registers at `physical`, uncached, for good; or `None` if that
+    /// is not possible.
+    ///
+    /// Called at boot. A kernel that maps them in the top 2 GiB gets shorter code at call sites.
+    fn map_device(&self, physical: u64, length: usize) -> Option<NonNull<u8>>;
+
+    /// Index of the CPU that asks, from 0 without gaps.
+    ///
+    /// Called in any context.
+    fn cpu_index(&self) -> usize;
+
+    /// Calls `write` once, while the text at `range` can be written at the distance (in bytes) that
+    /// `write` is given: 0 if the kernel lifts the protection for a moment, or the distance to a
+    /// writable alias. When it returns, the protection is back and the CPU executes what was
+    /// written.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may run the text at `range` meanwhile. `write` writes nothing else.
+    unsafe fn with_writable_text(&self, range: Range<usize>, write: &mut dyn FnMut(isize));
+}

@@ -1,0 +1,142 @@
+//! What an op is, in types.
+//!
+//! Every op of the declaration (src/ops.rs) has a marker type under [`crate::op`], which never has
+//! a value. Slots, bindings and thunks carry the marker, so that the code for one op can't be put
+//! where another op is called.
+
+pub use crate::ops::op::*;
+
+use core::fmt;
+use core::marker::PhantomData;
+
+/// A function whose signature has been erased; only good for being called by a call site.
+pub type ErasedFunction = unsafe extern "C" fn();
+
+/// One privileged operation.
+///
+/// # Safety
+///
+/// Implemented by the declaration only: `NUMBER` must be the op's position in the table, and
+/// `Function` what the op's call sites call.
+pub unsafe trait Op {
+    /// Position of the op's slot in the table.
+    const NUMBER: OpNumber;
+    /// Length of the op's call sites, in bytes.
+    const SITE_LENGTH: u8;
+    /// Where the op's operands are, see [`crate::arch::shape`].
+    const SHAPE: u32;
+    /// The op as a function of the C ABI.
+    type Function: Copy;
+}
+
+/// An op whose call sites follow the C ABI.
+///
+/// # Safety
+///
+/// Implemented by the declaration only, for ops whose sites clobber what the C ABI lets a callee
+/// clobber.
+pub unsafe trait COp: Op {}
+
+/// An op whose call sites lose only `rax` (and the registers that the op's shape names).
+///
+/// # Safety
+///
+/// Implemented by the declaration only, for ops of a preserve shape.
+pub unsafe trait PreserveOp: Op {}
+
+/// An op without a result, which a backend may therefore leave out altogether.
+///
+/// # Safety
+///
+/// Implemented by the declaration only, for ops that return nothing.
+pub unsafe trait NoResult: Op {}
+
+/// Position of an op in the table, and the key of its name.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct OpNumber(pub u16);
+
+impl OpNumber {
+    /// The op's name, `group.op`, or `None` for a number that no op has.
+    pub fn name(self) -> Option<&'static str> {
+        crate::ops::names().nth(usize::from(self.0))
+    }
+}
+
+impl fmt::Display for OpNumber {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => formatter.write_str(name),
+            None => write!(formatter, "op {}", self.0),
+        }
+    }
+}
+
+/// The table's entry for the op `O`: where a call site that is not patched yet goes.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Slot<O: Op> {
+    target: ErasedFunction,
+    op: PhantomData<fn(O)>,
+}
+
+impl<O: Op> Slot<O> {
+    /// The slot that the binding's function fills.
+    pub const fn of(binding: &crate::binding::Binding<O>) -> Self {
+        Slot {
+            target: binding.target(),
+            op: PhantomData,
+        }
+    }
+}
+
+impl<O: Op> fmt::Debug for Slot<O> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} -> {:p}", O::NUMBER, self.target)
+    }
+}
+
+/// Two registers of result, as the C ABI returns a struct of two words.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RegisterPair {
+    /// The first word: `rax`.
+    pub first: usize,
+    /// The second word: `rdx`.
+    pub second: usize,
+}
+
+/// What an op can return: a value that is made of one register.
+pub trait FromRegister {
+    /// Takes the value out of the register; bits above the value's width have no meaning.
+    fn from_register(register: usize) -> Self;
+}
+
+impl FromRegister for usize {
+    fn from_register(register: usize) -> Self {
+        register
+    }
+}
+
+impl FromRegister for u64 {
+    fn from_register(register: usize) -> Self {
+        register as u64
+    }
+}
+
+impl FromRegister for u32 {
+    fn from_register(register: usize) -> Self {
+        register as u32
+    }
+}
+
+impl FromRegister for u16 {
+    fn from_register(register: usize) -> Self {
+        register as u16
+    }
+}
+
+impl FromRegister for u8 {
+    fn from_register(register: usize) -> Self {
+        register as u8
+    }
+}

@@ -1,0 +1,323 @@
+//! The ops, each declared once.
+//!
+//! See [`crate::declare`] for what becomes of a declaration. The order is the order of the table;
+//! names and numbers of an image are read from that image, so ops may be added anywhere.
+
+use crate::declare::declare_ops;
+
+declare_ops! {
+    /// Control registers, model-specific registers, descriptor tables and counters of this CPU.
+    cpu {
+        /// Reads CR0. Any context.
+        [plain] safe fn read_cr0() -> usize;
+        /// Writes CR0.
+        ///
+        /// # Safety
+        ///
+        /// Protection and paging must stay as the running code needs them.
+        [plain] unsafe fn write_cr0(value: usize);
+        /// Reads CR4. Any context.
+        [plain] safe fn read_cr4() -> usize;
+        /// Writes CR4.
+        ///
+        /// # Safety
+        ///
+        /// Every bit must be one that the CPU has, and paging must stay as the running code needs
+        /// it.
+        [plain] unsafe fn write_cr4(value: usize);
+        /// Reads debug register `number`: 0 to 3, 6 or 7. Other numbers read as 0. Any context.
+        [c] safe fn read_debug_register(number: u32) -> usize;
+        /// Writes debug register `number`: 0 to 3, 6 or 7. Other numbers do nothing.
+        ///
+        /// # Safety
+        ///
+        /// The kernel's #DB handler must be ready for the breakpoint, and reserved bits as the Intel
+        /// SDM (volume 3, section 18.2) wants them.
+        [c] unsafe fn write_debug_register(number: u32, value: usize);
+        /// CPUID as this kernel is to see it. Any context; on most hypervisors it exits.
+        [cpuid, 8] safe fn cpuid(leaf: u32, subleaf: u32) -> CpuIdResult;
+        /// Reads a model-specific register.
+        ///
+        /// # Safety
+        ///
+        /// The register must exist, else the CPU raises #GP; see
+        /// [`read_msr_safe`](fn@crate::cpu::read_msr_safe).
+        [msr_read] unsafe fn read_msr(index: u32) -> u64;
+        /// Writes a model-specific register.
+        ///
+        /// # Safety
+        ///
+        /// The register must exist and take the value, else the CPU raises #GP; and the effect must
+        /// be one that the running code can bear.
+        [msr_write] unsafe fn write_msr(index: u32, value: u64);
+        /// Reads a model-specific register that may not exist. The kernel's #GP handler must ask
+        /// [`extable::fixup`](crate::extable::fixup).
+        [c_pair] safe fn read_msr_safe(index: u32) -> Result<u64, MsrFault>;
+        /// Writes a model-specific register that may not exist, or not take the value. The kernel's
+        /// #GP handler must ask [`extable::fixup`](crate::extable::fixup).
+        ///
+        /// # Safety
+        ///
+        /// If the write succeeds, its effect must be one that the running code can bear.
+        [c] unsafe fn write_msr_safe(index: u32, value: u64) -> MsrWrite;
+        /// Time-stamp counter, in ticks; may be read ahead of earlier loads. Any context.
+        [counter] safe fn read_tsc() -> u64;
+        /// Time-stamp counter, in ticks, read after all earlier loads. Any context.
+        [counter] safe fn read_tsc_ordered() -> u64;
+        /// Loads the global descriptor table's register.
+        ///
+        /// # Safety
+        ///
+        /// The table must be good for the selectors in use and stay where it is.
+        [plain] unsafe fn load_gdt(pointer: *const DescriptorTablePointer);
+        /// Loads the interrupt descriptor table's register.
+        ///
+        /// # Safety
+        ///
+        /// The gates must lead to handlers and stay where they are.
+        [plain] unsafe fn load_idt(pointer: *const DescriptorTablePointer);
+        /// Loads the local descriptor table's register with a selector; 0 for none.
+        ///
+        /// # Safety
+        ///
+        /// The selector must be 0 or name an LDT descriptor.
+        [plain] unsafe fn load_ldt(selector: u32);
+        /// Loads the task register with a selector.
+        ///
+        /// # Safety
+        ///
+        /// The selector must name a free TSS descriptor.
+        [plain] unsafe fn load_task_register(selector: u32);
+    }
+
+    /// Interrupts of this CPU.
+    irq {
+        /// The flags register, of which only bit 9 (interrupts enabled) has meaning on every host.
+        /// Any context.
+        [plain] safe fn save_flags() -> usize;
+        /// Sets interrupts, and what else the host keeps in the flags, as
+        /// [`save_flags`](fn@crate::irq::save_flags) found them.
+        ///
+        /// # Safety
+        ///
+        /// `flags` must come from `save_flags` on this CPU.
+        [plain] unsafe fn restore_flags(flags: usize);
+        /// Disables interrupts on this CPU. Any context.
+        [plain] safe fn disable();
+        /// Enables interrupts on this CPU.
+        ///
+        /// # Safety
+        ///
+        /// The interrupt descriptor table must be loaded, and the running code must bear to be
+        /// interrupted.
+        [plain] unsafe fn enable();
+        /// Waits for an interrupt, with interrupts as they are: with interrupts off, for ever.
+        [plain] safe fn halt();
+        /// Enables interrupts and waits for one; none can slip in between.
+        ///
+        /// # Safety
+        ///
+        /// As for [`enable`](fn@crate::irq::enable).
+        [plain] unsafe fn safe_halt();
+    }
+
+    /// Page tables and the TLB.
+    mmu {
+        /// The address of the last page fault. In the page-fault handler, before anything else can
+        /// fault.
+        [plain] safe fn read_cr2() -> usize;
+        /// Sets CR2.
+        ///
+        /// # Safety
+        ///
+        /// Nobody may still want the address of the last page fault.
+        [plain] unsafe fn write_cr2(value: usize);
+        /// Physical address of the page table in use, and the flag bits of CR3. Any context.
+        [plain] safe fn read_cr3() -> usize;
+        /// Switches to another page table; drops translations that are not global.
+        ///
+        /// # Safety
+        ///
+        /// The table must map the running code and its data.
+        [plain] unsafe fn write_cr3(value: usize);
+        /// Drops this CPU's translations that are not global. Any context.
+        [plain] safe fn flush_tlb();
+        /// Drops all of this CPU's translations, global ones too. Any context.
+        [plain] safe fn flush_tlb_all();
+        /// Drops this CPU's translation of the page that holds `address`. Any context.
+        [plain] safe fn flush_tlb_page(address: usize);
+        /// Stores an entry of a page table (4 KiB pages).
+        ///
+        /// # Safety
+        ///
+        /// `entry` must point into a page table; what the new value maps must be right for
+        /// everybody who uses the table. The value is one from
+        /// [`make_entry`](fn@crate::mmu::make_entry).
+        [plain] unsafe fn set_pte(entry: *mut u64, value: u64);
+        /// Stores an entry of a page directory (2 MiB pages or page tables).
+        ///
+        /// # Safety
+        ///
+        /// As for [`set_pte`](fn@crate::mmu::set_pte).
+        [plain] unsafe fn set_pmd(entry: *mut u64, value: u64);
+        /// Stores an entry of a page-directory-pointer table (1 GiB pages or page directories).
+        ///
+        /// # Safety
+        ///
+        /// As for [`set_pte`](fn@crate::mmu::set_pte).
+        [plain] unsafe fn set_pud(entry: *mut u64, value: u64);
+        /// Stores an entry of a level-4 table.
+        ///
+        /// # Safety
+        ///
+        /// As for [`set_pte`](fn@crate::mmu::set_pte).
+        [plain] unsafe fn set_p4d(entry: *mut u64, value: u64);
+        /// What to store for an entry of any level: takes flags and the frame as the kernel numbers
+        /// it, gives flags and the frame as the host numbers it. Any context.
+        [plain] safe fn make_entry(entry: u64) -> u64;
+        /// What a stored entry of any level means: the inverse of
+        /// [`make_entry`](fn@crate::mmu::make_entry). Any context.
+        [plain] safe fn entry_value(entry: u64) -> u64;
+    }
+
+    /// Time, and the one event that a CPU can wait for.
+    time {
+        /// Nanoseconds since some moment before the backend was installed; never goes back. 0 until
+        /// a backend is installed. Any context.
+        [plain] safe fn clock_ns() -> u64;
+        /// Readies this CPU's event to come as interrupt `vector`; none is pending afterwards.
+        ///
+        /// # Safety
+        ///
+        /// The kernel must have a handler for the vector.
+        [c] unsafe fn setup_event(vector: u32);
+        /// Sets this CPU's event to come once, when
+        /// [`clock_ns`](fn@crate::time::clock_ns) reaches `deadline_ns`; it replaces the one set
+        /// before. A deadline that has passed comes at once and is reported so; one further away than
+        /// the timer can count (seconds) comes early, so look at the clock and set it again.
+        /// Interrupts off, or nobody else on this CPU sets events.
+        [c] safe fn set_event(deadline_ns: u64) -> EventStatus;
+        /// Cancels this CPU's event; one that has come already may still be delivered.
+        [c] safe fn cancel_event();
+    }
+
+    /// Port I/O.
+    io {
+        /// Reads a byte from a port.
+        ///
+        /// # Safety
+        ///
+        /// The read's effect on the device must be one that its driver expects.
+        [port_in] unsafe fn in8(port: u16) -> u8;
+        /// Reads 16 bits from a port.
+        ///
+        /// # Safety
+        ///
+        /// As for [`in8`](fn@crate::io::in8).
+        [port_in] unsafe fn in16(port: u16) -> u16;
+        /// Reads 32 bits from a port.
+        ///
+        /// # Safety
+        ///
+        /// As for [`in8`](fn@crate::io::in8).
+        [port_in] unsafe fn in32(port: u16) -> u32;
+        /// Writes a byte to a port.
+        ///
+        /// # Safety
+        ///
+        /// The write's effect must be one that the running code can bear.
+        [port_out] unsafe fn out8(port: u16, value: u8);
+        /// Writes 16 bits to a port.
+        ///
+        /// # Safety
+        ///
+        /// As for [`out8`](fn@crate::io::out8).
+        [port_out] unsafe fn out16(port: u16, value: u16);
+        /// Writes 32 bits to a port.
+        ///
+        /// # Safety
+        ///
+        /// As for [`out8`](fn@crate::io::out8).
+        [port_out] unsafe fn out32(port: u16, value: u32);
+        /// Gives an old device the time to take the last access: about a microsecond where such
+        /// devices are real. Any context.
+        [plain] safe fn delay();
+    }
+
+    /// This CPU's local APIC. Registers have the numbers of x2APIC mode: the offset in the APIC page,
+    /// divided by 16 (Intel SDM volume 3, table 12-6).
+    apic {
+        /// Reads a register. Any context.
+        ///
+        /// # Safety
+        ///
+        /// The register must exist.
+        [c] unsafe fn read(register: u32) -> u32;
+        /// Writes a register.
+        ///
+        /// # Safety
+        ///
+        /// The register must exist and take the value; the kernel must be ready for the interrupts
+        /// that it causes.
+        [c] unsafe fn write(register: u32, value: u32);
+        /// Ends the interrupt that is being handled. In an interrupt handler.
+        [scratch, 12] safe fn eoi();
+        /// Sends what the interrupt command register's 64 bits say, in the x2APIC layout: the
+        /// destination's whole APIC id is in the upper half.
+        ///
+        /// # Safety
+        ///
+        /// The CPUs that it reaches must be ready for it.
+        [c] unsafe fn write_icr(command: u64);
+    }
+
+    /// The machine as a whole.
+    system {
+        /// Writes a byte to the first console that works on this host. Never blocks for long: a
+        /// console that does not take the byte loses it. Any context.
+        [c] safe fn console_byte(byte: u32);
+        /// Turns the machine off. Returns if this host gives no way to do that.
+        [c] safe fn poweroff();
+    }
+}
+
+/// What signatures of ops are made of.
+mod types {
+    pub(super) use crate::descriptor::DescriptorTablePointer;
+    pub(super) use crate::event::EventStatus;
+    pub(super) use crate::msr::{MsrFault, MsrWrite};
+    pub(super) use raw_cpuid::CpuIdResult;
+}
+
+/// An op as it was declared.
+#[derive(Clone, Copy, Debug)]
+pub struct OpDeclaration {
+    /// `group.op`.
+    pub name: &'static str,
+    /// Name of the op's [shape](crate::arch::shape).
+    pub shape: &'static str,
+    /// The signature, as Rust.
+    pub signature: &'static str,
+    /// Length of its call sites in bytes.
+    pub site_length: u8,
+    /// The documentation, as Markdown.
+    pub documentation: &'static str,
+}
+
+/// The names of all ops in the order of their numbers, each followed by a NUL, in a section of their
+/// own: tools read them from any image that holds call sites.
+#[used]
+#[unsafe(link_section = "pvops_op_names")]
+static NAME_TEXT: [u8; NAMES.len()] = {
+    let mut text = [0; NAMES.len()];
+    text.copy_from_slice(NAMES.as_bytes());
+    text
+};
+
+/// The names of all ops in the order of their numbers.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    // Every name ends with a NUL, so the last piece is empty and no name.
+    NAME_TEXT[..NAME_TEXT.len() - 1]
+        .split(|&byte| byte == 0)
+        .filter_map(|name| core::str::from_utf8(name).ok())
+}

@@ -1,0 +1,312 @@
+//! Patching: every call site becomes what the backend wants there.
+//!
+//! All sites are verified before the first byte is written. A site that is not the call that the
+//! compiler put there is an error that names it, and then nothing at all has changed.
+
+use core::fmt;
+use core::ops::Range;
+use core::ptr;
+use core::slice;
+
+use crate::arch::encode::{self, INDIRECT_CALL, MAX_SITE};
+use crate::binding::{ErasedBinding, Outcome};
+use crate::kernel::Kernel;
+use crate::op::OpNumber;
+use crate::ops::Bindings;
+use crate::site::SiteRecord;
+use crate::table::OpTable;
+
+/// Patches call sites that have never been patched: those of an image, or of a module just loaded.
+///
+/// Serialise the CPU before a patched site runs if the kernel wrote through an alias.
+///
+/// # Errors
+///
+/// The first site that can't be patched. Nothing was written, unless it is
+/// [`PatchError::NotWritten`].
+///
+/// # Safety
+///
+/// The records must lie before sites that this CPU may read, no other CPU may be able to run one of
+/// the sites, and interrupts that could must be off. The table must hold the functions of
+/// `bindings`.
+pub unsafe fn patch(
+    kernel: &dyn Kernel,
+    sites: &[SiteRecord],
+    bindings: &Bindings,
+) -> Result<Counts, PatchError> {
+    let counts = verify(sites, bindings)?;
+    // SAFETY: the caller keeps the conditions, and the sites have been verified.
+    unsafe { write(kernel, sites, bindings)? };
+    Ok(counts)
+}
+
+/// Writes sites that [`verify`] has found good.
+///
+/// # Errors
+///
+/// The first site that does not hold what was written.
+///
+/// # Safety
+///
+/// As for [`patch`].
+pub(crate) unsafe fn write(
+    kernel: &dyn Kernel,
+    sites: &[SiteRecord],
+    bindings: &Bindings,
+) -> Result<(), PatchError> {
+    let Some(range) = range(sites) else {
+        return Ok(());
+    };
+    let bindings = bindings.as_slice();
+    let mut write = |alias: isize| {
+        for record in sites {
+            let mut buffer = [0; MAX_SITE];
+            let Ok((new, _)) = replacement(record, bindings, &mut buffer) else {
+                continue;
+            };
+            let site = ptr::with_exposed_provenance_mut::<u8>(record.address());
+            for (offset, &byte) in new.iter().enumerate() {
+                // SAFETY: the caller vouches for the records, and the kernel has just said that
+                // their range can be written at this distance.
+                unsafe { site.offset(alias).add(offset).write_volatile(byte) };
+            }
+        }
+    };
+    // SAFETY: the caller vouches that nobody runs the sites meanwhile.
+    unsafe { kernel.with_writable_text(range, &mut write) };
+    for record in sites {
+        let mut buffer = [0; MAX_SITE];
+        let (new, _) = replacement(record, bindings, &mut buffer)?;
+        if new != current(record) {
+            return Err(PatchError::NotWritten {
+                site: record.address(),
+                op: record.op(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that all sites can be patched, and counts what they would become. Writes nothing.
+///
+/// # Errors
+///
+/// The first site that can't be patched.
+pub fn verify(sites: &[SiteRecord], bindings: &Bindings) -> Result<Counts, PatchError> {
+    let mut counts = Counts::default();
+    for record in sites {
+        let (site, op) = (record.address(), record.op());
+        let mut buffer = [0; MAX_SITE];
+        let (_, outcome) = replacement(record, bindings.as_slice(), &mut buffer)?;
+        let found = current(record);
+        if encode::indirect_call_slot(site, found) != Some(OpTable::get().slot(op)) {
+            let mut bytes = [0; MAX_SITE];
+            bytes[..found.len()].copy_from_slice(found);
+            return Err(PatchError::NotACallSite {
+                site,
+                op,
+                bytes,
+                length: found.len(),
+            });
+        }
+        counts.add(outcome);
+    }
+    Ok(counts)
+}
+
+/// What a site becomes, built in `buffer`.
+fn replacement<'a>(
+    record: &SiteRecord,
+    bindings: &[ErasedBinding],
+    buffer: &'a mut [u8; MAX_SITE],
+) -> Result<(&'a [u8], Outcome), PatchError> {
+    let (site, op, length) = (record.address(), record.op(), record.length());
+    if !(INDIRECT_CALL..=MAX_SITE).contains(&length) {
+        return Err(PatchError::BadLength { site, op, length });
+    }
+    let Some(binding) = bindings.get(usize::from(op.0)) else {
+        return Err(PatchError::UnknownOp { site, op });
+    };
+    let new = &mut buffer[..length];
+    let outcome = match binding.outcome() {
+        Outcome::Inline => match binding
+            .template()
+            .filter(|template| template.len() <= length)
+        {
+            Some(template) => {
+                let mut bytes = [0; MAX_SITE];
+                encode::template(template.copy_to(&mut bytes), new);
+                Outcome::Inline
+            }
+            None => Outcome::Call,
+        },
+        outcome => outcome,
+    };
+    match outcome {
+        Outcome::Inline => {}
+        Outcome::Nop => encode::nops(new),
+        Outcome::Trap => encode::trap(new),
+        Outcome::Call => {
+            let target = binding.target();
+            if !encode::call(site, target, new) {
+                return Err(PatchError::OutOfRange { site, op, target });
+            }
+        }
+    }
+    Ok((new, outcome))
+}
+
+/// The bytes of a site whose length is known to be good.
+fn current(record: &SiteRecord) -> &[u8] {
+    let site = ptr::with_exposed_provenance::<u8>(record.address());
+    // SAFETY: whoever hands us records vouches that their sites can be read.
+    unsafe { slice::from_raw_parts(site, record.length()) }
+}
+
+/// The span of text that holds all sites.
+fn range(sites: &[SiteRecord]) -> Option<Range<usize>> {
+    let start = sites.iter().map(SiteRecord::address).min()?;
+    let end = sites
+        .iter()
+        .map(|record| record.address() + record.length())
+        .max()?;
+    Some(start..end)
+}
+
+/// How many sites became what.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Sites with a template.
+    pub inline: usize,
+    /// Sites with a direct call.
+    pub call: usize,
+    /// Sites with NOPs only.
+    pub nop: usize,
+    /// Sites that trap.
+    pub trap: usize,
+}
+
+impl Counts {
+    /// All sites.
+    pub fn total(&self) -> usize {
+        self.inline + self.call + self.nop + self.trap
+    }
+
+    fn add(&mut self, outcome: Outcome) {
+        let count = match outcome {
+            Outcome::Inline => &mut self.inline,
+            Outcome::Call => &mut self.call,
+            Outcome::Nop => &mut self.nop,
+            Outcome::Trap => &mut self.trap,
+        };
+        *count += 1;
+    }
+}
+
+/// Why sites were not patched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PatchError {
+    /// The bytes at a site are not the call through the op's slot: the site is damaged, or was
+    /// patched before.
+    NotACallSite {
+        /// Address of the site.
+        site: usize,
+        /// The op of its record.
+        op: OpNumber,
+        /// What is there, in the first `length` bytes.
+        bytes: [u8; MAX_SITE],
+        /// The site's length.
+        length: usize,
+    },
+    /// A record with a length that no site has.
+    BadLength {
+        /// Address of the site.
+        site: usize,
+        /// The op of its record.
+        op: OpNumber,
+        /// The length.
+        length: usize,
+    },
+    /// A record with an op that this library does not know.
+    UnknownOp {
+        /// Address of the site.
+        site: usize,
+        /// The op of its record.
+        op: OpNumber,
+    },
+    /// The function for the op is more than 2 GiB away.
+    OutOfRange {
+        /// Address of the site.
+        site: usize,
+        /// The op of its record.
+        op: OpNumber,
+        /// Address of the function.
+        target: usize,
+    },
+    /// The kernel said that text can be written, but a site does not hold what was written.
+    NotWritten {
+        /// Address of the site.
+        site: usize,
+        /// The op of its record.
+        op: OpNumber,
+    },
+}
+
+impl PatchError {
+    /// Address of the site that the error is about.
+    pub fn site(&self) -> usize {
+        match *self {
+            PatchError::NotACallSite { site, .. }
+            | PatchError::BadLength { site, .. }
+            | PatchError::UnknownOp { site, .. }
+            | PatchError::OutOfRange { site, .. }
+            | PatchError::NotWritten { site, .. } => site,
+        }
+    }
+}
+
+impl fmt::Display for PatchError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            PatchError::NotACallSite {
+                site,
+                op,
+                ref bytes,
+                length,
+            } => {
+                let bytes = &bytes[..length];
+                write!(
+                    formatter,
+                    "call site {site:#x} of {op} holds {bytes:02x?}, not its call"
+                )
+            }
+            PatchError::BadLength { site, op, length } => {
+                write!(
+                    formatter,
+                    "call site {site:#x} of {op} is recorded with {length} bytes"
+                )
+            }
+            PatchError::UnknownOp { site, op } => {
+                write!(
+                    formatter,
+                    "call site {site:#x} is recorded for {op}, which does not exist"
+                )
+            }
+            PatchError::OutOfRange { site, op, target } => {
+                write!(
+                    formatter,
+                    "call site {site:#x} of {op} can't reach {target:#x}"
+                )
+            }
+            PatchError::NotWritten { site, op } => {
+                write!(
+                    formatter,
+                    "call site {site:#x} of {op} did not take what was written"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for PatchError {}

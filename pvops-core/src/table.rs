@@ -1,0 +1,50 @@
+//! The op table: one function pointer for each op, which unpatched call sites call through.
+//!
+//! The one table of a kernel is the symbol `pvops_op_table`. It is not defined here but by the
+//! backend whose functions are right from the first instruction: `pvops-backend-native` on real
+//! machines.
+
+use core::cell::UnsafeCell;
+
+use crate::ops::{Bindings, Slots};
+
+/// The table, on pages of its own so that a kernel can map it read-only after patching.
+#[derive(Debug)]
+#[repr(C, align(4096))]
+pub struct OpTable(UnsafeCell<Slots>);
+
+// SAFETY: the table is written only by `fill`, whose caller is alone.
+unsafe impl Sync for OpTable {}
+
+unsafe extern "C" {
+    /// Defined by exactly one crate of the kernel's.
+    safe static pvops_op_table: OpTable;
+}
+
+impl OpTable {
+    /// A table for `bindings`.
+    pub const fn new(bindings: &Bindings) -> Self {
+        OpTable(UnsafeCell::new(Slots::of(bindings)))
+    }
+
+    /// The kernel's table.
+    pub fn get() -> &'static OpTable {
+        &pvops_op_table
+    }
+
+    /// Address of the slot of the op with this number.
+    pub(crate) fn slot(&self, op: crate::OpNumber) -> usize {
+        self.0.get().addr() + usize::from(op.0) * size_of::<usize>()
+    }
+
+    /// Points every slot to the functions of `bindings`.
+    ///
+    /// # Safety
+    ///
+    /// No other CPU runs, and no interrupt handler uses an op meanwhile.
+    pub(crate) unsafe fn fill(&self, bindings: &Bindings) {
+        // SAFETY: call sites read the table by their own instructions, never by a reference, and
+        // the caller says that none of them runs now.
+        unsafe { self.0.get().write_volatile(Slots::of(bindings)) };
+    }
+}
