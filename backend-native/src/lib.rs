@@ -1,2 +1,95 @@
-//! Native.
+//! Native backend: the privileged instructions themselves.
+//!
+//! Linking this crate also defines the op table, so that every op works from the first instruction
+//! on, before anything is probed or patched. The functions in it need nothing but the CPU; what
+//! needs set-up (the clock, the event timer, the local APIC) says so until [`bind`] has run.
 #![no_std]
+
+use pvops_core::backend::{Backend, BindError, Host};
+use pvops_core::tsc::TscFrequency;
+use pvops_core::{Bindings, OpTable};
+
+mod acpi;
+mod apic;
+mod clock;
+mod cpu;
+mod event;
+mod io;
+mod irq;
+mod mmu;
+mod pit;
+mod serial;
+mod tsc;
+
+pub use acpi::set_sleep_control;
+
+/// The backend for machines without a hypervisor, or with one that offers nothing we know.
+pub static BACKEND: Backend = Backend {
+    name: "native",
+    signature: None,
+    bind,
+};
+
+/// What every host starts from, and all that unpatched call sites can reach.
+const BOOT: Bindings = Bindings {
+    cpu: cpu::BINDINGS,
+    irq: irq::BINDINGS,
+    mmu: mmu::BINDINGS,
+    time: event::NONE,
+    io: io::BINDINGS,
+    apic: apic::NONE,
+    system: pvops_core::bindings::system {
+        console_byte: serial::CONSOLE_BYTE,
+        poweroff: acpi::POWEROFF,
+    },
+};
+
+/// The op table of the kernel that links this crate.
+#[allow(non_upper_case_globals)]
+#[unsafe(no_mangle)]
+static pvops_op_table: OpTable = OpTable::new(&BOOT);
+
+/// Readies clock, timer and local APIC of this machine and binds all ops to instructions.
+///
+/// For backends that bind some ops better and leave the others to the hardware, see
+/// [`bind_with_tsc`].
+///
+/// # Errors
+///
+/// If nothing on this machine tells the rate of the time-stamp counter.
+pub fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
+    bind_with_tsc(host, None)
+}
+
+/// Like [`bind`], for a host that has told the rate of the time-stamp counter.
+///
+/// # Errors
+///
+/// If nothing tells the rate.
+pub fn bind_with_tsc(
+    host: &Host<'_>,
+    frequency: Option<TscFrequency>,
+) -> Result<Bindings, BindError> {
+    let frequency = match frequency {
+        Some(frequency) => frequency,
+        None => tsc::frequency()?,
+    };
+    pvops_core::tsc::publish(frequency);
+    clock::start(frequency)?;
+    let apic = apic::start(host);
+    Ok(Bindings {
+        time: event::start(&apic),
+        apic: apic.bindings(),
+        ..BOOT
+    })
+}
+
+/// All templates of this backend, for tools that show what it puts at call sites. The host is taken
+/// to be one with x2APIC and the TSC-deadline timer; nothing is touched.
+pub fn typical() -> Bindings {
+    Bindings {
+        time: event::DEADLINE,
+        apic: apic::X2APIC,
+        ..BOOT
+    }
+}

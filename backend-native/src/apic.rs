@@ -1,0 +1,191 @@
+//! The local APIC, in x2APIC mode where the CPU has it, else by its page of registers.
+//!
+//! Intel SDM volume 3, chapter 12.
+
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use pvops_core::backend::Host;
+use pvops_core::binding::Binding;
+use pvops_core::{bindings, call, cpu, inline, preserve};
+use x86::msr::{IA32_APIC_BASE, IA32_X2APIC_APICID, IA32_X2APIC_EOI, IA32_X2APIC_ICR};
+
+/// How this machine's local APIC is reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Apic {
+    /// It has none, or the kernel can't map it.
+    Absent,
+    /// By model-specific registers.
+    Msr,
+    /// By memory, at [`REGISTERS`].
+    Memory,
+}
+
+/// Turns the local APIC on, in the best mode that it has. It delivers nothing until the kernel sets
+/// the spurious-interrupt register.
+pub(crate) fn start(host: &Host<'_>) -> Apic {
+    const FEATURES: u32 = 1;
+    const EDX_APIC: u32 = 1 << 9;
+    const ECX_X2APIC: u32 = 1 << 21;
+    const BASE_X2APIC: u64 = 1 << 10;
+    const BASE_ENABLE: u64 = 1 << 11;
+    const BASE_ADDRESS: u64 = 0xf_ffff_ffff_f000;
+
+    let features = cpu::cpuid(FEATURES, 0);
+    if features.edx & EDX_APIC == 0 {
+        return Apic::Absent;
+    }
+    // SAFETY: a CPU with a local APIC has the register; the bits that change turn the APIC on, and
+    // x2APIC mode is entered from xAPIC mode as section 12.12.5 wants.
+    let base = unsafe {
+        let base = cpu::read_msr(IA32_APIC_BASE) | BASE_ENABLE;
+        cpu::write_msr(IA32_APIC_BASE, base);
+        if features.ecx & ECX_X2APIC != 0 {
+            cpu::write_msr(IA32_APIC_BASE, base | BASE_X2APIC);
+            return Apic::Msr;
+        }
+        base
+    };
+    match host.kernel.map_device(base & BASE_ADDRESS, 4096) {
+        Some(registers) => {
+            REGISTERS.store(registers.as_ptr(), Ordering::Relaxed);
+            Apic::Memory
+        }
+        None => Apic::Absent,
+    }
+}
+
+impl Apic {
+    pub(crate) fn bindings(self) -> bindings::apic {
+        match self {
+            Apic::Absent => NONE,
+            Apic::Msr => X2APIC,
+            Apic::Memory => {
+                let eoi = register(REGISTER_EOI).addr();
+                let mut bindings = XAPIC;
+                // An absolute address at the site is 32 bits, sign-extended.
+                if let Ok(address) = i32::try_from(eoi as isize) {
+                    bindings.eoi = bindings.eoi.with_operand(address as u32);
+                }
+                bindings
+            }
+        }
+    }
+
+    pub(crate) fn read(self, register: u32) -> u32 {
+        // SAFETY: the callers are in this crate and name registers that exist.
+        unsafe {
+            match self {
+                Apic::Absent => 0,
+                Apic::Msr => x2apic_read(register),
+                Apic::Memory => xapic_read(register),
+            }
+        }
+    }
+
+    pub(crate) fn write(self, register: u32, value: u32) {
+        // SAFETY: the callers are in this crate and name registers that exist.
+        unsafe {
+            match self {
+                Apic::Absent => {}
+                Apic::Msr => x2apic_write(register, value),
+                Apic::Memory => xapic_write(register, value),
+            }
+        }
+    }
+}
+
+pub(crate) const NONE: bindings::apic = bindings::apic {
+    read: Binding::unavailable(),
+    write: Binding::unavailable(),
+    eoi: Binding::unavailable(),
+    write_icr: Binding::unavailable(),
+};
+
+pub(crate) const X2APIC: bindings::apic = bindings::apic {
+    read: call!(apic::read, x2apic_read),
+    write: call!(apic::write, x2apic_write),
+    // 0x80b is IA32_X2APIC_EOI.
+    eoi: inline!(
+        apic::eoi,
+        "mov ecx, 0x80b",
+        "xor eax, eax",
+        "xor edx, edx",
+        "wrmsr"
+    ),
+    write_icr: call!(apic::write_icr, x2apic_write_icr),
+};
+
+const _: () = assert!(IA32_X2APIC_EOI == 0x80b);
+
+const XAPIC: bindings::apic = bindings::apic {
+    read: call!(apic::read, xapic_read),
+    write: call!(apic::write, xapic_write),
+    eoi: inline!(
+        apic::eoi, operand 4 bytes before the end, else preserve!(apic::eoi, xapic_eoi),
+        "mov dword ptr [{operand}], 0"
+    ),
+    write_icr: call!(apic::write_icr, xapic_write_icr),
+};
+
+/// Numbers of registers: their distance from the first x2APIC register.
+const FIRST: u32 = IA32_X2APIC_APICID - 2;
+const REGISTER_EOI: u32 = IA32_X2APIC_EOI - FIRST;
+const REGISTER_ICR: u32 = IA32_X2APIC_ICR - FIRST;
+
+unsafe extern "C" fn x2apic_read(register: u32) -> u32 {
+    // SAFETY: the op's caller says that the register exists.
+    unsafe { cpu::read_msr(FIRST + register) as u32 }
+}
+
+unsafe extern "C" fn x2apic_write(register: u32, value: u32) {
+    // SAFETY: the op's caller says that the register exists and takes the value.
+    unsafe { cpu::write_msr(FIRST + register, u64::from(value)) };
+}
+
+unsafe extern "C" fn x2apic_write_icr(command: u64) {
+    // SAFETY: the op's caller says that the destination is ready.
+    unsafe { cpu::write_msr(IA32_X2APIC_ICR, command) };
+}
+
+/// The page of registers, in xAPIC mode.
+static REGISTERS: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+
+fn register(number: u32) -> *mut u32 {
+    REGISTERS
+        .load(Ordering::Relaxed)
+        .wrapping_add(number as usize * 16)
+        .cast()
+}
+
+unsafe extern "C" fn xapic_read(number: u32) -> u32 {
+    // SAFETY: the kernel has mapped the registers, and the op's caller says that this one exists.
+    unsafe { register(number).read_volatile() }
+}
+
+unsafe extern "C" fn xapic_write(number: u32, value: u32) {
+    // SAFETY: as above.
+    unsafe { register(number).write_volatile(value) };
+}
+
+unsafe extern "C" fn xapic_eoi() {
+    // SAFETY: the kernel has mapped the registers, and every local APIC has this one.
+    unsafe { register(REGISTER_EOI).write_volatile(0) };
+}
+
+unsafe extern "C" fn xapic_write_icr(command: u64) {
+    const DELIVERY_PENDING: u32 = 1 << 12;
+    const MAX_POLLS: u32 = 1_000_000;
+    // SAFETY: the kernel has mapped the registers, and the op's caller says that the destination is
+    // ready. The lower half sends, so it is last.
+    unsafe {
+        for _ in 0..MAX_POLLS {
+            if register(REGISTER_ICR).read_volatile() & DELIVERY_PENDING == 0 {
+                break;
+            }
+        }
+        let destination = ((command >> 32) as u32) << 24;
+        register(REGISTER_ICR + 1).write_volatile(destination);
+        register(REGISTER_ICR).write_volatile(command as u32);
+    }
+}
