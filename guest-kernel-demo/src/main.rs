@@ -1,5 +1,80 @@
+//! A small kernel that does all its privileged work through pvops.
+//!
+//! It boots by PVH, chooses the backend for the host it finds itself on, has its call sites patched,
+//! and then checks that everything works. Read [`entry`] for how it starts and [`start`] for how a
+//! kernel takes pvops into use; [`platform`] is all that it has to provide.
 #![no_std]
 #![no_main]
-//! Demo kernel.
+
+mod acpi;
+mod boot;
+mod console;
+mod demand;
+mod entry;
+mod exit;
+mod frames;
+mod gdt;
+mod interrupts;
+mod layout;
+mod measure;
+mod paging;
+mod platform;
+mod selftest;
+mod text;
+mod trap;
+
+use pvops_backend_kvm as kvm;
+use pvops_backend_native as native;
+use pvops_core::backend::{self, Backend};
+use pvops_core::probe::Interfaces;
+use pvops_core::{cpu, install};
+
+use crate::console::println;
+use crate::platform::Platform;
+
+/// The hosts that this kernel knows.
+static BACKENDS: [&Backend; 2] = [&native::BACKEND, &kvm::BACKEND];
+
+/// The first Rust code: on the boot stack, on the tables of [`entry`], interrupts off.
+extern "C" fn start(start_info: u64) -> ! {
+    println!("pvops demo kernel {}", env!("CARGO_PKG_VERSION"));
+    // SAFETY: these set up the CPU and memory once, in the order that they depend on each other.
+    let command_line = unsafe {
+        gdt::load();
+        trap::load();
+        boot::start(start_info)
+    };
+    interrupts::mask_legacy();
+    let measure = command_line.flag("measure");
+    if measure {
+        measure::before_patching();
+    }
+
+    let interfaces = Interfaces::scan(&cpu::cpuid);
+    let backend = backend::select(&BACKENDS, &interfaces, command_line.value("pv"))
+        .unwrap_or_else(|error| panic!("no backend: {error}"));
+    // SAFETY: the boot CPU is alone, interrupts are off.
+    let sites = unsafe { install(backend, &Platform, &interfaces) }
+        .unwrap_or_else(|error| panic!("the backend {} can't be installed: {error}", backend.name));
+    if paging::seal_op_table().is_err() {
+        panic!("no memory to make the op table read-only");
+    }
+
+    boot::report(backend, &interfaces, sites);
+    if measure {
+        measure::after_patching();
+    }
+    // SAFETY: the descriptor table is loaded and a backend installed.
+    unsafe { interrupts::start() };
+    let pass = selftest::run(command_line);
+    if command_line.value("end") == Some("poweroff") {
+        exit::off();
+    }
+    if pass { exit::pass() } else { exit::fail() }
+}
+
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! { loop {} }
+fn panic(information: &core::panic::PanicInfo<'_>) -> ! {
+    println!("{information}");
+    exit::fail()
+}

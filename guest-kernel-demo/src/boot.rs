@@ -1,0 +1,170 @@
+//! What the boot loader told us, and memory as it says.
+
+use core::cell::UnsafeCell;
+use core::slice;
+
+use pvops_core::backend::Backend;
+use pvops_core::boot_info::{BootInfo, CommandLine, PhysicalMemory, Protocol, rsdp};
+use pvops_core::patch::Counts;
+use pvops_core::probe::Interfaces;
+use pvops_core::tsc;
+use spin::Once;
+
+use crate::console::{Json, println, report};
+use crate::layout::{self, DIRECT_MAP, KERNEL_OFFSET};
+use crate::{acpi, frames, kvm, native, paging};
+
+/// Reads the boot information, takes the memory into use, and returns the command line.
+///
+/// # Safety
+///
+/// Once, on the boot CPU, while the tables of [`entry`](crate::entry) are in use.
+pub(crate) unsafe fn start(start_info: u64) -> CommandLine<'static> {
+    let mut info = BootInfo::from_pvh(&EarlyMemory, start_info)
+        .unwrap_or_else(|error| panic!("boot information: {error}"));
+    PROTOCOL.call_once(|| info.protocol());
+    let modules = info.modules().iter().map(|module| module.range());
+    let mut reserved = [const { 0..0 }; 16];
+    reserved
+        .iter_mut()
+        .zip(modules)
+        .for_each(|(reserved, module)| *reserved = module);
+    // SAFETY: the caller calls once.
+    let command_line = unsafe { keep(info.command_line()) };
+    let rsdp = info.rsdp().or_else(|| rsdp::find(&EarlyMemory));
+    if let Some(off) = rsdp.and_then(|rsdp| acpi::soft_off(&EarlyMemory, rsdp)) {
+        native::set_sleep_control(off.port, off.sleep_type);
+    }
+
+    let map = info.memory_map_mut();
+    reserved.into_iter().for_each(|module| map.reserve(module));
+    // Real-mode data, firmware and whatever else a PC keeps there.
+    map.reserve(0..1 << 20);
+    let image = layout::image();
+    map.reserve((image.start - KERNEL_OFFSET) as u64..(image.end - KERNEL_OFFSET) as u64);
+    for region in map.usable() {
+        frames::add(region.start.min(EarlyMemory::END)..region.end.min(EarlyMemory::END));
+    }
+    // SAFETY: the caller calls once, on the tables of `entry`.
+    if unsafe { paging::start(map) }.is_err() {
+        panic!(
+            "not enough memory for page tables; the map is {:?}",
+            map.regions()
+        );
+    }
+    command_line
+}
+
+/// Says what was found, for people and for machines.
+pub(crate) fn report(backend: &Backend, interfaces: &Interfaces, sites: Counts) {
+    let Some(protocol) = PROTOCOL.get() else {
+        return;
+    };
+    let tsc = tsc::frequency();
+    let (khz, source) = tsc.map_or((0, "none"), |tsc| (tsc.khz, tsc.source));
+    for interface in interfaces.iter() {
+        let (base, max_leaf) = (interface.base(), interface.max_leaf());
+        println!(
+            "interface {} at {base:#x}, leaves to {max_leaf:#x}",
+            interface.signature()
+        );
+    }
+    if let Some(interface) = kvm::BACKEND.signature.and_then(|kvm| interfaces.find(&kvm)) {
+        println!(
+            "{:?}, {:?}",
+            kvm::Features::of(interface),
+            kvm::Hints::of(interface)
+        );
+    }
+    println!("backend {}, tsc {khz} kHz by {source}", backend.name);
+    println!(
+        "{} call sites: {} inline, {} direct calls, {} nothing, {} traps",
+        sites.total(),
+        sites.inline,
+        sites.call,
+        sites.nop,
+        sites.trap,
+    );
+    report!(
+        "\"event\":\"boot\",\"protocol\":\"{protocol}\",\"backend\":\"{}\",\"interfaces\":[{}],\
+         \"sites\":{{\"total\":{},\"inline\":{},\"call\":{},\"nop\":{},\"trap\":{}}},\
+         \"tsc_khz\":{khz},\"tsc_source\":\"{source}\"",
+        backend.name,
+        InterfaceList(interfaces),
+        sites.total(),
+        sites.inline,
+        sites.call,
+        sites.nop,
+        sites.trap,
+    );
+}
+
+struct InterfaceList<'a>(&'a Interfaces);
+
+impl core::fmt::Display for InterfaceList<'_> {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (index, interface) in self.0.iter().enumerate() {
+            write!(
+                formatter,
+                "{}{{\"signature\":\"{}\",\"base\":{},\"max_leaf\":{}}}",
+                if index == 0 { "" } else { "," },
+                Json(
+                    interface
+                        .signature()
+                        .as_bytes()
+                        .split(|&byte| byte == 0)
+                        .next()
+                        .unwrap_or(b"")
+                ),
+                interface.base(),
+                interface.max_leaf(),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+static PROTOCOL: Once<Protocol> = Once::new();
+
+/// The first 4 GiB, as the tables of [`entry`](crate::entry) have them.
+struct EarlyMemory;
+
+impl EarlyMemory {
+    const END: u64 = 4 << 30;
+}
+
+impl PhysicalMemory for EarlyMemory {
+    fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
+        if address.checked_add(length as u64)? > Self::END {
+            return None;
+        }
+        // SAFETY: the direct map has these addresses, and nobody writes there while the boot
+        // information is read. What is no memory reads as ones.
+        Some(unsafe { slice::from_raw_parts((DIRECT_MAP + address as usize) as *const u8, length) })
+    }
+}
+
+/// Copies the command line to where nobody else's memory is.
+///
+/// # Safety
+///
+/// Once.
+unsafe fn keep(command_line: CommandLine<'_>) -> CommandLine<'static> {
+    struct Copy(UnsafeCell<[u8; 4096]>);
+    // SAFETY: written once, before anybody has a reference.
+    unsafe impl Sync for Copy {}
+    static COPY: Copy = Copy(UnsafeCell::new([0; 4096]));
+
+    if command_line.is_truncated() {
+        println!(
+            "the command line is cut after {} bytes",
+            command_line.as_bytes().len()
+        );
+    }
+    // SAFETY: the caller calls once, so nobody else has a reference.
+    let copy = unsafe { &mut *COPY.0.get() };
+    let bytes = command_line.as_bytes();
+    let length = bytes.len().min(copy.len());
+    copy[..length].copy_from_slice(&bytes[..length]);
+    CommandLine::new(&copy[..length])
+}

@@ -1,0 +1,42 @@
+//! Interrupts of this CPU: the old controllers silenced, the local APIC and the event timer on.
+
+use pvops_core::{apic, io, irq, time};
+
+use crate::trap::{SPURIOUS_VECTOR, TIMER_VECTOR};
+
+/// The local APIC's register for spurious interrupts, with its enable bit.
+/// Intel SDM volume 3, figure 12-23.
+const SPURIOUS: u32 = 0xf;
+const SPURIOUS_ENABLE: u32 = 1 << 8;
+
+/// Silences the two 8259s; a machine without them ignores this. Boot CPU, interrupts off.
+pub(crate) fn mask_legacy() {
+    const MASKS: [u16; 2] = [0x21, 0xa1];
+    // SAFETY: no interrupt of theirs is wanted.
+    unsafe { MASKS.iter().for_each(|&port| io::out8(port, 0xff)) };
+}
+
+/// Turns interrupts on.
+///
+/// # Safety
+///
+/// Once, with the interrupt descriptor table loaded, the old controllers silenced and a backend
+/// installed.
+pub(crate) unsafe fn start() {
+    // SAFETY: all vectors have handlers.
+    unsafe {
+        apic::write(SPURIOUS, SPURIOUS_ENABLE | u32::from(SPURIOUS_VECTOR));
+        time::setup_event(u32::from(TIMER_VECTOR));
+        irq::enable();
+    }
+}
+
+/// Runs `body` with interrupts off.
+pub(crate) fn without<R>(body: impl FnOnce() -> R) -> R {
+    let flags = irq::save_flags();
+    irq::disable();
+    let result = body();
+    // SAFETY: the flags are those of before.
+    unsafe { irq::restore_flags(flags) };
+    result
+}

@@ -1,0 +1,50 @@
+//! Where things are in the address space.
+
+use core::ops::Range;
+
+/// Distance from a physical address to where the kernel's image sees it: the top 2 GiB.
+pub(crate) const KERNEL_OFFSET: usize = 0xffff_ffff_8000_0000;
+/// Distance from a physical address to where the kernel sees all memory.
+pub(crate) const DIRECT_MAP: usize = 0xffff_8880_0000_0000;
+/// Device registers are mapped from here on, in reach of 32-bit absolute addresses.
+pub(crate) const DEVICES: Range<usize> = 0xffff_ffff_c000_0000..0xffff_ffff_c020_0000;
+/// Addresses that the self-test maps and unmaps.
+pub(crate) const SCRATCH: Range<usize> = 0xffff_ffff_c020_0000..0xffff_ffff_c040_0000;
+
+/// Bytes in a page.
+pub(crate) const PAGE: usize = 4096;
+
+macro_rules! linker_addresses {
+    ($($(#[$doc:meta])* $function:ident = $symbol:ident;)*) => {
+        $($(#[$doc])*
+        pub(crate) fn $function() -> usize {
+            unsafe extern "C" {
+                safe static $symbol: u8;
+            }
+            (&raw const $symbol).addr()
+        })*
+    };
+}
+
+linker_addresses! {
+    /// Start of the text; it ends where the read-only data start.
+    text_start = __text_start;
+    /// Start of the read-only data; they end where the data start.
+    rodata_start = __rodata_start;
+    /// Start of the data.
+    data_start = __data_start;
+    /// End of the image with its zeroed data.
+    image_end = __image_end;
+    /// A page below the boot stack that is not mapped.
+    stack_guard = entry_stack_guard;
+}
+
+/// The kernel's text.
+pub(crate) fn text() -> Range<usize> {
+    text_start()..rodata_start()
+}
+
+/// The whole image.
+pub(crate) fn image() -> Range<usize> {
+    text_start()..image_end()
+}

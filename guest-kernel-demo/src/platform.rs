@@ -1,0 +1,69 @@
+//! What pvops wants to know from the kernel.
+
+use core::ops::Range;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use pvops_core::{Kernel, cpu, irq};
+
+use crate::frames;
+use crate::layout::{self, DEVICES, DIRECT_MAP, KERNEL_OFFSET, PAGE};
+use crate::paging::{self, Flags};
+
+/// This kernel.
+pub(crate) struct Platform;
+
+// SAFETY: frames are in the direct map, the image at its offset; devices get addresses of their
+// own; text can be written while CR0.WP is off.
+unsafe impl Kernel for Platform {
+    fn virtual_to_physical(&self, address: usize) -> Option<u64> {
+        if layout::image().contains(&address) {
+            return Some((address - KERNEL_OFFSET) as u64);
+        }
+        address
+            .checked_sub(DIRECT_MAP)
+            .filter(|&physical| physical < 4 << 30)
+            .map(|p| p as u64)
+    }
+
+    fn shared_frame(&self) -> Option<NonNull<u8>> {
+        Some(frames::allocate()?.1)
+    }
+
+    fn map_device(&self, physical: u64, length: usize) -> Option<NonNull<u8>> {
+        static NEXT: AtomicUsize = AtomicUsize::new(DEVICES.start);
+        let offset = physical as usize % PAGE;
+        let pages = (offset + length).div_ceil(PAGE);
+        let start = NEXT.fetch_add(pages * PAGE, Ordering::Relaxed);
+        for page in 0..pages {
+            let address = start + page * PAGE;
+            if address >= DEVICES.end {
+                return None;
+            }
+            let frame = physical - offset as u64 + (page * PAGE) as u64;
+            paging::map(address, frame, Flags::DEVICE).ok()?;
+        }
+        NonNull::new((start + offset) as *mut u8)
+    }
+
+    fn cpu_index(&self) -> usize {
+        0
+    }
+
+    unsafe fn with_writable_text(&self, _range: Range<usize>, write: &mut dyn FnMut(isize)) {
+        const WRITE_PROTECT: usize = 1 << 16;
+        let flags = irq::save_flags();
+        irq::disable();
+        let cr0 = cpu::read_cr0();
+        // SAFETY: protection is off only while `write` runs, with interrupts off. Writing through
+        // the same addresses that are executed needs no more than the jump that follows (Intel SDM
+        // volume 3, section 10.1.3), and CPUID besides serialises.
+        unsafe {
+            cpu::write_cr0(cr0 & !WRITE_PROTECT);
+            write(0);
+            cpu::write_cr0(cr0);
+            cpu::cpuid(0, 0);
+            irq::restore_flags(flags);
+        }
+    }
+}

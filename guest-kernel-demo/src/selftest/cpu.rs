@@ -1,0 +1,210 @@
+//! Registers, tables, ports and counters of the CPU.
+
+use core::arch::asm;
+
+use pvops_core::msr::MsrFault;
+use pvops_core::{cpu, io};
+
+use super::Outcome;
+use crate::text::{ensure, text};
+use crate::trap;
+
+const CR0_PAGING: usize = 1 << 31;
+const CR0_TASK_SWITCHED: usize = 1 << 3;
+const CR4_PAE: usize = 1 << 5;
+const CR4_TIME_STAMP_DISABLE: usize = 1 << 2;
+
+/// CR0 and CR4 take a bit and give it back.
+pub(super) fn control_registers() -> Outcome {
+    let (cr0, cr4) = (cpu::read_cr0(), cpu::read_cr4());
+    ensure!(
+        cr0 & CR0_PAGING != 0 && cr4 & CR4_PAE != 0,
+        "cr0 {cr0:#x}, cr4 {cr4:#x}"
+    );
+    // SAFETY: nobody uses the FPU, and in ring 0 the time-stamp counter can be read in any case.
+    unsafe {
+        cpu::write_cr0(cr0 | CR0_TASK_SWITCHED);
+        cpu::write_cr4(cr4 | CR4_TIME_STAMP_DISABLE);
+    }
+    let (changed_cr0, changed_cr4) = (cpu::read_cr0(), cpu::read_cr4());
+    // SAFETY: as it was.
+    unsafe {
+        cpu::write_cr0(cr0);
+        cpu::write_cr4(cr4);
+    }
+    ensure!(
+        changed_cr0 == cr0 | CR0_TASK_SWITCHED,
+        "cr0 became {changed_cr0:#x}"
+    );
+    ensure!(
+        changed_cr4 == cr4 | CR4_TIME_STAMP_DISABLE,
+        "cr4 became {changed_cr4:#x}"
+    );
+    ensure!(
+        cpu::read_cr0() == cr0 && cpu::read_cr4() == cr4,
+        "cr0 or cr4 did not go back"
+    );
+    Ok(text!("cr0 {cr0:#x}, cr4 {cr4:#x}"))
+}
+
+/// The breakpoint addresses hold what is written.
+pub(super) fn debug_registers() -> Outcome {
+    for number in 0..4 {
+        let value = 0xffff_8880_0000_1000 + number as usize * 8;
+        // SAFETY: DR7 enables none of the breakpoints.
+        unsafe { cpu::write_debug_register(number, value) };
+        let read = cpu::read_debug_register(number);
+        ensure!(
+            read == value,
+            "dr{number} holds {read:#x} instead of {value:#x}"
+        );
+    }
+    let dr7 = cpu::read_debug_register(7);
+    // Bit 10 is always set: Intel SDM volume 3, figure 18-1.
+    ensure!(dr7 & 0xff == 0 && dr7 & 1 << 10 != 0, "dr7 is {dr7:#x}");
+    ensure!(
+        cpu::read_debug_register(9) == 0,
+        "a ninth debug register exists"
+    );
+    Ok(text!("dr0 to dr3, dr7 {dr7:#x}"))
+}
+
+/// CPUID answers, subleafs included, and does not lose rbx.
+pub(super) fn cpuid() -> Outcome {
+    let leaf = cpu::cpuid(0, 0);
+    let mut vendor = [0; 12];
+    for (part, register) in vendor
+        .chunks_exact_mut(4)
+        .zip([leaf.ebx, leaf.edx, leaf.ecx])
+    {
+        part.copy_from_slice(&register.to_le_bytes());
+    }
+    ensure!(
+        vendor.iter().all(u8::is_ascii_graphic),
+        "the vendor is {vendor:x?}"
+    );
+    let features = cpu::cpuid(1, 0);
+    ensure!(
+        features.edx & 1 << 5 != 0,
+        "no model-specific registers: {:#x}",
+        features.edx
+    );
+    let vendor = core::str::from_utf8(&vendor).unwrap_or("?");
+    Ok(text!("{vendor}, highest leaf {:#x}", leaf.eax))
+}
+
+/// A register that every 64-bit CPU has takes a value and gives it back.
+pub(super) fn msr() -> Outcome {
+    /// Where SWAPGS gets the base of GS from; nobody uses that here. Intel SDM volume 4, table 2-2.
+    const KERNEL_GS_BASE: u32 = 0xc000_0102;
+    const VALUE: u64 = 0xffff_8880_1234_5678;
+    // SAFETY: the register exists and takes any canonical address.
+    unsafe {
+        let before = cpu::read_msr(KERNEL_GS_BASE);
+        cpu::write_msr(KERNEL_GS_BASE, VALUE);
+        let value = cpu::read_msr(KERNEL_GS_BASE);
+        cpu::write_msr(KERNEL_GS_BASE, before);
+        ensure!(value == VALUE, "wrote {VALUE:#x}, read {value:#x}");
+        ensure!(
+            cpu::read_msr(KERNEL_GS_BASE) == before,
+            "the old value did not come back"
+        );
+    }
+    Ok(text!("64 bits out and in"))
+}
+
+const EFER: u32 = 0xc000_0080;
+
+/// Reading a register that does not exist is an error; one that does is a value.
+pub(super) fn msr_read_safe() -> Outcome {
+    const ABSENT: u32 = 0x0bad_c0de;
+    let before = trap::count(13);
+    let absent = cpu::read_msr_safe(ABSENT);
+    ensure!(
+        absent == Err(MsrFault),
+        "reading {ABSENT:#x} gives {absent:x?}"
+    );
+    let Ok(efer) = cpu::read_msr_safe(EFER) else {
+        return Err(text!("EFER can't be read"));
+    };
+    // SAFETY: every 64-bit CPU has the register.
+    ensure!(efer == unsafe { cpu::read_msr(EFER) }, "EFER differs");
+    let faults = trap::count(13) - before;
+    ensure!(faults == 1, "{faults} faults instead of 1");
+    Ok(text!("{ABSENT:#x} is an error, EFER {efer:#x}"))
+}
+
+/// Writing what a register does not take is an error; what it does take is none.
+pub(super) fn msr_write_safe() -> Outcome {
+    /// IA32_PKRS has 32 bits, if it exists at all. QEMU's TCG, which takes nearly any write, refuses
+    /// others.
+    const PKRS: u32 = 0x6e1;
+    let before = trap::count(13);
+    // SAFETY: the one write is refused, the other writes what was read.
+    unsafe {
+        let refused = cpu::write_msr_safe(PKRS, u64::MAX);
+        ensure!(refused.ok() == Err(MsrFault), "{PKRS:#x} takes all ones");
+        let efer = cpu::read_msr(EFER);
+        ensure!(
+            cpu::write_msr_safe(EFER, efer).ok().is_ok(),
+            "EFER can't be written"
+        );
+    }
+    let faults = trap::count(13) - before;
+    ensure!(faults == 1, "{faults} faults instead of 1");
+    Ok(text!("all ones to {PKRS:#x} is an error, EFER is not"))
+}
+
+/// The time-stamp counter runs, and its two reads agree.
+pub(super) fn tsc() -> Outcome {
+    let mut last = cpu::read_tsc_ordered();
+    let start = last;
+    for _ in 0..1000 {
+        let (plain, ordered) = (cpu::read_tsc(), cpu::read_tsc_ordered());
+        ensure!(
+            plain >= last && ordered >= plain,
+            "{last} then {plain} then {ordered}"
+        );
+        last = ordered;
+    }
+    ensure!(last > start, "it stands at {start}");
+    Ok(text!("2,000 reads took {} ticks", last - start))
+}
+
+/// The tables that were loaded are in use, and can be loaded again.
+pub(super) fn descriptor_tables() -> Outcome {
+    let (code, task): (u16, u16);
+    // SAFETY: reads two selectors; a null LDT is what the kernel has.
+    unsafe {
+        cpu::load_ldt(0);
+        asm!("mov {0:x}, cs", "str {1:x}", out(reg) code, out(reg) task, options(nomem, nostack));
+    }
+    ensure!(code == crate::gdt::KERNEL_CODE, "cs is {code:#x}");
+    ensure!(task == 0x18, "the task register is {task:#x}");
+    Ok(text!("cs {code:#x}, task register {task:#x}, no ldt"))
+}
+
+/// INT3 reaches its handler and comes back.
+pub(super) fn breakpoint() -> Outcome {
+    let before = trap::count(3);
+    // SAFETY: the handler counts and returns.
+    unsafe { asm!("int3") };
+    let came = trap::count(3) - before;
+    ensure!(came == 1, "{came} breakpoints came");
+    Ok(text!("handled"))
+}
+
+/// The first serial port's scratch register takes a byte; a word read spans two registers.
+pub(super) fn ports() -> Outcome {
+    const SCRATCH: u16 = 0x3ff;
+    // SAFETY: the register has no function.
+    unsafe {
+        for value in [0x5a, 0xa5] {
+            io::out8(SCRATCH, value);
+            io::delay();
+            let read = io::in8(SCRATCH);
+            ensure!(read == value, "wrote {value:#x}, read {read:#x}");
+        }
+    }
+    Ok(text!("the scratch register holds a byte"))
+}

@@ -1,0 +1,122 @@
+//! The self-test: every op used for what a kernel uses it for.
+
+mod apic;
+mod cpu;
+mod extable;
+mod irq;
+mod mmu;
+mod patch;
+mod time;
+
+use pvops_core::boot_info::CommandLine;
+
+use crate::console::{Json, println, report};
+use crate::measure;
+use crate::text::{Text, text};
+
+/// What a check found, or what is wrong.
+type Outcome = Result<Text, Text>;
+
+struct Check {
+    name: &'static str,
+    /// What the host must be able to do.
+    needs: Option<&'static str>,
+    run: fn() -> Outcome,
+}
+
+const fn check(name: &'static str, run: fn() -> Outcome) -> Check {
+    Check {
+        name,
+        needs: None,
+        run,
+    }
+}
+
+/// In the order in which they build on each other.
+static CHECKS: &[Check] = &[
+    check("patch.sites", patch::sites),
+    check("patch.tampered", patch::tampered),
+    check("patch.sealed", patch::sealed),
+    check("irq.flags", irq::flags),
+    check("irq.masked", irq::masked),
+    check("cpu.control_registers", cpu::control_registers),
+    check("cpu.debug_registers", cpu::debug_registers),
+    check("cpu.cpuid", cpu::cpuid),
+    check("cpu.msr", cpu::msr),
+    Check {
+        name: "cpu.msr_read_safe",
+        needs: Some("rdmsr-fault"),
+        run: cpu::msr_read_safe,
+    },
+    check("cpu.msr_write_safe", cpu::msr_write_safe),
+    check("cpu.tsc", cpu::tsc),
+    check("cpu.descriptor_tables", cpu::descriptor_tables),
+    Check {
+        name: "cpu.breakpoint",
+        needs: Some("int3"),
+        run: cpu::breakpoint,
+    },
+    check("extable.fault", extable::fault),
+    check("mmu.fault_address", mmu::fault_address),
+    check("mmu.demand", mmu::demand),
+    check("mmu.map", mmu::map),
+    check("mmu.entries", mmu::entries),
+    check("mmu.cr3", mmu::cr3),
+    check("mmu.flush", mmu::flush),
+    check("mmu.protection", mmu::protection),
+    check("io.ports", cpu::ports),
+    check("apic.self_interrupt", apic::self_interrupt),
+    check("apic.pending", apic::pending),
+    check("time.monotonic", time::monotonic),
+    check("time.against_pit", time::against_pit),
+    check("time.event", time::event),
+    check("time.passed", time::passed),
+    check("time.cancel", time::cancel),
+    check("time.ticks", time::ticks),
+    check("time.halt", time::halt),
+];
+
+/// Runs the checks that the command line asks for (`only=`), but not those that the host can't run
+/// (`host-lacks=`), reports each, and says whether all is well.
+pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
+    let only = command_line.value("only");
+    let lacks = command_line.value("host-lacks").unwrap_or("");
+    let (mut checks, mut failed, mut skipped) = (0, 0, 0);
+    measure::boot();
+    for check in CHECKS
+        .iter()
+        .filter(|check| only.is_none_or(|only| only == check.name))
+    {
+        checks += 1;
+        let lacking = check
+            .needs
+            .filter(|&need| lacks.split(',').any(|lack| lack == need));
+        let (status, detail) = match lacking {
+            Some(need) => {
+                skipped += 1;
+                ("skip", text!("the host can't execute {need}"))
+            }
+            None => match (check.run)() {
+                Ok(detail) => ("pass", detail),
+                Err(detail) => {
+                    failed += 1;
+                    ("fail", detail)
+                }
+            },
+        };
+        report!(
+            "\"event\":\"check\",\"name\":\"{}\",\"status\":\"{status}\",\"detail\":\"{}\"",
+            check.name,
+            Json(detail.as_bytes()),
+        );
+    }
+    if let (0, Some(only)) = (checks, only) {
+        println!("there is no check {only}");
+    }
+    let pass = failed == 0 && checks > 0;
+    report!(
+        "\"event\":\"result\",\"pass\":{pass},\"checks\":{checks},\"failed\":{failed},\
+         \"skipped\":{skipped}"
+    );
+    pass
+}

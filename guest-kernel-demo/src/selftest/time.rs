@@ -1,0 +1,161 @@
+//! Clock and event timer.
+
+use pvops_core::event::EventStatus;
+use pvops_core::{io, irq, time};
+
+use super::Outcome;
+use super::apic::wait_for;
+use crate::interrupts;
+use crate::text::{ensure, text};
+use crate::trap::{self, TIMER_VECTOR};
+
+const MILLISECOND_NS: u64 = 1_000_000;
+
+/// The clock does not go back, and does go on.
+pub(super) fn monotonic() -> Outcome {
+    const READS: u64 = 10_000;
+    let start = time::clock_ns();
+    let mut last = start;
+    for read in 0..READS {
+        let now = time::clock_ns();
+        ensure!(now >= last, "read {read} went back from {last} to {now}");
+        last = now;
+    }
+    ensure!(last > start, "it stands at {start}");
+    Ok(text!("{READS} reads, {} ns each", (last - start) / READS))
+}
+
+/// The clock agrees with the PIT, which has a rate of its own.
+pub(super) fn against_pit() -> Outcome {
+    const HZ: u64 = 1_193_182;
+    const COUNT: u16 = 23_864;
+    const EXPECTED_NS: u64 = COUNT as u64 * 1_000_000_000 / HZ;
+    // The second time: code that runs for the first time is slow where it is translated.
+    let (Some(_), Some(took)) = (wait_for_pit(COUNT), wait_for_pit(COUNT)) else {
+        return Err(text!("no PIT counted for 100 ms"));
+    };
+    let difference = took.abs_diff(EXPECTED_NS) * 1_000_000 / EXPECTED_NS;
+    // Another task may run between the end of the count and the next look at it.
+    ensure!(
+        took > EXPECTED_NS * 99 / 100,
+        "{took} ns for {EXPECTED_NS} ns of the PIT's"
+    );
+    ensure!(
+        took < EXPECTED_NS * 2,
+        "{took} ns for {EXPECTED_NS} ns of the PIT's"
+    );
+    Ok(text!(
+        "{took} ns for {EXPECTED_NS} ns of the PIT's, {difference} ppm apart"
+    ))
+}
+
+/// How long channel 2 takes to count down; `None` if it takes too long. Intel 8254: mode 0; gate and
+/// output are in port 0x61.
+#[inline(never)]
+fn wait_for_pit(count: u16) -> Option<u64> {
+    interrupts::without(|| {
+        // SAFETY: the channel is the speaker's, which stays off.
+        unsafe {
+            io::out8(0x61, io::in8(0x61) & !2 | 1);
+            io::out8(0x43, 0b1011_0000);
+            io::out8(0x42, count as u8);
+            io::out8(0x42, (count >> 8) as u8);
+            let start = time::clock_ns();
+            while io::in8(0x61) & 1 << 5 == 0 {
+                if time::clock_ns() - start > 100 * MILLISECOND_NS {
+                    return None;
+                }
+            }
+            Some(time::clock_ns() - start)
+        }
+    })
+}
+
+/// An event comes once, and not before its time.
+pub(super) fn event() -> Outcome {
+    let before = trap::count(TIMER_VECTOR);
+    let deadline = time::clock_ns() + 2 * MILLISECOND_NS;
+    let status = time::set_event(deadline);
+    ensure!(status == EventStatus::SET, "{status:?}");
+    ensure!(wait_for(TIMER_VECTOR, before + 1), "the event did not come");
+    let late = time::clock_ns() as i64 - deadline as i64;
+    // The timer and the clock need not tick together; 0.1 percent is beyond any rounding.
+    ensure!(late > -2000, "the event came {} ns early", -late);
+    let start = time::clock_ns();
+    while time::clock_ns() - start < 2 * MILLISECOND_NS {}
+    let came = trap::count(TIMER_VECTOR) - before;
+    ensure!(came == 1, "the event came {came} times");
+    Ok(text!("{late} ns after its deadline"))
+}
+
+/// A deadline in the past is reported and comes at once.
+pub(super) fn passed() -> Outcome {
+    let before = trap::count(TIMER_VECTOR);
+    let status = time::set_event(time::clock_ns() - 1);
+    ensure!(status == EventStatus::PASSED, "{status:?}");
+    ensure!(wait_for(TIMER_VECTOR, before + 1), "the event did not come");
+    Ok(text!("reported, and it came"))
+}
+
+/// An event that is cancelled does not come.
+pub(super) fn cancel() -> Outcome {
+    let before = trap::count(TIMER_VECTOR);
+    let status = interrupts::without(|| {
+        let status = time::set_event(time::clock_ns() + 50 * MILLISECOND_NS);
+        time::cancel_event();
+        status
+    });
+    ensure!(status == EventStatus::SET, "{status:?}");
+    let start = time::clock_ns();
+    while time::clock_ns() - start < 60 * MILLISECOND_NS {}
+    let came = trap::count(TIMER_VECTOR) - before;
+    ensure!(came == 0, "it came {came} times");
+    Ok(text!("it did not come"))
+}
+
+/// A series of events: the tick of a kernel.
+pub(super) fn ticks() -> Outcome {
+    const TICKS: u64 = 20;
+    let before = trap::count(TIMER_VECTOR);
+    let start = time::clock_ns();
+    for tick in 1..=TICKS {
+        // Passed or not, the event comes.
+        let _ = time::set_event(start + tick * MILLISECOND_NS);
+        ensure!(
+            wait_for(TIMER_VECTOR, before + tick),
+            "tick {tick} did not come"
+        );
+    }
+    let took = time::clock_ns() - start;
+    ensure!(
+        took >= TICKS * MILLISECOND_NS - 2000,
+        "{TICKS} ticks took only {took} ns"
+    );
+    Ok(text!("{TICKS} ticks of 1 ms took {} us", took / 1000))
+}
+
+/// A CPU that halts is woken by the event; no wake-up is lost between enabling and halting.
+pub(super) fn halt() -> Outcome {
+    const ROUNDS: u64 = 20;
+    let before = trap::count(TIMER_VECTOR);
+    for round in 1..=ROUNDS {
+        irq::disable();
+        // Short deadlines are over before the CPU halts: the pending interrupt has to wake it.
+        let _ = time::set_event(time::clock_ns() + round * 10_000);
+        while trap::count(TIMER_VECTOR) < before + round {
+            // SAFETY: interrupts have handlers. They are off again before the next look.
+            unsafe { irq::safe_halt() };
+            irq::disable();
+        }
+        // SAFETY: they were on before.
+        unsafe { irq::enable() };
+    }
+    // Once with interrupts on: whatever comes ends the wait.
+    let _ = time::set_event(time::clock_ns() + 5 * MILLISECOND_NS);
+    irq::halt();
+    ensure!(
+        wait_for(TIMER_VECTOR, before + ROUNDS + 1),
+        "the last event did not come"
+    );
+    Ok(text!("{} wake-ups", ROUNDS + 1))
+}
