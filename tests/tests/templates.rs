@@ -1,0 +1,159 @@
+//! Every template, decoded by a real disassembler: it is what its op's name says.
+
+use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
+use pvops_core::binding::{Binding, ErasedBinding, Outcome};
+use pvops_core::{Bindings, OpNumber, inline};
+
+/// What the native backend puts at call sites, in the words of the Intel SDM.
+const NATIVE: &[(&str, &str)] = &[
+    ("cpu.read_cr0", "mov rax,cr0"),
+    ("cpu.write_cr0", "mov cr0,rdi"),
+    ("cpu.read_cr4", "mov rax,cr4"),
+    ("cpu.write_cr4", "mov cr4,rdi"),
+    ("cpu.cpuid", "cpuid"),
+    ("cpu.read_msr", "rdmsr"),
+    ("cpu.write_msr", "wrmsr"),
+    ("cpu.read_tsc", "rdtsc"),
+    ("cpu.read_tsc_ordered", "lfence; rdtsc"),
+    ("cpu.load_gdt", "lgdt [rdi]"),
+    ("cpu.load_idt", "lidt [rdi]"),
+    ("cpu.load_ldt", "lldt di"),
+    ("cpu.load_task_register", "ltr di"),
+    ("irq.save_flags", "pushfq; pop rax"),
+    ("irq.restore_flags", "push rdi; popfq"),
+    ("irq.disable", "cli"),
+    ("irq.enable", "sti"),
+    ("irq.halt", "hlt"),
+    ("irq.safe_halt", "sti; hlt"),
+    ("mmu.read_cr2", "mov rax,cr2"),
+    ("mmu.write_cr2", "mov cr2,rdi"),
+    ("mmu.read_cr3", "mov rax,cr3"),
+    ("mmu.write_cr3", "mov cr3,rdi"),
+    ("mmu.flush_tlb", "mov rax,cr3; mov cr3,rax"),
+    ("mmu.flush_tlb_page", "invlpg [rdi]"),
+    ("mmu.set_pte", "mov [rdi],rsi"),
+    ("mmu.set_pmd", "mov [rdi],rsi"),
+    ("mmu.set_pud", "mov [rdi],rsi"),
+    ("mmu.set_p4d", "mov [rdi],rsi"),
+    ("mmu.make_entry", "mov rax,rdi"),
+    ("mmu.entry_value", "mov rax,rdi"),
+    ("io.in8", "in al,dx"),
+    ("io.in16", "in ax,dx"),
+    ("io.in32", "in eax,dx"),
+    ("io.out8", "out dx,al"),
+    ("io.out16", "out dx,ax"),
+    ("io.out32", "out dx,eax"),
+    ("io.delay", "out 80h,al"),
+    ("apic.eoi", "mov ecx,80Bh; xor eax,eax; xor edx,edx; wrmsr"),
+];
+
+/// What the KVM backend does otherwise.
+const KVM_NOTHING: &[&str] = &["io.delay"];
+
+#[test]
+fn native_templates_are_what_their_names_say() {
+    assert_eq!(templates(&pvops_backend_native::typical()), NATIVE);
+}
+
+#[test]
+fn kvm_templates_are_the_native_ones_but_for_what_it_needs_not() {
+    let bindings = pvops_backend_kvm::typical();
+    let wanted: Vec<_> = NATIVE
+        .iter()
+        .copied()
+        .filter(|(op, _)| !KVM_NOTHING.contains(op))
+        .collect();
+    assert_eq!(templates(&bindings), wanted);
+    let nothing: Vec<_> = named(&bindings)
+        .filter(|(_, binding)| binding.outcome() == Outcome::Nop)
+        .map(|(op, _)| op)
+        .collect();
+    assert_eq!(nothing, KVM_NOTHING);
+}
+
+#[test]
+fn a_template_takes_its_operand() {
+    let binding = inline!(
+        apic::eoi, operand 4 bytes before the end, else Binding::unavailable(),
+        "mov dword ptr [{operand}], 0"
+    );
+    let mut bindings = pvops_backend_native::typical();
+    bindings.apic.eoi = binding;
+    let outcome = |bindings: &Bindings| {
+        named(bindings)
+            .find(|&(op, _)| op == "apic.eoi")
+            .map(|(_, binding)| binding.outcome())
+    };
+    assert_eq!(outcome(&bindings), Some(Outcome::Call));
+    bindings.apic.eoi = binding.with_operand(0xc000_00b0);
+    assert_eq!(outcome(&bindings), Some(Outcome::Inline));
+    let text = templates(&bindings)
+        .into_iter()
+        .find(|(op, _)| *op == "apic.eoi")
+        .unwrap()
+        .1;
+    assert_eq!(text, "mov dword ptr [0FFFFFFFFC00000B0h],0");
+}
+
+#[test]
+fn every_template_fits_its_site() {
+    for (declaration, binding) in pvops_core::DECLARATIONS
+        .iter()
+        .zip(pvops_backend_native::typical().as_slice())
+    {
+        if let Some(template) = binding.template() {
+            let (op, length) = (declaration.name, template.len());
+            assert!(
+                length <= usize::from(declaration.site_length),
+                "{op}: {length} bytes"
+            );
+        }
+    }
+}
+
+#[test]
+fn op_numbers_names_and_declarations_agree() {
+    for (index, declaration) in pvops_core::DECLARATIONS.iter().enumerate() {
+        assert_eq!(OpNumber(index as u16).name(), Some(declaration.name));
+        assert!((6..=15).contains(&declaration.site_length));
+    }
+    let count = pvops_core::DECLARATIONS.len();
+    assert_eq!(OpNumber(count as u16).name(), None);
+    assert_eq!(pvops_backend_native::typical().as_slice().len(), count);
+    assert_eq!(format!("{}", OpNumber(u16::MAX)), "op 65535");
+}
+
+/// Name and text of each template.
+fn templates(bindings: &Bindings) -> Vec<(&'static str, &'static str)> {
+    named(bindings)
+        .filter(|(_, binding)| binding.outcome() == Outcome::Inline)
+        .map(|(op, binding)| {
+            let mut buffer = [0; 15];
+            let bytes = binding.template().unwrap().copy_to(&mut buffer).to_vec();
+            (op, &*text(&bytes).leak())
+        })
+        .collect()
+}
+
+fn named(bindings: &Bindings) -> impl Iterator<Item = (&'static str, &ErasedBinding)> {
+    bindings
+        .as_slice()
+        .iter()
+        .enumerate()
+        .map(|(index, binding)| (OpNumber(index as u16).name().unwrap(), binding))
+}
+
+fn text(bytes: &[u8]) -> String {
+    let mut formatter = IntelFormatter::new();
+    let instructions = Decoder::new(64, bytes, DecoderOptions::NONE);
+    let texts: Vec<_> = instructions
+        .into_iter()
+        .map(|instruction| {
+            assert!(!instruction.is_invalid(), "{bytes:02x?}");
+            let mut text = String::new();
+            formatter.format(&instruction, &mut text);
+            text
+        })
+        .collect();
+    texts.join("; ")
+}
