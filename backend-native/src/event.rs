@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pvops_core::binding::Binding;
 use pvops_core::event::EventStatus;
+use pvops_core::tsc::TscFrequency;
 use pvops_core::{apic, bindings, call, cpu, preserve, time};
 use x86::msr::{
     IA32_TSC_DEADLINE, IA32_X2APIC_CUR_COUNT, IA32_X2APIC_DIV_CONF, IA32_X2APIC_INIT_COUNT,
@@ -15,9 +16,10 @@ use x86::msr::{
 
 use crate::apic::Apic;
 use crate::clock;
+use crate::sample::{first_sample, sample};
 
 /// Chooses the timer's mode; measures its rate if that is not the time-stamp counter's.
-pub(crate) fn start(apic: &Apic) -> bindings::time {
+pub(crate) fn start(apic: &Apic, frequency: TscFrequency) -> bindings::time {
     const FEATURES: u32 = 1;
     const ECX_TSC_DEADLINE: u32 = 1 << 24;
     if *apic == Apic::Absent {
@@ -26,7 +28,7 @@ pub(crate) fn start(apic: &Apic) -> bindings::time {
     if cpu::cpuid(FEATURES, 0).ecx & ECX_TSC_DEADLINE != 0 {
         return DEADLINE;
     }
-    match ticks_per_second(*apic) {
+    match ticks_per_second(*apic, frequency.khz * 1000) {
         0 => NONE,
         rate => {
             TICKS_PER_SECOND.store(rate, Ordering::Relaxed);
@@ -138,22 +140,22 @@ fn status(passed: bool) -> EventStatus {
     }
 }
 
-/// Measures the one-shot timer against the clock for a quarter of a millisecond; 0 if it does not count.
-fn ticks_per_second(apic: Apic) -> u64 {
+/// Measures the one-shot timer against the time-stamp counter for a quarter of a millisecond; 0 if it does not count.
+fn ticks_per_second(apic: Apic, tsc_hz: u64) -> u64 {
     const WINDOW_NS: u64 = 250_000;
-    // SAFETY: the clock has been started, and reading it has no condition.
-    let now = || unsafe { clock::clock_ns() };
     apic.write(LVT_TIMER, LVT_MASKED);
     apic.write(DIVIDE, DIVIDE_BY_1);
     apic.write(INITIAL_COUNT, u32::MAX);
-    let start_ns = now();
-    let start = apic.read(CURRENT_COUNT);
-    // Ends: the clock is the time-stamp counter, which runs.
-    let mut took_ns = 0;
-    while took_ns < WINDOW_NS {
-        took_ns = now() - start_ns;
-    }
-    let ticks = start.wrapping_sub(apic.read(CURRENT_COUNT));
+    let read = || apic.read(CURRENT_COUNT);
+    let start = first_sample(read);
+    // Ends: the time-stamp counter runs.
+    let window = clock::ticks(WINDOW_NS);
+    while cpu::read_tsc_ordered().wrapping_sub(start.tsc) < window {}
+    let end = sample(&read);
     apic.write(INITIAL_COUNT, 0);
-    u64::from(ticks) * NS_PER_SECOND / took_ns
+    // The timer counts down.
+    let ticks = u128::from(start.count.wrapping_sub(end.count));
+    let cycles = u128::from(end.tsc.wrapping_sub(start.tsc)).max(1);
+    let rate = ticks * u128::from(tsc_hz) / cycles;
+    u64::try_from(rate).unwrap_or(0)
 }

@@ -18,6 +18,7 @@ mod io;
 mod irq;
 mod mmu;
 mod pit;
+mod sample;
 mod serial;
 mod tsc;
 
@@ -78,7 +79,7 @@ pub fn bind_with_tsc(
     clock::start(frequency)?;
     let apic = apic::start(host);
     Ok(Bindings {
-        time: event::start(&apic),
+        time: event::start(&apic, frequency),
         apic: apic.bindings(),
         ..BOOT
     })

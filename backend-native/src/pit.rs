@@ -2,7 +2,9 @@
 //!
 //! Intel 8254 data sheet; channel 2 has its gate in port 0x61 and raises no interrupt.
 
-use pvops_core::{cpu, io};
+use pvops_core::io;
+
+use crate::sample::{first_sample, sample};
 
 const FREQUENCY_HZ: u64 = 1_193_182;
 const CHANNEL_2: u16 = 0x42;
@@ -18,8 +20,6 @@ const LATCH: u8 = 0b1000_0000;
 
 /// How long to measure: 2 ms, for an error below 0.1 percent.
 const WINDOW_TICKS: u16 = (FREQUENCY_HZ / 500) as u16;
-/// Of so many readings at either end, the one that took the least time counts.
-const READINGS: u32 = 5;
 /// A counter that shows the same so often in a row does not count.
 const MAX_UNCHANGED: u32 = 2000;
 
@@ -33,13 +33,13 @@ pub(crate) fn tsc_khz() -> Option<u64> {
         io::out8(CHANNEL_2, 0xff);
         io::out8(CHANNEL_2, 0xff);
     }
-    // Code that runs for the first time is slow, most of all where it is translated.
-    best_reading();
-    let start = best_reading();
-    let (mut last, mut unchanged) = (start.count, 0);
+    let read = || u32::from(read_count());
+    let start = first_sample(read);
+    let started = start.count as u16;
+    let (mut last, mut unchanged) = (started, 0);
     // Ends: the counter changes at least once in `MAX_UNCHANGED` readings, or we give up; and one
     // that runs up or jumps is past the window at once.
-    while start.count.wrapping_sub(last) < WINDOW_TICKS {
+    while started.wrapping_sub(last) < WINDOW_TICKS {
         let count = read_count();
         unchanged = if count == last { unchanged + 1 } else { 0 };
         if unchanged == MAX_UNCHANGED {
@@ -47,37 +47,11 @@ pub(crate) fn tsc_khz() -> Option<u64> {
         }
         last = count;
     }
-    let end = best_reading();
-    let ticks = u64::from(start.count.wrapping_sub(end.count));
+    let end = sample(&read);
+    let ticks = u64::from(started.wrapping_sub(end.count as u16));
     let cycles = end.tsc.wrapping_sub(start.tsc);
     let khz = u128::from(cycles) * u128::from(FREQUENCY_HZ) / u128::from(ticks.max(1)) / 1000;
     u64::try_from(khz).ok().filter(|&khz| khz != 0)
-}
-
-/// The count, and the time-stamp counter in the middle of reading it.
-struct Reading {
-    count: u16,
-    tsc: u64,
-}
-
-#[inline(never)]
-fn best_reading() -> Reading {
-    let mut best = (u64::MAX, Reading { count: 0, tsc: 0 });
-    for _ in 0..READINGS {
-        let before = cpu::read_tsc_ordered();
-        let count = read_count();
-        let took = cpu::read_tsc_ordered().wrapping_sub(before);
-        if took < best.0 {
-            best = (
-                took,
-                Reading {
-                    count,
-                    tsc: before.wrapping_add(took / 2),
-                },
-            );
-        }
-    }
-    best.1
 }
 
 fn read_count() -> u16 {
