@@ -13,7 +13,7 @@ use pvops_core::op::irq::disable;
 use pvops_core::site::SiteRecord;
 use pvops_core::{Op, OpTable, cpu, installed, irq, mmu, patch};
 
-use crate::console::{println, report};
+use crate::console::report;
 use crate::layout::PAGE;
 use crate::platform::Platform;
 use crate::{demand, entry};
@@ -34,10 +34,6 @@ pub(crate) fn after_patching() {
             let (patched, raw) = ((case.op)(), (case.raw)());
             let unpatched = unpatched.load(Ordering::Relaxed);
             let difference = patched as i64 - raw as i64;
-            println!(
-                "{:>22}: raw {raw}, patched {patched}, unpatched {unpatched} for {ROUNDS} rounds",
-                case.name,
-            );
             report!(
                 "\"event\":\"measure\",\"name\":\"{}\",\"rounds\":{ROUNDS},\"raw\":{raw},\
                  \"patched\":{patched},\"unpatched\":{unpatched},\"difference\":{difference}",
@@ -46,10 +42,6 @@ pub(crate) fn after_patching() {
         }
         for sites in [100, 1_000, 10_000] {
             let cost = patching(sites);
-            println!(
-                "patching {sites} sites: {cost}, {} each",
-                cost / sites as u64
-            );
             report!("\"event\":\"measure\",\"name\":\"patch\",\"sites\":{sites},\"cost\":{cost}");
         }
     });

@@ -63,7 +63,10 @@ impl Lab {
         let mut tail = VecDeque::new();
         let run = guest::run(&mut command, scenario.timeout, &mut |line| {
             let content = transcript.note(line);
-            let text = self.annotator.annotate(&render::text(line, &content));
+            let Some(text) = render::text(line, &content) else {
+                return Ok(());
+            };
+            let text = self.annotator.annotate(&text);
             writeln!(out, "{text}")?;
             for line in text.lines() {
                 tail.truncate(TAIL_LENGTH - 1);

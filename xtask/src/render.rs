@@ -3,20 +3,21 @@
 use serde_json::{Map, Value};
 
 use crate::lines::Line;
-use crate::protocol::{Boot, Event, Status};
+use crate::protocol::{Event, Status};
 use crate::transcript::Content;
 
-/// The text to show for `line`, whose content is known; can have several lines.
-pub(crate) fn text(line: &Line, content: &Content) -> String {
+/// The text to show for `line`, whose content is known; `None` for what the kernel says in
+/// words of its own.
+pub(crate) fn text(line: &Line, content: &Content) -> Option<String> {
     let text = match content {
         Content::Text => String::from_utf8_lossy(&line.bytes).into_owned(),
-        Content::Event(event) => event_text(event),
+        Content::Event(event) => event_text(event)?,
         Content::Fault(fault) => {
             let start = &line.bytes[..line.bytes.len().min(200)];
             format!("  ???? {fault}: {}", String::from_utf8_lossy(start))
         }
     };
-    printable(&text)
+    Some(printable(&text))
 }
 
 /// Replaces what could move the cursor or change the colours of a terminal.
@@ -30,9 +31,9 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
-fn event_text(event: &Event) -> String {
-    match event {
-        Event::Boot(boot) => boot_text(boot),
+fn event_text(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Boot(_) => return None,
         Event::Check(check) => {
             let status = match check.status {
                 Status::Pass => "ok  ",
@@ -44,7 +45,7 @@ fn event_text(event: &Event) -> String {
                 detail => format!("  {status} {} ({detail})", check.name),
             }
         }
-        Event::Measure(name, fields) => format!("  measured {name}:{}", fields_text(fields)),
+        Event::Measure(name, fields) => measure_text(name, fields),
         Event::Result(result) => format!(
             "  result: {}, {} checks, {} failed, {} skipped",
             if result.pass { "pass" } else { "FAIL" },
@@ -53,26 +54,30 @@ fn event_text(event: &Event) -> String {
             result.skipped
         ),
         Event::Other(event, fields) => format!("  {event}:{}", fields_text(fields)),
-    }
+    })
 }
 
-fn boot_text(boot: &Boot) -> String {
-    let mut text = format!("  booted by {}, backend {}", boot.protocol, boot.backend);
-    for interface in &boot.interfaces {
-        text += &format!(
-            "\n  interface {} at {:#x}, last leaf {:#x}",
-            interface.signature, interface.base, interface.max_leaf
+/// One line for each measurement that the kernel is known to make; others with their fields
+/// as they came.
+fn measure_text(name: &str, fields: &Map<String, Value>) -> String {
+    let number = |key| fields.get(key).and_then(Value::as_u64);
+    if let (Some(raw), Some(patched), Some(unpatched), Some(rounds)) = (
+        number("raw"),
+        number("patched"),
+        number("unpatched"),
+        number("rounds"),
+    ) {
+        return format!(
+            "  {name}: raw {raw}, patched {patched}, unpatched {unpatched} ({rounds} rounds)"
         );
     }
-    let sites = boot.sites;
-    text += &format!(
-        "\n  {} call sites: {} inline, {} call, {} nop, {} trap",
-        sites.total, sites.inline, sites.call, sites.nop, sites.trap
-    );
-    if let Some((khz, source)) = &boot.tsc {
-        text += &format!("\n  TSC {khz} kHz, from {source}");
+    match (name, number("cost"), number("sites")) {
+        ("patch", Some(cost), Some(sites @ 1..)) => {
+            format!("  patching {sites} sites: {cost}, {} each", cost / sites)
+        }
+        ("entry_to_first_check", Some(cost), None) => format!("  entry to first check: {cost}"),
+        _ => format!("  measured {name}:{}", fields_text(fields)),
     }
-    text
 }
 
 fn fields_text(fields: &Map<String, Value>) -> String {
@@ -90,13 +95,17 @@ mod tests {
     use super::*;
     use crate::transcript::Transcript;
 
-    fn shown(bytes: &[u8]) -> String {
+    fn rendered(bytes: &[u8]) -> Option<String> {
         let line = Line {
             bytes: bytes.to_vec(),
             overlong: false,
         };
         let content = Transcript::default().note(&line);
         text(&line, &content)
+    }
+
+    fn shown(bytes: &[u8]) -> String {
+        rendered(bytes).unwrap()
     }
 
     #[test]
@@ -117,6 +126,33 @@ mod tests {
             shown(br#"@{"event":"result","pass":false,"checks":4,"failed":1,"skipped":0}"#),
             "  result: FAIL, 4 checks, 1 failed, 0 skipped"
         );
+    }
+
+    #[test]
+    fn measurements_are_one_line_each() {
+        assert_eq!(
+            shown(br#"@{"event":"measure","name":"irq.disable","rounds":1000,"raw":3006,"patched":3006,"unpatched":5006,"difference":0}"#),
+            "  irq.disable: raw 3006, patched 3006, unpatched 5006 (1000 rounds)"
+        );
+        assert_eq!(
+            shown(br#"@{"event":"measure","name":"patch","sites":100,"cost":74045}"#),
+            "  patching 100 sites: 74045, 740 each"
+        );
+        assert_eq!(
+            shown(br#"@{"event":"measure","name":"patch","sites":0,"cost":1}"#),
+            "  measured patch: cost=1 sites=0"
+        );
+        assert_eq!(
+            shown(br#"@{"event":"measure","name":"entry_to_first_check","cost":2845300}"#),
+            "  entry to first check: 2845300"
+        );
+    }
+
+    #[test]
+    fn what_was_found_at_boot_is_not_said_twice() {
+        let boot = br#"@{"event":"boot","protocol":"pvh v1","backend":"native","interfaces":[],"sites":{"total":1,"inline":1,"call":0,"nop":0,"trap":0}}"#;
+        assert_eq!(rendered(boot), None);
+        assert!(shown(br#"@{"event":"boot"}"#).contains("malformed machine line"));
     }
 
     #[test]
