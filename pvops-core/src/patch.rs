@@ -129,14 +129,35 @@ fn replacement<'a>(
         return Err(PatchError::UnknownOp { site, op });
     };
     let new = &mut buffer[..length];
+    let target = binding.target();
+    match preview(binding, site, target, new) {
+        Some(outcome) => Ok((new, outcome)),
+        None => Err(PatchError::OutOfRange { site, op, target }),
+    }
+}
+
+/// Fills `out`, which is as long as a site, with what patching puts there: for tools that look at
+/// the sites of another image.
+///
+/// The site is at the address `site`, and the function of `binding` at `target` in the site's image.
+/// `None` if no site has this length, or if a direct call does not reach that far.
+pub fn preview(
+    binding: &ErasedBinding,
+    site: usize,
+    target: usize,
+    out: &mut [u8],
+) -> Option<Outcome> {
+    if !(INDIRECT_CALL..=MAX_SITE).contains(&out.len()) {
+        return None;
+    }
     let outcome = match binding.outcome() {
         Outcome::Inline => match binding
             .template()
-            .filter(|template| template.len() <= length)
+            .filter(|template| template.len() <= out.len())
         {
             Some(template) => {
                 let mut bytes = [0; MAX_SITE];
-                encode::template(template.copy_to(&mut bytes), new);
+                encode::template(template.copy_to(&mut bytes), out);
                 Outcome::Inline
             }
             None => Outcome::Call,
@@ -145,16 +166,15 @@ fn replacement<'a>(
     };
     match outcome {
         Outcome::Inline => {}
-        Outcome::Nop => encode::nops(new),
-        Outcome::Trap => encode::trap(new),
+        Outcome::Nop => encode::nops(out),
+        Outcome::Trap => encode::trap(out),
         Outcome::Call => {
-            let target = binding.target();
-            if !encode::call(site, target, new) {
-                return Err(PatchError::OutOfRange { site, op, target });
+            if !encode::call(site, target, out) {
+                return None;
             }
         }
     }
-    Ok((new, outcome))
+    Some(outcome)
 }
 
 /// The bytes of a site whose length is known to be good.

@@ -37,7 +37,11 @@ impl Disassembler {
                 continue;
             }
             push_nops(&mut parts, &mut nops);
-            parts.push(self.instruction(&instruction));
+            // Its operand is never read; what counts is the length.
+            parts.push(match instruction.mnemonic() {
+                Mnemonic::Nop => format!("{}-byte nop", instruction.len()),
+                _ => self.instruction(&instruction),
+            });
         }
         push_nops(&mut parts, &mut nops);
         parts.join("; ")
@@ -122,6 +126,8 @@ mod tests {
     fn patched_sites_show_instructions_and_count_nops() {
         assert_eq!(one_line(b"\xfa\x90\x90\x90\x90\x90"), "cli; 5 x nop");
         assert_eq!(one_line(b"\x9c\x58\x90"), "pushfq; pop rax; nop");
+        assert_eq!(one_line(b"\x3e\x3e\x3e\x3e\x3e\xfa"), "cli");
+        assert_eq!(one_line(b"\x66\x0f\x1f\x44\x00\x00\x90"), "6-byte nop; nop");
         assert_eq!(one_line(b"\xb8\x10\x00\x00\x00"), "mov eax, 0x10");
     }
 

@@ -5,6 +5,7 @@
 //! whatever linker, profile and link-time optimisation were used. A damaged file gives an
 //! error, never a panic.
 
+pub mod callee;
 pub mod disassembly;
 pub mod image;
 pub mod privileged;

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
+
+use crate::sites;
 
 /// Build, boot, test and look into the pvops demo kernel.
 #[derive(Parser)]
@@ -20,7 +23,7 @@ pub(crate) enum Command {
     Build,
     /// Run every check: format, lints, documentation, host tests, all scenarios
     Test,
-    /// List the call sites of an ELF that links pvops-core
+    /// List the call sites of an ELF that links pvops-core, and what a backend makes of them
     Sites(SitesArguments),
 }
 
@@ -50,6 +53,10 @@ pub(crate) struct SitesArguments {
     /// A linked ELF file [default: the demo kernel, built if need be]
     #[arg(value_name = "ELF")]
     pub(crate) elf: Option<PathBuf>,
+    /// The backend whose patching is shown, on a host with all that it can use
+    #[arg(long, value_name = "BACKEND", default_value = sites::backend_names()[0],
+          value_parser = PossibleValuesParser::new(sites::backend_names()))]
+    pub(crate) backend: String,
 }
 
 #[cfg(test)]
@@ -60,6 +67,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn an_unknown_backend_is_refused() {
+        let error = Arguments::try_parse_from(["xtask", "sites", "--backend", "vmi"])
+            .err()
+            .unwrap();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("native, kvm"));
     }
 
     #[test]

@@ -1,15 +1,24 @@
-//! `cargo xtask sites`: every call site of an ELF, and what stands there.
+//! `cargo xtask sites`: every call site of an ELF, what stands there, and what a backend puts
+//! there.
 
-use std::collections::BTreeMap;
+mod forecast;
+mod own;
+mod totals;
+
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use pvops_tests::disassembly::Disassembler;
 use pvops_tests::image::Image;
-use pvops_tests::sites::{Site, Sites};
+use pvops_tests::sites::Sites;
 
+pub(crate) use self::forecast::backend_names;
+
+use self::forecast::Forecast;
+use self::own::Own;
+use self::totals::Totals;
 use crate::cli::SitesArguments;
 use crate::outcome::Outcome;
 use crate::{kernel, table};
@@ -28,7 +37,7 @@ pub(crate) fn run(arguments: &SitesArguments, out: &mut dyn Write) -> anyhow::Re
     };
     let path_text = path.display().to_string();
     let file = fs::read(&path).with_context(|| format!("cannot read {path_text}"))?;
-    list(&path_text, &file, out)
+    list(&path_text, &file, &arguments.backend, out)
 }
 
 /// What is said during the build is of interest only if it fails.
@@ -38,61 +47,53 @@ fn built_kernel() -> anyhow::Result<Result<PathBuf, Vec<u8>>> {
     Ok(kernel.ok_or(messages))
 }
 
-fn list(path: &str, file: &[u8], out: &mut dyn Write) -> anyhow::Result<Outcome> {
+fn list(path: &str, file: &[u8], backend: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let image = Image::parse(file).map_err(|error| anyhow!("{path} {error}"))?;
     let sites = Sites::read(&image).map_err(|error| anyhow!("{path} {error}"))?;
-    let header = ["address", "function", "op", "bytes now", "instructions now"];
+    let own_file = own::file()?;
+    let forecast = Forecast::new(backend, &sites.op_names, &image, &Own::parse(&own_file)?)
+        .with_context(|| format!("unknown backend {backend:?}"))?;
+    let header = [
+        "address",
+        "function",
+        "op",
+        "bytes now",
+        "instructions now",
+        &format!("bytes with {backend}"),
+        &format!("instructions with {backend}"),
+    ];
     let mut disassembler = Disassembler::new(image.symbols());
-    let rows: Vec<_> = sites
-        .sites
-        .iter()
-        .map(|site| row(&image, &sites, site, &mut disassembler))
-        .collect();
+    let mut totals = Totals::default();
+    let mut rows = Vec::new();
+    for site in &sites.sites {
+        let op = sites.op_name(site);
+        let replacement = forecast.of(site, op, &mut disassembler);
+        totals.add(site.op, replacement.outcome);
+        let function = image.symbols().place(site.address);
+        let now: Vec<_> = site.bytes.iter().copied().map(Some).collect();
+        rows.push(vec![
+            format!("{:#018x}", site.address),
+            function.map_or("?".to_string(), |place| place.name),
+            op.to_string(),
+            hexadecimal(&now),
+            disassembler.one_line(site.bytes, site.address),
+            replacement.bytes,
+            replacement.instructions,
+        ]);
+    }
     table::print(out, &header, &rows)?;
     writeln!(out)?;
-    print_totals(&sites, out)?;
+    totals.print(&sites.op_names, backend, out)?;
     print_changed(&sites, out)
 }
 
-fn row(
-    image: &Image<'_>,
-    sites: &Sites<'_>,
-    site: &Site<'_>,
-    disassembler: &mut Disassembler,
-) -> Vec<String> {
-    let function = image.symbols().place(site.address);
-    let mut cells = vec![
-        format!("{:#018x}", site.address),
-        function.map_or("?".to_string(), |place| place.name),
-        sites.op_name(site).to_string(),
-    ];
-    cells.extend(code_cells(site.bytes, site.address, disassembler));
-    cells
-}
-
-/// Bytes in hexadecimal, and the same disassembled.
-fn code_cells(bytes: &[u8], address: u64, disassembler: &mut Disassembler) -> [String; 2] {
-    let hex: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    [hex.join(" "), disassembler.one_line(bytes, address)]
-}
-
-fn print_totals(sites: &Sites<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let mut counts = BTreeMap::new();
-    for site in &sites.sites {
-        *counts.entry(site.op).or_insert(0) += 1;
-    }
-    let rows: Vec<_> = counts
-        .iter()
-        .map(|(&op, count)| vec![sites.op_names[usize::from(op)].into(), format!("{count}")])
-        .collect();
-    table::print(out, &["op", "sites"], &rows)?;
-    writeln!(
-        out,
-        "\n{} call sites of {} ops; the image knows {} ops",
-        sites.sites.len(),
-        counts.len(),
-        sites.op_names.len()
-    )
+/// Bytes with spaces between them; `??` for one that is not known.
+fn hexadecimal(bytes: &[Option<u8>]) -> String {
+    let digits = bytes.iter().map(|byte| match byte {
+        Some(byte) => format!("{byte:02x}"),
+        None => "??".into(),
+    });
+    digits.collect::<Vec<_>>().join(" ")
 }
 
 /// Says which sites are not the call that patching expects. Without symbols the op table's
@@ -120,36 +121,81 @@ fn print_changed(sites: &Sites<'_>, out: &mut dyn Write) -> anyhow::Result<Outco
 mod tests {
     use super::*;
     use pvops_tests::sample::Sample;
+    use std::io;
 
-    fn listed(sample: &Sample) -> (Outcome, String) {
+    fn listed(sample: &Sample, backend: &str) -> (Outcome, String) {
         let mut out = Vec::new();
-        let outcome = list("a.elf", &sample.build(), &mut out).unwrap();
+        let outcome = list("a.elf", &sample.build(), backend, &mut out).unwrap();
         (outcome, String::from_utf8(out).unwrap())
     }
 
     #[test]
     fn each_site_has_its_function_op_bytes_and_instructions() {
-        let (outcome, text) = listed(&Sample::new());
+        let (outcome, text) = listed(&Sample::new(), "native");
         assert_eq!(outcome, Outcome::Passed);
         let expected = "\
-address             function  op             bytes now                instructions now
-0xffffffff80200000  first     irq.disable    ff 15 fa ff 1f 00        call qword ptr [pvops_op_table]
-0xffffffff80200007  second    cpu.write_msr  ff 15 fb ff 1f 00 90 90  call qword ptr [pvops_op_table+0x8]; 2 x nop
+address             function  op             bytes now                instructions now                              bytes with native        instructions with native
+0xffffffff80200000  first     irq.disable    ff 15 fa ff 1f 00        call qword ptr [pvops_op_table]               3e 3e 3e 3e 3e fa        cli
+0xffffffff80200007  second    cpu.write_msr  ff 15 fb ff 1f 00 90 90  call qword ptr [pvops_op_table+0x8]; 2 x nop  3e 3e 3e 3e 3e 0f 30 90  wrmsr; nop
 
-op             sites
-irq.disable    1
-cpu.write_msr  1
+op             sites  with native
+irq.disable    1      inline
+cpu.write_msr  1      inline
 
 2 call sites of 2 ops; the image knows 2 ops
+native makes of them: 2 inline, 0 call, 0 nop, 0 trap
 ";
         assert_eq!(text, expected);
+    }
+
+    /// The row of the site of `op`, which is the second.
+    fn row(op: &str, backend: &str) -> String {
+        let mut sample = Sample::new();
+        sample.op_names = format!("irq.disable\0{op}\0").into_bytes();
+        let (_, text) = listed(&sample, backend);
+        text.lines().nth(2).unwrap().to_string()
+    }
+
+    #[test]
+    fn calls_nops_and_unknown_ops_are_shown() {
+        let call = row("mmu.flush_tlb_all", "native");
+        let expected = "2e e8 ?? ?? ?? ?? 66 90  call pvops_backend_native::mmu::flush_tlb_all (by a thunk); 2-byte nop";
+        assert!(call.ends_with(expected), "{call}");
+        let call = row("time.set_event", "native");
+        assert!(
+            call.contains("call pvops_backend_native::event::"),
+            "{call}"
+        );
+        let nop = row("io.delay", "kvm");
+        assert!(
+            nop.ends_with("0f 1f 84 00 00 00 00 00  8-byte nop"),
+            "{nop}"
+        );
+        let unknown = row("cpu.none", "native");
+        assert!(
+            unknown.ends_with("  -                  an op that this xtask does not know"),
+            "{unknown}"
+        );
+    }
+
+    #[test]
+    fn a_function_that_the_image_has_gives_the_whole_call() {
+        let mut sample = Sample::new();
+        sample.op_names = b"irq.disable\0cpu.read_msr_safe\0".to_vec();
+        let function = "_ZN20pvops_backend_native3cpu13read_msr_safe17h0123456789abcdefE";
+        sample.symbols[0].0 = function.into();
+        let (_, text) = listed(&sample, "native");
+        // From 0x...0d to 0x...00.
+        let expected =
+            "2e e8 f3 ff ff ff 66 90  call pvops_backend_native::cpu::read_msr_safe; 2-byte nop";
+        assert!(text.lines().nth(2).unwrap().ends_with(expected), "{text}");
     }
 
     #[test]
     fn a_changed_site_is_named_and_fails() {
         let mut sample = Sample::new();
         sample.text[7] = 0xfa;
-        let (outcome, text) = listed(&sample);
+        let (outcome, text) = listed(&sample, "native");
         assert_eq!(outcome, Outcome::Failed);
         assert!(text.ends_with("site 0xffffffff80200007 is not a call of cpu.write_msr\n"));
     }
@@ -165,7 +211,7 @@ cpu.write_msr  1
                 "a.elf links no pvops-core call sites",
             ),
         ] {
-            let error = list("a.elf", &file, &mut Vec::new()).unwrap_err();
+            let error = list("a.elf", &file, "native", &mut Vec::new()).unwrap_err();
             assert_eq!(error.to_string(), expected);
         }
     }
@@ -183,9 +229,9 @@ cpu.write_msr  1
 
     #[test]
     fn a_closed_pipe_is_told_apart_from_other_errors() {
-        let error = list("a.elf", &Sample::new().build(), &mut ClosedPipe).unwrap_err();
+        let error = list("a.elf", &Sample::new().build(), "native", &mut ClosedPipe).unwrap_err();
         assert!(crate::is_broken_pipe(&error));
-        let error = list("a.elf", b"", &mut ClosedPipe).unwrap_err();
+        let error = list("a.elf", b"", "native", &mut ClosedPipe).unwrap_err();
         assert!(!crate::is_broken_pipe(&error));
     }
 }
