@@ -3,7 +3,8 @@
 //!
 //! Each op runs in a loop three times: before its site is patched, after, and as the instructions
 //! that a kernel without pvops would have there. Those are the only privileged instructions of this
-//! kernel outside the backends, besides its entry.
+//! kernel outside the backends, besides its entry and its return from traps. So that it can be seen
+//! in the ELF, what holds them is never inlined into a function of another module.
 
 use core::arch::asm;
 use core::hint::black_box;
@@ -48,6 +49,7 @@ pub(crate) fn after_patching() {
 }
 
 /// Reports what has passed since the entry, but for the measuring.
+#[inline(never)]
 pub(crate) fn boot() {
     let cost = tsc().wrapping_sub(entry::start_tsc()) - ASIDE.load(Ordering::Relaxed);
     report!("\"event\":\"measure\",\"name\":\"entry_to_first_check\",\"cost\":{cost}");
@@ -168,6 +170,7 @@ static UNPATCHED: [AtomicU64; CASES.len()] = [const { AtomicU64::new(0) }; CASES
 /// What measuring has cost so far.
 static ASIDE: AtomicU64 = AtomicU64::new(0);
 
+#[inline(never)]
 fn rounds<R>(mut body: impl FnMut() -> R) -> u64 {
     let start = tsc();
     for _ in 0..ROUNDS {
@@ -179,6 +182,7 @@ fn rounds<R>(mut body: impl FnMut() -> R) -> u64 {
 }
 
 /// Keeps what `body` costs out of [`boot`]'s number.
+#[inline(never)]
 fn aside(body: impl FnOnce()) {
     let start = tsc();
     let flags = irq::save_flags();
@@ -195,6 +199,7 @@ fn tsc() -> u64 {
 }
 
 /// Makes `count` call sites in fresh memory and patches them.
+#[inline(never)]
 fn patching(count: usize) -> u64 {
     const LENGTH: usize = <disable as Op>::SITE_LENGTH as usize;
     const RECORDS: usize = demand::REGION.start + (512 << 10);

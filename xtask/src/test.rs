@@ -1,9 +1,9 @@
 //! `cargo xtask test`: everything that must hold before a change goes in.
 
 use std::io::{self, Write};
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 
-use xshell::{Cmd, Shell, cmd};
+use xshell::{Shell, cmd};
 
 use crate::lab::Lab;
 use crate::outcome::Outcome;
@@ -11,9 +11,10 @@ use crate::qemu::Options;
 use crate::report;
 use crate::scenario::SCENARIOS;
 use crate::setup::{self, KERNEL_TARGET};
+use crate::step::{self, CargoStep, End};
 use crate::tally::Tally;
 use crate::transcript::Verdict;
-use crate::{kernel, progress, tests_output};
+use crate::{kernel, privileged};
 
 /// Runs all steps, also after a failed one, and prints the counts.
 pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -23,26 +24,21 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     for step in source_checks(&shell) {
         step.run(&mut tally, out)?;
     }
-    // Before the tests: some look into the kernel's ELF file.
-    let lab = build_kernel(&mut tally, out)?;
+    let kernel = build_kernel(&mut tally, out)?;
+    if let Some(kernel) = &kernel {
+        inspect_kernel(kernel, &mut tally, out)?;
+    }
     for step in host_tests(&shell) {
         step.run(&mut tally, out)?;
     }
+    let lab = lab(kernel, &mut tally, out)?;
     boot_all(lab, &mut tally, out)?;
     Ok(tally.close(out)?)
 }
 
-/// A cargo command that must succeed.
-struct Step<'a> {
-    title: &'static str,
-    command: Cmd<'a>,
-    /// Whether it runs tests, which count for themselves.
-    tests: bool,
-}
-
-fn source_checks(shell: &Shell) -> Vec<Step<'_>> {
+fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
     let cargo = &kernel::cargo();
-    let step = |title, command| Step {
+    let step = |title, command| CargoStep {
         title,
         command,
         tests: false,
@@ -74,13 +70,13 @@ fn source_checks(shell: &Shell) -> Vec<Step<'_>> {
     ]
 }
 
-fn host_tests(shell: &Shell) -> [Step<'_>; 2] {
+fn host_tests(shell: &Shell) -> [CargoStep<'_>; 2] {
     let cargo = &kernel::cargo();
     // Another configuration of the same crates: in one directory each would undo the
     // other's build.
     let loom_target = std::env::var("CARGO_TARGET_DIR").unwrap_or("target".into()) + "/loom";
     [
-        Step {
+        CargoStep {
             title: "host tests",
             command: cmd!(
                 shell,
@@ -88,7 +84,7 @@ fn host_tests(shell: &Shell) -> [Step<'_>; 2] {
             ),
             tests: true,
         },
-        Step {
+        CargoStep {
             title: "interleavings of pvclock readers and writers",
             command: cmd!(
                 shell,
@@ -101,60 +97,41 @@ fn host_tests(shell: &Shell) -> [Step<'_>; 2] {
     ]
 }
 
-impl Step<'_> {
-    /// Shows the command's output only when it failed, but then all of it.
-    fn run(self, tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<()> {
-        let start = Instant::now();
-        write!(out, "{} ... ", self.title)?;
-        out.flush()?;
-        let shown = self.command.to_string();
-        let command = self.command.ignore_status();
-        let output = progress::during(self.title, || command.output())?;
-        let stdout = String::from_utf8_lossy(&output.stdout);
-        let counts = tests_output::count(&stdout);
-        let failed_tests = counts.failed;
-        let tests_run = counts.passed + failed_tests > 0;
-        let good = output.status.success() && failed_tests == 0 && (tests_run || !self.tests);
-        say_end(good, start, out)?;
-        if self.tests {
-            tally.pass(counts.passed);
-            for test in counts.ignored {
-                tally.skip(format!("{}: {test}", self.title));
-            }
-        } else if good {
-            tally.pass(1);
-        }
-        if !good {
-            tally.fail(failed_tests.max(1), self.title.into());
-            writeln!(out, "$ {shown}")?;
-            out.write_all(&output.stdout)?;
-            out.write_all(&output.stderr)?;
-            writeln!(out)?;
-        }
-        Ok(())
-    }
+/// `None` when it does not compile.
+fn build_kernel(tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<Option<PathBuf>> {
+    let mut built = None;
+    step::run("kernel build", tally, out, || {
+        let mut messages = Vec::new();
+        built = kernel::build(&mut messages)?;
+        Ok(match built {
+            Some(_) => End::Passed(String::new()),
+            None => End::Failed(String::from_utf8_lossy(&messages).into_owned()),
+        })
+    })?;
+    Ok(built)
 }
 
-fn say_end(good: bool, start: Instant, out: &mut dyn Write) -> io::Result<()> {
-    let word = if good { "ok" } else { "FAILED" };
-    writeln!(out, "{word} ({:.1} s)", start.elapsed().as_secs_f64())
+/// What can be seen without booting it.
+fn inspect_kernel(kernel: &Path, tally: &mut Tally, out: &mut dyn Write) -> io::Result<()> {
+    let title = "privileged instructions of the kernel";
+    step::run(title, tally, out, || {
+        Ok(match privileged::check(kernel)? {
+            Ok(count) => End::Passed(format!("{count}, each in its place")),
+            Err(misplaced) => End::Failed(misplaced.join("\n")),
+        })
+    })
 }
 
 /// `None` when scenarios cannot run; the tally knows why.
-fn build_kernel(tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<Option<Lab>> {
-    let start = Instant::now();
-    write!(out, "kernel build ... ")?;
-    out.flush()?;
-    let mut messages = Vec::new();
-    let kernel = kernel::build(&mut messages)?;
-    say_end(kernel.is_some(), start, out)?;
+fn lab(
+    kernel: Option<PathBuf>,
+    tally: &mut Tally,
+    out: &mut dyn Write,
+) -> anyhow::Result<Option<Lab>> {
     let Some(kernel) = kernel else {
-        out.write_all(&messages)?;
-        tally.fail(1, "kernel build".into());
         skip_scenarios(tally, "the kernel does not compile");
         return Ok(None);
     };
-    tally.pass(1);
     match setup::qemu(out) {
         Ok(qemu) => Ok(Some(Lab::new(kernel, qemu))),
         Err(error) => {
@@ -187,16 +164,14 @@ fn boot_all(lab: Option<Lab>, tally: &mut Tally, out: &mut dyn Write) -> anyhow:
     };
     let mut reports = Vec::new();
     for scenario in SCENARIOS {
-        let start = Instant::now();
-        write!(out, "scenario {} ... ", scenario.name)?;
-        out.flush()?;
+        let start = step::begin(&format!("scenario {}", scenario.name), out)?;
         let mut log = Vec::new();
         let report = lab.boot(scenario, &options, &mut log)?;
         match &report.verdict {
             Verdict::Skip(_) => writeln!(out, "skipped")?,
-            Verdict::Pass => say_end(true, start, out)?,
+            Verdict::Pass => step::say_end("ok", "", start, out)?,
             Verdict::Fail(_) => {
-                say_end(false, start, out)?;
+                step::say_end("FAILED", "", start, out)?;
                 out.write_all(&log)?;
             }
         }
