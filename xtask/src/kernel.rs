@@ -1,10 +1,11 @@
 //! `cargo xtask build`: the demo kernel.
 
+use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use pvops_tests::image::Image;
 use serde_json::Value;
 use xshell::{Shell, cmd};
@@ -20,20 +21,50 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let Some(kernel) = build(out)? else {
         return Ok(Outcome::Failed);
     };
-    let file = fs::read(&kernel).with_context(|| kernel.display().to_string())?;
-    let image = Image::parse(&file).with_context(|| kernel.display().to_string())?;
-    let loaded: usize = image
-        .sections()
-        .iter()
-        .map(|section| section.data.len())
-        .sum();
-    writeln!(
-        out,
-        "{}: {} bytes, of which {loaded} are loaded; the rest is for debuggers",
-        shown_path(&kernel).display(),
-        file.len(),
-    )?;
+    let sizes = Sizes::of(&kernel)?;
+    writeln!(out, "{}: {sizes}", shown_path(&kernel).display())?;
     Ok(Outcome::Passed)
+}
+
+/// How large a kernel is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// The ELF file.
+    file: usize,
+    /// What of it is loaded.
+    loaded: usize,
+}
+
+impl Sizes {
+    pub(crate) fn of(kernel: &Path) -> anyhow::Result<Self> {
+        let shown = kernel.display();
+        let file = fs::read(kernel).with_context(|| shown.to_string())?;
+        let image = Image::parse(&file).map_err(|error| anyhow!("{shown} {error}"))?;
+        Ok(Self {
+            file: file.len(),
+            loaded: image
+                .sections()
+                .iter()
+                .map(|section| section.data.len())
+                .sum(),
+        })
+    }
+
+    /// Whether the kernel is as small as it must be.
+    pub(crate) fn is_small(&self) -> bool {
+        const LIMIT: usize = 1 << 20;
+        self.file < LIMIT && self.loaded < LIMIT
+    }
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} bytes, of which {} are loaded; the rest is for debuggers",
+            self.file, self.loaded
+        )
+    }
 }
 
 /// Builds the kernel in release mode and gives the path of a copy that stays there:
@@ -105,6 +136,14 @@ pub(crate) fn cargo() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kernel_is_small_below_one_mebibyte() {
+        let sizes = |file, loaded| Sizes { file, loaded };
+        assert!(sizes((1 << 20) - 1, 1000).is_small());
+        assert!(!sizes(1 << 20, 1000).is_small());
+        assert!(!sizes(1000, 1 << 20).is_small());
+    }
 
     #[test]
     fn the_executable_is_found_among_cargos_messages() {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::annotate::Annotator;
+use crate::figures;
 use crate::guest::{self, Run};
 use crate::host::Host;
 use crate::qemu::{self, Options};
@@ -74,7 +75,13 @@ impl Lab {
             }
             Ok(())
         })?;
-        let verdict = transcript.verdict(&run.end);
+        let mut verdict = transcript.verdict(&run.end);
+        if verdict == Verdict::Pass
+            && scenario.counts_instructions
+            && let Err(reason) = figures::check(&transcript.measurements)
+        {
+            verdict = Verdict::Fail(reason);
+        }
         if let Verdict::Fail(reason) = &verdict {
             self.explain(reason, &command, &run, tail, out)?;
         }

@@ -6,6 +6,7 @@
 mod annotate;
 mod boot;
 mod cli;
+mod figures;
 mod guest;
 mod host;
 mod kernel;

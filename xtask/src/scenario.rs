@@ -15,6 +15,8 @@ pub(crate) struct Scenario {
     pub(crate) default: bool,
     /// Whether the host runs one CPU only.
     pub(crate) single_cpu: bool,
+    /// Whether the time-stamp counter counts instructions, so that figures are asserted.
+    pub(crate) counts_instructions: bool,
     /// Words for the kernel's command line.
     pub(crate) cmdline: &'static str,
     /// After this long without an end the boot is a hang.
@@ -39,6 +41,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         host: "TCG",
         default: true,
         single_cpu: false,
+        counts_instructions: false,
         cmdline: "",
         timeout: Duration::from_secs(60),
         prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
@@ -48,6 +51,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         host: "KVM",
         default: true,
         single_cpu: false,
+        counts_instructions: false,
         cmdline: "",
         timeout: Duration::from_secs(120),
         prepare: kvm,
@@ -58,6 +62,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         host: "TCG, counting instructions",
         default: false,
         single_cpu: true,
+        counts_instructions: true,
         cmdline: "measure",
         timeout: Duration::from_secs(60),
         prepare: |_| {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use xshell::{Shell, cmd};
 
+use crate::kernel::Sizes;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::qemu::Options;
@@ -113,6 +114,13 @@ fn build_kernel(tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<Option
 
 /// What can be seen without booting it.
 fn inspect_kernel(kernel: &Path, tally: &mut Tally, out: &mut dyn Write) -> io::Result<()> {
+    step::run("size of the kernel below 1 MiB", tally, out, || {
+        let sizes = Sizes::of(kernel)?;
+        Ok(match sizes.is_small() {
+            true => End::Passed(sizes.to_string()),
+            false => End::Failed(sizes.to_string()),
+        })
+    })?;
     let title = "privileged instructions of the kernel";
     step::run(title, tally, out, || {
         Ok(match privileged::check(kernel)? {

@@ -3,6 +3,7 @@
 //! A pass needs the exit status of a pass *and* one sound result line that agrees with
 //! the checks seen. Anything else is a failure with a reason.
 
+use crate::figures::Measurement;
 use crate::lines::Line;
 use crate::protocol::{self, Boot, Event, Status, Summary};
 
@@ -36,7 +37,7 @@ pub(crate) struct Transcript {
     pub(crate) failed: u64,
     /// Name and reason of each skipped check.
     pub(crate) skipped: Vec<(String, String)>,
-    measurements: u64,
+    pub(crate) measurements: Vec<Measurement>,
     results: Vec<Summary>,
     first_failed: Option<String>,
     first_fault: Option<String>,
@@ -78,7 +79,9 @@ impl Transcript {
                     .skipped
                     .push((check.name.clone(), check.detail.clone())),
             },
-            Event::Measure(..) => self.measurements += 1,
+            Event::Measure(name, fields) => {
+                self.measurements.push((name.clone(), fields.clone()));
+            }
             // More than two are no more wrong than two.
             Event::Result(summary) if self.results.len() < 2 => self.results.push(*summary),
             Event::Result(_) | Event::Other(..) => {}
@@ -129,7 +132,8 @@ impl Transcript {
     fn disagreement(&self, result: Summary) -> Option<String> {
         let run = self.passed + self.failed;
         let skipped = self.skipped.len() as u64;
-        let most = run + skipped + self.measurements;
+        let measured = self.measurements.len() as u64;
+        let most = run + skipped + measured;
         if result.checks == 0 {
             return Some("the result line counts no checks".into());
         }
@@ -145,7 +149,7 @@ impl Transcript {
                 result.failed, result.skipped, self.failed
             ));
         }
-        if self.passed + self.measurements == 0 {
+        if self.passed + measured == 0 {
             return Some("every check was skipped".into());
         }
         None
