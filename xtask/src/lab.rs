@@ -75,7 +75,7 @@ impl Lab {
             }
             Ok(())
         })?;
-        let mut verdict = transcript.verdict(&run.end);
+        let mut verdict = transcript.verdict(&run.end, scenario.ending);
         if verdict == Verdict::Pass
             && scenario.counts_instructions
             && let Err(reason) = figures::check(&transcript.measurements)

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::scenario::{Scenario, Setting};
+use crate::scenario::{Ending, Scenario, Setting};
 
 /// What the user may change about the machine.
 pub(crate) struct Options<'a> {
@@ -26,13 +26,18 @@ pub(crate) fn command(
     let mut command = Command::new("qemu-system-x86_64");
     command
         .args(setting.qemu)
-        .args(["-display", "none", "-nodefaults", "-no-reboot"])
+        .args(["-display", "none", "-nodefaults"])
         .args(["-serial", "stdio"])
         .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"])
         .args(["-m", &options.mem.to_string()])
         .args(["-smp", &options.smp.to_string()])
         .arg("-kernel")
         .arg(kernel);
+    // A reset must not look like the end. Where it would, the machine boots again instead, and
+    // gives itself away by a second result.
+    if scenario.ending == Ending::DebugExit {
+        command.arg("-no-reboot");
+    }
     let cmdline = kernel_cmdline(scenario, setting, options);
     if !cmdline.is_empty() {
         command.args(["-append", &cmdline]);

@@ -75,7 +75,9 @@ fn measure_text(name: &str, fields: &Map<String, Value>) -> String {
         ("patch", Some(cost), Some(sites @ 1..)) => {
             format!("  patching {sites} sites: {cost}, {} each", cost / sites)
         }
-        ("entry_to_first_check", Some(cost), None) => format!("  entry to first check: {cost}"),
+        ("entry_to_first_check", Some(cost), None) => {
+            format!("  entry to first check: {cost} TSC ticks")
+        }
         _ => format!("  measured {name}:{}", fields_text(fields)),
     }
 }
@@ -144,7 +146,7 @@ mod tests {
         );
         assert_eq!(
             shown(br#"@{"event":"measure","name":"entry_to_first_check","cost":2845300}"#),
-            "  entry to first check: 2845300"
+            "  entry to first check: 2845300 TSC ticks"
         );
     }
 

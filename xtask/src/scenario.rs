@@ -19,10 +19,21 @@ pub(crate) struct Scenario {
     pub(crate) counts_instructions: bool,
     /// Words for the kernel's command line.
     pub(crate) cmdline: &'static str,
+    /// How the kernel ends after a pass.
+    pub(crate) ending: Ending,
     /// After this long without an end the boot is a hang.
     pub(crate) timeout: Duration,
     /// What the machine adds to the description, or why it cannot run the scenario.
     pub(crate) prepare: fn(&Host) -> Result<Setting, String>,
+}
+
+/// How a kernel ends that has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// By isa-debug-exit, which tells a pass from a failure.
+    DebugExit,
+    /// By turning the machine off.
+    PowerOff,
 }
 
 /// What a scenario takes from the machine it runs on.
@@ -43,6 +54,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         single_cpu: false,
         counts_instructions: false,
         cmdline: "",
+        ending: Ending::DebugExit,
         timeout: Duration::from_secs(60),
         prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
     },
@@ -53,6 +65,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         single_cpu: false,
         counts_instructions: false,
         cmdline: "",
+        ending: Ending::DebugExit,
         timeout: Duration::from_secs(120),
         prepare: kvm,
     },
@@ -64,6 +77,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         single_cpu: true,
         counts_instructions: true,
         cmdline: "measure",
+        ending: Ending::DebugExit,
         timeout: Duration::from_secs(60),
         prepare: |_| {
             Ok(emulated(&[
@@ -79,6 +93,17 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
                 "clock=vm,base=2020-01-01",
             ]))
         },
+    },
+    Scenario {
+        name: "tcg-poweroff",
+        host: "TCG, turned off by ACPI",
+        default: false,
+        single_cpu: false,
+        counts_instructions: false,
+        cmdline: "only=irq.flags end=poweroff",
+        ending: Ending::PowerOff,
+        timeout: Duration::from_secs(20),
+        prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
     },
 ];
 
@@ -156,7 +181,7 @@ mod tests {
         assert_eq!(names(&select(&[], false).unwrap()), ["tcg", "kvm"]);
         assert_eq!(
             names(&select(&[], true).unwrap()),
-            ["tcg", "kvm", "tcg-icount"]
+            ["tcg", "kvm", "tcg-icount", "tcg-poweroff"]
         );
         let asked = ["tcg-icount".to_string(), "tcg".to_string()];
         assert_eq!(
@@ -170,7 +195,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount"
+            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount, tcg-poweroff"
         );
     }
 

@@ -6,11 +6,14 @@
 use crate::figures::Measurement;
 use crate::lines::Line;
 use crate::protocol::{self, Boot, Event, Status, Summary};
+use crate::scenario::Ending;
 
 /// QEMU's exit status when the kernel writes 0x10 to isa-debug-exit: `value << 1 | 1`.
 const EXIT_STATUS_PASS: i32 = 33;
 /// The same for 0x11.
 const EXIT_STATUS_FAIL: i32 = 35;
+/// QEMU's exit status when the guest turns the machine off, or resets it under `-no-reboot`.
+const EXIT_STATUS_OFF: i32 = 0;
 
 /// How QEMU came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,16 +91,16 @@ impl Transcript {
         }
     }
 
-    /// The verdict after QEMU's `end`.
-    pub(crate) fn verdict(&self, end: &End) -> Verdict {
-        match self.reason_to_fail(end) {
+    /// The verdict after QEMU's `end`, where a pass ends by `ending`.
+    pub(crate) fn verdict(&self, end: &End, ending: Ending) -> Verdict {
+        match self.reason_to_fail(end, ending) {
             Some(reason) => Verdict::Fail(reason),
             None => Verdict::Pass,
         }
     }
 
     /// The most telling reason comes first.
-    fn reason_to_fail(&self, end: &End) -> Option<String> {
+    fn reason_to_fail(&self, end: &End, ending: Ending) -> Option<String> {
         if let End::Ended(reason) = end {
             return Some(reason.clone());
         }
@@ -121,8 +124,9 @@ impl Transcript {
         if let Some(reason) = self.disagreement(result) {
             return Some(reason);
         }
-        match end {
-            End::Exit(Some(EXIT_STATUS_PASS)) => None,
+        match (end, ending) {
+            (End::Exit(Some(EXIT_STATUS_PASS)), Ending::DebugExit)
+            | (End::Exit(Some(EXIT_STATUS_OFF)), Ending::PowerOff) => None,
             _ => Some(format!("the result line says pass, but {}", describe(end))),
         }
     }
@@ -171,7 +175,9 @@ fn content(line: &Line) -> Content {
 
 fn describe(end: &End) -> String {
     match end {
-        End::Exit(Some(0)) => "QEMU ended with status 0 (guest reset, triple fault)".into(),
+        End::Exit(Some(EXIT_STATUS_OFF)) => {
+            "QEMU ended with status 0 (turned off, reset or triple fault)".into()
+        }
         End::Exit(Some(EXIT_STATUS_PASS)) => "QEMU ended with status 33 (pass)".into(),
         End::Exit(Some(EXIT_STATUS_FAIL)) => "QEMU ended with status 35 (fail)".into(),
         End::Exit(Some(status)) => format!("QEMU ended with status {status}"),

@@ -94,7 +94,7 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
         let (status, detail) = match lacking {
             Some(need) => {
                 skipped += 1;
-                ("skip", text!("the host can't execute {need}"))
+                ("skip", text!("the host lacks {need}"))
             }
             None => match (check.run)() {
                 Ok(detail) => ("pass", detail),

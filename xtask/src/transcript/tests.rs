@@ -20,7 +20,7 @@ fn read(log: &[u8]) -> Transcript {
 }
 
 fn verdict(log: &[&str], status: i32) -> Verdict {
-    read(log.join("\n").as_bytes()).verdict(&End::Exit(Some(status)))
+    read(log.join("\n").as_bytes()).verdict(&End::Exit(Some(status)), Ending::DebugExit)
 }
 
 fn reason(log: &[&str], status: i32) -> String {
@@ -49,7 +49,7 @@ fn status_and_result_line_must_both_say_pass() {
     );
     assert_eq!(
         reason(&[OK, PASS_1], 0),
-        "the result line says pass, but QEMU ended with status 0 (guest reset, triple fault)"
+        "the result line says pass, but QEMU ended with status 0 (turned off, reset or triple fault)"
     );
     assert_eq!(
         reason(&[OK], 33),
@@ -62,11 +62,11 @@ fn status_and_result_line_must_both_say_pass() {
     );
     let transcript = read([OK, PASS_1].join("\n").as_bytes());
     assert_eq!(
-        transcript.verdict(&End::Exit(None)),
+        transcript.verdict(&End::Exit(None), Ending::DebugExit),
         Verdict::Fail("the result line says pass, but QEMU was ended by a signal".into())
     );
     assert_eq!(
-        transcript.verdict(&End::Ended("hung".into())),
+        transcript.verdict(&End::Ended("hung".into()), Ending::DebugExit),
         Verdict::Fail("hung".into())
     );
 }
@@ -123,7 +123,7 @@ fn one_unusable_line_spoils_a_pass() {
         &vec![b'x'; MAX_LINE_LENGTH + 1],
     ] {
         let log = [OK.as_bytes(), line, PASS_1.as_bytes()].join(&b'\n');
-        match read(&log).verdict(&End::Exit(Some(33))) {
+        match read(&log).verdict(&End::Exit(Some(33)), Ending::DebugExit) {
             Verdict::Fail(reason) => assert!(
                 reason.starts_with("malformed machine line: ")
                     || reason == "a serial line is longer than 64 KiB",
@@ -135,9 +135,26 @@ fn one_unusable_line_spoils_a_pass() {
 }
 
 #[test]
+fn a_pass_ends_as_the_scenario_says() {
+    let transcript = read([BOOT, OK, PASS_1].join("\n").as_bytes());
+    for (ending, status, pass) in [
+        (Ending::DebugExit, 33, true),
+        (Ending::DebugExit, 0, false),
+        (Ending::PowerOff, 0, true),
+        (Ending::PowerOff, 33, false),
+    ] {
+        let verdict = transcript.verdict(&End::Exit(Some(status)), ending);
+        assert_eq!(verdict == Verdict::Pass, pass, "{ending:?} {status}");
+    }
+}
+
+#[test]
 fn text_may_be_any_bytes() {
     let log = [OK.as_bytes(), b"\xff\x00 text @{", PASS_1.as_bytes()].join(&b'\n');
-    assert_eq!(read(&log).verdict(&End::Exit(Some(33))), Verdict::Pass);
+    assert_eq!(
+        read(&log).verdict(&End::Exit(Some(33)), Ending::DebugExit),
+        Verdict::Pass
+    );
 }
 
 proptest! {
@@ -145,7 +162,7 @@ proptest! {
     #[test]
     fn noise_never_passes(noise in proptest::collection::vec(any::<u8>(), 0..300)) {
         for log in [noise.clone(), [b"@".to_vec(), noise].concat()] {
-            let verdict = read(&log).verdict(&End::Exit(Some(33)));
+            let verdict = read(&log).verdict(&End::Exit(Some(33)), Ending::DebugExit);
             prop_assert!(matches!(verdict, Verdict::Fail(_)));
         }
     }
@@ -155,7 +172,7 @@ proptest! {
     fn a_truncated_log_never_passes(cut in 0_usize..400) {
         let log = [BOOT, OK, PASS_1].join("\n");
         let cut = cut.min(log.len() - 1);
-        let verdict = read(&log.as_bytes()[..cut]).verdict(&End::Exit(Some(33)));
+        let verdict = read(&log.as_bytes()[..cut]).verdict(&End::Exit(Some(33)), Ending::DebugExit);
         prop_assert!(matches!(verdict, Verdict::Fail(_)));
     }
 }
