@@ -1,4 +1,25 @@
 //! Typed privileged operations for x86 kernels, patched at boot to what the host wants.
+//!
+//! A kernel does its privileged work through *ops*: [`irq::disable`](fn@irq::disable),
+//! [`mmu::set_pte`](fn@mmu::set_pte), [`time::clock_ns`](fn@time::clock_ns). Each use is a *call
+//! site*, which works from the first instruction by a call through the [`OpTable`]. At boot the
+//! kernel [scans](probe::Interfaces::scan) for hypervisors, [selects](backend::select) a
+//! [`Backend`](backend::Backend) and [`install`]s it: the backend [binds](binding) every op, and
+//! every call site is [patched](patch) to a template of instructions, a direct call, NOPs or a trap.
+//!
+//! ```ignore
+//! let interfaces = Interfaces::scan(&cpu::cpuid);
+//! let backend = backend::select(&[&native::BACKEND, &kvm::BACKEND], &interfaces, None)?;
+//! let sites = unsafe { install(backend, &MY_KERNEL, &interfaces)? };
+//! ```
+//!
+//! - The ops, by group: [`cpu`], [`irq`], [`mmu`], [`time`], [`io`], [`apic`], [`system`].
+//! - What the kernel provides: [`Kernel`], and a look into the [exception table](extable).
+//! - What helps a kernel to boot: [`boot_info`].
+//! - What backends share: [`pvclock`], [`tsc_scale`], [`probe`].
+//!
+//! The table itself is defined by the backend whose functions are right before anything is known of
+//! the host; link `pvops-backend-native`.
 #![no_std]
 
 mod atomic;

@@ -5,11 +5,14 @@
 //! `R` keeps it through `--gc-sections`; since its name is a C identifier the linker bounds it by
 //! `__start_pvops_sites` and `__stop_pvops_sites`, with no linker script.
 //!
-//! Preserve sites of kernels (code without vector registers, hence without a red zone) tell the
-//! compiler that they leave the stack alone, so that a function does not align its stack for the
-//! sake of a site that becomes one instruction. Other code, such as the library in a Linux process,
-//! has no such promise and gives up its vector registers too, because the function behind the site
-//! is free to use them.
+//! Preserve sites of kernels (code without vector registers, hence without a red zone) are declared
+//! `nostack`, so that a function does not align its stack for the sake of a site that becomes one
+//! instruction. They do push: a return address, or the flags. But without a red zone an interrupt
+//! may write below the stack pointer at any instruction, so the compiler keeps nothing there, and a
+//! site that pushes and pops does no more than an interrupt that comes and goes.
+//!
+//! Other code, such as the library in a Linux process, has a red zone: its sites are not `nostack`.
+//! They also give up the vector registers, which the function behind the site is free to use.
 
 /// A site and its record between two other instructions, with the operands given.
 macro_rules! site_asm {
@@ -42,7 +45,7 @@ macro_rules! preserve_asm {
     };
 }
 
-#[cfg(target_feature = "sse")]
+#[cfg(all(target_feature = "sse", not(target_feature = "avx512f")))]
 macro_rules! preserve_asm {
     ($op:ty, $around:tt, $named:tt, [$($operand:tt)*]) => {
         $crate::arch::site_asm!($op, $around, $named, [
@@ -51,6 +54,25 @@ macro_rules! preserve_asm {
             out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
             out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
             out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+        ])
+    };
+}
+
+#[cfg(target_feature = "avx512f")]
+macro_rules! preserve_asm {
+    ($op:ty, $around:tt, $named:tt, [$($operand:tt)*]) => {
+        $crate::arch::site_asm!($op, $around, $named, [
+            $($operand)*
+            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+            out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+            out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+            out("xmm16") _, out("xmm17") _, out("xmm18") _, out("xmm19") _,
+            out("xmm20") _, out("xmm21") _, out("xmm22") _, out("xmm23") _,
+            out("xmm24") _, out("xmm25") _, out("xmm26") _, out("xmm27") _,
+            out("xmm28") _, out("xmm29") _, out("xmm30") _, out("xmm31") _,
+            out("k1") _, out("k2") _, out("k3") _, out("k4") _,
+            out("k5") _, out("k6") _, out("k7") _,
         ])
     };
 }
