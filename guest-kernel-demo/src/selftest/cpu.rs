@@ -194,17 +194,45 @@ pub(super) fn breakpoint() -> Outcome {
     Ok(text!("handled"))
 }
 
-/// The first serial port's scratch register takes a byte; a word read spans two registers.
+/// The first serial port's scratch register takes a byte, alone and as the upper half of a word; a
+/// PCI configuration register reads the same in bytes, words and whole.
 pub(super) fn ports() -> Outcome {
     const SCRATCH: u16 = 0x3ff;
-    // SAFETY: the register has no function.
+    /// PCI local bus 3.0, section 3.2.2.3.2: address and data of configuration mechanism 1.
+    const ADDRESS: u16 = 0xcf8;
+    const DATA: u16 = 0xcfc;
+    const ENABLE: u32 = 1 << 31;
+    // SAFETY: the scratch register has no function, the modem status below it takes no writes, and
+    // reading the first PCI device's first register has no effect.
     unsafe {
         for value in [0x5a, 0xa5] {
             io::out8(SCRATCH, value);
             io::delay();
             let read = io::in8(SCRATCH);
             ensure!(read == value, "wrote {value:#x}, read {read:#x}");
+            io::out16(SCRATCH - 1, u16::from(!value) << 8);
+            let read = io::in8(SCRATCH);
+            ensure!(
+                read == !value,
+                "wrote the word of {:#x}, read {read:#x}",
+                !value
+            );
         }
+        io::out32(ADDRESS, ENABLE);
+        let whole = io::in32(DATA);
+        let words = [io::in16(DATA), io::in16(DATA + 2)];
+        let bytes = [0, 1, 2, 3].map(|byte| io::in8(DATA + byte));
+        let [low, high] = words.map(u32::from);
+        ensure!(
+            high << 16 | low == whole,
+            "{whole:#x} in words is {words:x?}"
+        );
+        ensure!(
+            u32::from_le_bytes(bytes) == whole,
+            "{whole:#x} in bytes is {bytes:x?}"
+        );
+        Ok(text!(
+            "scratch register by byte and word, first PCI device {whole:#x}"
+        ))
     }
-    Ok(text!("the scratch register holds a byte"))
 }

@@ -74,6 +74,7 @@ static CHECKS: &[Check] = &[
     check("time.cancel", time::cancel),
     check("time.ticks", time::ticks),
     check("time.halt", time::halt),
+    check("time.pending_halt", time::pending_halt),
 ];
 
 /// Runs the checks that the command line asks for (`only=`), but not those that the host can't run

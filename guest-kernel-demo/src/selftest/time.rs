@@ -4,10 +4,10 @@ use pvops_core::event::EventStatus;
 use pvops_core::{io, irq, time};
 
 use super::Outcome;
-use super::apic::wait_for;
+use super::apic::{send_self, wait_for};
 use crate::interrupts;
 use crate::text::{ensure, text};
-use crate::trap::{self, TIMER_VECTOR};
+use crate::trap::{self, SELF_VECTOR, TIMER_VECTOR};
 
 const MILLISECOND_NS: u64 = 1_000_000;
 
@@ -150,12 +150,32 @@ pub(super) fn halt() -> Outcome {
         // SAFETY: they were on before.
         unsafe { irq::enable() };
     }
-    // Once with interrupts on: whatever comes ends the wait.
+    // With interrupts on: only the event ends the wait.
     let _ = time::set_event(time::clock_ns() + 5 * MILLISECOND_NS);
     irq::halt();
+    let came = trap::count(TIMER_VECTOR) - before;
     ensure!(
-        wait_for(TIMER_VECTOR, before + ROUNDS + 1),
-        "the last event did not come"
+        came == ROUNDS + 1,
+        "halt ended with {came} events instead of {}",
+        ROUNDS + 1
     );
-    Ok(text!("{} wake-ups", ROUNDS + 1))
+    Ok(text!("{came} wake-ups"))
+}
+
+/// An interrupt that is pending when the CPU enables interrupts and halts does not slip in between.
+pub(super) fn pending_halt() -> Outcome {
+    irq::disable();
+    let start = time::clock_ns();
+    // What ends the wait if the pending interrupt does not.
+    let _ = time::set_event(start + 200 * MILLISECOND_NS);
+    send_self(SELF_VECTOR);
+    // SAFETY: interrupts have handlers.
+    unsafe { irq::safe_halt() };
+    let took = time::clock_ns() - start;
+    time::cancel_event();
+    ensure!(
+        took < 150 * MILLISECOND_NS,
+        "the CPU halted with an interrupt pending"
+    );
+    Ok(text!("awake after {} us", took / 1000))
 }
