@@ -21,7 +21,7 @@ pub(super) struct Own<'a> {
 }
 
 impl<'a> Own<'a> {
-    /// Reads what [`file`] gave.
+    /// Reads what [`file()`] gave.
     pub(super) fn parse(file: &'a [u8]) -> anyhow::Result<Self> {
         let image = Image::parse(file).context("this program")?;
         let in_memory = (&raw const *OpTable::get()).addr() as u64;
