@@ -14,6 +14,8 @@ use crate::symbols::Symbols;
 
 /// A linked ELF64 x86-64 file: its loaded sections and its symbols.
 pub struct Image<'data> {
+    position_independent: bool,
+    comment: &'data [u8],
     sections: Vec<Section<'data>>,
     symbols: Arc<Symbols>,
 }
@@ -59,7 +61,11 @@ impl<'data> Image<'data> {
             return Err(ImageError::NotLinked);
         }
         let mut sections = Vec::new();
+        let mut comment: &[u8] = &[];
         for section in elf.sections() {
+            if section.name() == Ok(".comment") {
+                comment = section.data().map_err(corrupt)?;
+            }
             let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
                 continue;
             };
@@ -74,7 +80,25 @@ impl<'data> Image<'data> {
             });
         }
         let symbols = Arc::new(Symbols::read(&elf));
-        Ok(Self { sections, symbols })
+        Ok(Self {
+            position_independent: header.e_type(LittleEndian) == ET_DYN,
+            comment,
+            sections,
+            symbols,
+        })
+    }
+
+    /// Whether it can be loaded at any address.
+    pub fn is_position_independent(&self) -> bool {
+        self.position_independent
+    }
+
+    /// Whether LLD linked it, as the section `.comment` says; GNU ld leaves no trace there.
+    pub fn is_linked_by_lld(&self) -> bool {
+        let linker = b"Linker: LLD";
+        self.comment
+            .windows(linker.len())
+            .any(|text| text == linker)
     }
 
     /// The loaded sections, in file order.
@@ -177,6 +201,22 @@ mod tests {
         let mut object_file = elf;
         object_file[16] = 1;
         assert_eq!(error(&object_file), ImageError::NotLinked);
+    }
+
+    #[test]
+    fn the_kind_is_the_headers() {
+        let mut elf = Sample::new().build();
+        assert!(!Image::parse(&elf).unwrap().is_position_independent());
+        elf[16] = 3;
+        assert!(Image::parse(&elf).unwrap().is_position_independent());
+    }
+
+    #[test]
+    fn the_linker_is_in_the_comment() {
+        let mut sample = Sample::new();
+        assert!(!Image::parse(&sample.build()).unwrap().is_linked_by_lld());
+        sample.comment = b"rustc version 1.95.0\0Linker: LLD 22.1.2\0".to_vec();
+        assert!(Image::parse(&sample.build()).unwrap().is_linked_by_lld());
     }
 
     #[test]

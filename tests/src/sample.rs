@@ -29,6 +29,8 @@ pub struct Sample {
     pub records: Vec<u8>,
     /// Content of `pvops_op_names`.
     pub op_names: Vec<u8>,
+    /// Content of `.comment`.
+    pub comment: Vec<u8>,
     /// Name, virtual address and size of each symbol in `.text`.
     pub symbols: Vec<(String, u64, u64)>,
 }
@@ -41,6 +43,7 @@ impl Sample {
             text: Vec::new(),
             records: Vec::new(),
             op_names: b"irq.disable\0cpu.write_msr\0".to_vec(),
+            comment: b"GCC: (Debian 12.2.0)\0".to_vec(),
             symbols: vec![
                 ("first".into(), TEXT_ADDRESS, 7),
                 ("second".into(), TEXT_ADDRESS + 7, 9),
@@ -81,7 +84,7 @@ impl Sample {
         let table = (OP_TABLE_ADDRESS, 16);
         symbols.extend(symbol(&mut strings, "pvops_op_table", table, DATA_INDEX));
 
-        let sections: [(&str, u32, u64, u64, &[u8]); 7] = [
+        let sections: [(&str, u32, u64, u64, &[u8]); 8] = [
             (
                 ".text",
                 SHT_PROGBITS,
@@ -104,6 +107,7 @@ impl Sample {
                 &self.op_names,
             ),
             (".data", SHT_PROGBITS, ALLOC, OP_TABLE_ADDRESS, &[0; 16]),
+            (".comment", SHT_PROGBITS, 0, 0, &self.comment),
             (".symtab", SHT_SYMTAB, 0, 0, &symbols),
             (".strtab", SHT_STRTAB, 0, 0, &strings),
             (".shstrtab", SHT_STRTAB, 0, 0, &[]),
@@ -125,7 +129,7 @@ impl Sample {
                 headers.extend(field.to_le_bytes());
             }
             // sh_link: the string table's index; sh_info: the first symbol that is not local.
-            headers.extend(if symtab { 6_u32 } else { 0 }.to_le_bytes());
+            headers.extend(if symtab { 7_u32 } else { 0 }.to_le_bytes());
             headers.extend(if symtab { 1_u32 } else { 0 }.to_le_bytes());
             headers.extend(1_u64.to_le_bytes());
             headers.extend(if symtab { 24_u64 } else { 0 }.to_le_bytes());

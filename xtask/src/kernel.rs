@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use pvops_tests::image::Image;
 use serde_json::Value;
-use xshell::{Shell, cmd};
+use xshell::{Cmd, Shell, cmd};
 
 use crate::outcome::Outcome;
 use crate::progress;
@@ -74,30 +74,63 @@ pub(crate) fn build(out: &mut dyn Write) -> anyhow::Result<Option<PathBuf>> {
     setup::rust_target(out)?;
     writeln!(out, "building {PACKAGE} for {KERNEL_TARGET}")?;
     let shell = repository()?;
+    let built = progress::during("building the kernel", || {
+        compile(&shell, &["--release"], &[])
+    })?;
+    match built {
+        Ok(executable) => Ok(Some(keep_copy(&executable)?)),
+        Err(messages) => {
+            out.write_all(&messages)?;
+            Ok(None)
+        }
+    }
+}
+
+/// Builds the kernel with options for cargo, and options for the compiler when it links. Gives
+/// the file's path, or the compiler's messages when it does not compile.
+pub(crate) fn compile(
+    shell: &Shell,
+    cargo_options: &[&str],
+    link_options: &[&str],
+) -> anyhow::Result<Result<PathBuf, Vec<u8>>> {
     let cargo = cargo();
+    let command = cmd!(
+        shell,
+        "{cargo} rustc --package {PACKAGE} --target {KERNEL_TARGET} {cargo_options...} {MESSAGES...} -- {link_options...}"
+    );
     // Flags from outside would replace the kernel's own in .cargo/config.toml.
-    let build = cmd!(shell, "{cargo} build --package {PACKAGE} --release --target {KERNEL_TARGET} --message-format json-render-diagnostics")
-        .env_remove("RUSTFLAGS")
+    executable_of(command.env_remove("RUSTFLAGS"), PACKAGE)
+}
+
+/// What makes cargo say where an executable is.
+pub(crate) const MESSAGES: [&str; 2] = ["--message-format", "json-render-diagnostics"];
+
+/// Runs a cargo command with [`MESSAGES`]. Gives the path of the executable called `name`, or
+/// the compiler's messages when it fails.
+pub(crate) fn executable_of(
+    command: Cmd<'_>,
+    name: &str,
+) -> anyhow::Result<Result<PathBuf, Vec<u8>>> {
+    let command = command
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .ignore_status();
-    let output = progress::during("building the kernel", || build.output())?;
+    let output = command.output()?;
     if !output.status.success() {
-        out.write_all(&output.stderr)?;
-        return Ok(None);
+        return Ok(Err(output.stderr));
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let executable =
-        executable(&messages).context("cargo built the kernel, but does not say where")?;
-    Ok(Some(keep_copy(&executable)?))
+    let path = executable(&messages, name)
+        .with_context(|| format!("cargo built {name}, but does not say where"))?;
+    Ok(Ok(path))
 }
 
 /// The path in cargo's message about the executable it made, see "External tools" in the
 /// Cargo book.
-fn executable(messages: &str) -> Option<PathBuf> {
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == PACKAGE)
+        .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
@@ -128,6 +161,13 @@ pub(crate) fn repository() -> anyhow::Result<Shell> {
     Ok(shell)
 }
 
+/// A directory in the target directory for builds with other flags: in one directory each would
+/// undo the other's.
+pub(crate) fn other_target_directory(name: &str) -> String {
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or("target".into());
+    format!("{target}/{name}")
+}
+
 /// The cargo that runs this program.
 pub(crate) fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
@@ -152,9 +192,9 @@ not json
 {"reason":"compiler-artifact","target":{"name":"guest-kernel-demo"},"executable":"/t/x86_64-unknown-none/release/guest-kernel-demo"}
 {"reason":"build-finished","success":true}"#;
         assert_eq!(
-            executable(messages),
+            executable(messages, PACKAGE),
             Some("/t/x86_64-unknown-none/release/guest-kernel-demo".into())
         );
-        assert_eq!(executable(""), None);
+        assert_eq!(executable("", PACKAGE), None);
     }
 }

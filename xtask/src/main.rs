@@ -12,6 +12,7 @@ mod host;
 mod kernel;
 mod lab;
 mod lines;
+mod links;
 mod outcome;
 mod privileged;
 mod progress;

@@ -158,7 +158,11 @@ pub(crate) fn select(names: &[String], all: bool) -> anyhow::Result<Vec<&'static
     names.iter().map(|name| find(name)).collect()
 }
 
-fn find(name: &str) -> anyhow::Result<&'static Scenario> {
+/// The scenario called `name`.
+///
+/// # Errors
+/// There is none; the error lists the known ones.
+pub(crate) fn find(name: &str) -> anyhow::Result<&'static Scenario> {
     match SCENARIOS.iter().find(|scenario| scenario.name == name) {
         Some(scenario) => Ok(scenario),
         None => {

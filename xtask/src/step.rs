@@ -14,6 +14,8 @@ pub(crate) enum End {
     Passed(String),
     /// With the reasons, by lines.
     Failed(String),
+    /// With the reason.
+    Skipped(String),
 }
 
 /// Runs one step, which prints nothing; an error is a failure.
@@ -35,6 +37,10 @@ pub(crate) fn run(
             say_end("FAILED", "", start, out)?;
             writeln!(out, "{}", reasons.trim_end())?;
             tally.fail(1, title.into());
+        }
+        End::Skipped(reason) => {
+            writeln!(out, "skipped")?;
+            tally.skip(format!("{title}: {reason}"));
         }
     }
     Ok(())
@@ -132,6 +138,10 @@ mod tests {
         assert_eq!(
             shown(Err(anyhow!("no file"))),
             "looking ... FAILED (N s)\nno file\nfailed: looking\n0 passed, 1 failed, 0 skipped\n"
+        );
+        assert_eq!(
+            shown(Ok(End::Skipped("no tool".into()))),
+            "looking ... skipped\nskipped: looking: no tool\n0 passed, 0 failed, 1 skipped\n"
         );
     }
 }

@@ -15,7 +15,7 @@ use crate::setup::{self, KERNEL_TARGET};
 use crate::step::{self, CargoStep, End};
 use crate::tally::Tally;
 use crate::transcript::Verdict;
-use crate::{kernel, privileged};
+use crate::{kernel, links, privileged};
 
 /// Runs all steps, also after a failed one, and prints the counts.
 pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -32,8 +32,11 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     for step in host_tests(&shell) {
         step.run(&mut tally, out)?;
     }
-    let lab = lab(kernel, &mut tally, out)?;
-    boot_all(lab, &mut tally, out)?;
+    let qemu = setup::qemu(out).map_err(|error| format!("{error:#}"));
+    links::run(&qemu, &mut tally, out)?;
+    if let Some(lab) = lab(kernel, qemu, &mut tally) {
+        boot_all(lab, &mut tally, out)?;
+    }
     Ok(tally.close(out)?)
 }
 
@@ -73,9 +76,7 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
 
 fn host_tests(shell: &Shell) -> [CargoStep<'_>; 2] {
     let cargo = &kernel::cargo();
-    // Another configuration of the same crates: in one directory each would undo the
-    // other's build.
-    let loom_target = std::env::var("CARGO_TARGET_DIR").unwrap_or("target".into()) + "/loom";
+    let loom_target = kernel::other_target_directory("loom");
     [
         CargoStep {
             title: "host tests",
@@ -131,26 +132,21 @@ fn inspect_kernel(kernel: &Path, tally: &mut Tally, out: &mut dyn Write) -> io::
 }
 
 /// `None` when scenarios cannot run; the tally knows why.
-fn lab(
-    kernel: Option<PathBuf>,
-    tally: &mut Tally,
-    out: &mut dyn Write,
-) -> anyhow::Result<Option<Lab>> {
+fn lab(kernel: Option<PathBuf>, qemu: Result<String, String>, tally: &mut Tally) -> Option<Lab> {
     let Some(kernel) = kernel else {
         skip_scenarios(tally, "the kernel does not compile");
-        return Ok(None);
+        return None;
     };
-    match setup::qemu(out) {
-        Ok(qemu) => Ok(Some(Lab::new(kernel, qemu))),
-        Err(error) => {
-            let reason = format!("{error:#}");
+    match qemu {
+        Ok(qemu) => Some(Lab::new(kernel, qemu)),
+        Err(reason) => {
             // Where this is the gate, a machine without QEMU must not open it.
             if std::env::var("CI").is_ok_and(|value| value == "true") {
                 tally.fail(1, format!("scenarios: {reason}"));
             } else {
                 skip_scenarios(tally, &reason);
             }
-            Ok(None)
+            None
         }
     }
 }
@@ -161,10 +157,7 @@ fn skip_scenarios(tally: &mut Tally, reason: &str) {
     }
 }
 
-fn boot_all(lab: Option<Lab>, tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Some(mut lab) = lab else {
-        return Ok(());
-    };
+fn boot_all(mut lab: Lab, tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<()> {
     let options = Options {
         smp: 1,
         mem: 128,
