@@ -77,6 +77,22 @@ mod tests {
     }
 
     #[test]
+    fn the_message_about_a_bad_site_names_its_function() {
+        assert_eq!(
+            annotate(
+                "the backend native can't be installed: call site 0xffffffff80200007 of \
+                 cpu.write_msr holds [fa, 15, fb, ff, 1f, 00, 90, 90], not its call"
+            ),
+            "the backend native can't be installed: call site 0xffffffff80200007 <second> of \
+             cpu.write_msr holds [fa, 15, fb, ff, 1f, 00, 90, 90], not its call"
+        );
+        assert_eq!(
+            annotate("call site 0xffffffff80200008 of irq.disable did not take what was written"),
+            "call site 0xffffffff80200008 <second+0x1> of irq.disable did not take what was written"
+        );
+    }
+
+    #[test]
     fn register_dumps_are_named_too() {
         assert_eq!(
             annotate("RIP=ffffffff80200003 RFL=00000046"),
