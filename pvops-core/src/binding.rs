@@ -30,7 +30,7 @@ pub struct Binding<O: Op> {
 
 /// Binds an op of the C class to a function of the op's [`Function`](crate::Op::Function) type.
 ///
-/// ```ignore
+/// ```text
 /// read: pvops_core::call!(apic::read, x2apic_read),
 /// ```
 #[macro_export]

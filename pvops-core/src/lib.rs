@@ -7,7 +7,7 @@
 //! [`Backend`](backend::Backend) and [`install`]s it: the backend [binds](binding) every op, and
 //! every call site is [patched](patch) to a template of instructions, a direct call, NOPs or a trap.
 //!
-//! ```ignore
+//! ```text
 //! let interfaces = Interfaces::scan(&cpu::cpuid);
 //! let backend = backend::select(&[&native::BACKEND, &kvm::BACKEND], &interfaces, None)?;
 //! let sites = unsafe { install(backend, &MY_KERNEL, &interfaces)? };

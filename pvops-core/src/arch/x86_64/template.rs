@@ -5,7 +5,7 @@
 
 /// Binds an op to instructions that are put at its call sites.
 ///
-/// ```ignore
+/// ```text
 /// save_flags: pvops_core::inline!(irq::save_flags, "pushfq", "pop rax"),
 /// ```
 ///
@@ -18,7 +18,7 @@
 /// instruction follow it; [`Binding::with_operand`](crate::binding::Binding::with_operand) gives
 /// the number. Such a template has no meaning as a function, so one is to be named:
 ///
-/// ```ignore
+/// ```text
 /// pvops_core::inline!(apic::eoi, operand 4 bytes before the end, else eoi_function,
 ///     "mov dword ptr [{operand}], 0")
 /// ```

@@ -2,7 +2,7 @@
 
 /// Binds an op of a preserve shape to a function, by a thunk that saves what the site doesn't lose.
 ///
-/// ```ignore
+/// ```text
 /// clock_ns: pvops_core::preserve!(time::clock_ns, clock_ns),
 /// ```
 ///
