@@ -1,6 +1,7 @@
 //! What the boot loader told us, and memory as it says.
 
 use core::cell::UnsafeCell;
+use core::ops::Range;
 use core::slice;
 
 use pvops_core::backend::Backend;
@@ -43,7 +44,7 @@ pub(crate) unsafe fn start(start_info: u64) -> CommandLine<'static> {
     let image = layout::image();
     map.reserve((image.start - KERNEL_OFFSET) as u64..(image.end - KERNEL_OFFSET) as u64);
     for region in map.usable() {
-        frames::add(region.start.min(EarlyMemory::END)..region.end.min(EarlyMemory::END));
+        frames::add(region.start.min(MAPPED)..region.end.min(MAPPED));
     }
     // SAFETY: the caller calls once, on the tables of `entry`.
     if unsafe { paging::start(map) }.is_err() {
@@ -126,20 +127,23 @@ impl core::fmt::Display for InterfaceList<'_> {
 
 static PROTOCOL: Once<Protocol> = Once::new();
 
-/// The first 4 GiB, as the tables of [`entry`](crate::entry) have them.
+/// Memory as the tables of [`entry`](crate::entry) have it, where a PC has no device registers.
 struct EarlyMemory;
 
-impl EarlyMemory {
-    const END: u64 = 4 << 30;
-}
+/// End of what those tables map; frames beyond are left alone.
+const MAPPED: u64 = 4 << 30;
+/// Devices of PCs have their registers from 3 GiB on, and in the window of the VGA.
+const DEVICES: u64 = 3 << 30;
+const VGA: Range<u64> = 0xa_0000..0xc_0000;
 
 impl PhysicalMemory for EarlyMemory {
     fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
-        if address.checked_add(length as u64)? > Self::END {
+        let end = address.checked_add(length as u64)?;
+        if end > DEVICES || (address < VGA.end && end > VGA.start) {
             return None;
         }
         // SAFETY: the direct map has these addresses, and nobody writes there while the boot
-        // information is read. What is no memory reads as ones.
+        // information is read. Where there is no memory, ones are read.
         Some(unsafe { slice::from_raw_parts((DIRECT_MAP + address as usize) as *const u8, length) })
     }
 }
