@@ -33,6 +33,28 @@ pub struct Binding<O: Op> {
 /// ```text
 /// read: pvops_core::call!(apic::read, x2apic_read),
 /// ```
+///
+/// The site of a preserve op expects its registers back, so such an op does not take a C function
+/// as it is:
+///
+/// ```compile_fail,E0599
+/// unsafe extern "C" fn disable() {}
+/// pvops_core::call!(irq::disable, disable);
+/// ```
+///
+/// Nor does an op take a function of another signature:
+///
+/// ```compile_fail,E0308
+/// unsafe extern "C" fn read(register: u64) -> u64 { register }
+/// pvops_core::call!(apic::read, read);
+/// ```
+///
+/// An op with a result can't do nothing:
+///
+/// ```compile_fail,E0599
+/// use pvops_core::{binding::Binding, op::irq::save_flags};
+/// Binding::<save_flags>::nothing();
+/// ```
 #[macro_export]
 macro_rules! call {
     ($group:ident::$name:ident, $function:path) => {{

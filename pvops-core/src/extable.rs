@@ -4,8 +4,7 @@
 //! [`extable_entry!`](crate::extable_entry). The kernel's exception handler asks [`fixup`] before
 //! it gives up.
 
-use core::arch::asm;
-use core::slice;
+use crate::section::records;
 
 /// Where to go on after the instruction at `address` has faulted, or `None` if no fault is expected
 /// there.
@@ -61,22 +60,5 @@ impl Entry {
 }
 
 fn entries() -> &'static [Entry] {
-    let (start, stop): (*const Entry, *const Entry);
-    // SAFETY: loads two addresses. The section is named here so that it exists in an image without
-    // a single entry.
-    unsafe {
-        asm!(
-            ".pushsection pvops_extable, \"aR\", @progbits",
-            ".balign 4",
-            ".popsection",
-            "lea {start}, [rip + __start_pvops_extable]",
-            "lea {stop}, [rip + __stop_pvops_extable]",
-            start = out(reg) start,
-            stop = out(reg) stop,
-            options(nomem, nostack, pure, preserves_flags),
-        );
-    }
-    let count = (stop.addr() - start.addr()) / size_of::<Entry>();
-    // SAFETY: the linker puts the entries between the two symbols, and nobody writes them.
-    unsafe { slice::from_raw_parts(start, count) }
+    records!("pvops_extable", Entry)
 }

@@ -39,7 +39,8 @@ pub unsafe fn install(
         .signature
         .and_then(|signature| interfaces.find(&signature));
     let bindings = (backend.bind)(&Host { kernel, interface })?;
-    let counts = patch::verify(image_sites(), &bindings)?;
+    // SAFETY: the sites are those of this image.
+    let counts = unsafe { patch::verify(image_sites(), &bindings)? };
     let bindings = INSTALLED.call_once(|| bindings);
     // SAFETY: the caller is the only one who runs.
     unsafe { OpTable::get().fill(bindings) };

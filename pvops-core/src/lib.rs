@@ -40,6 +40,7 @@ mod ops;
 pub mod patch;
 pub mod probe;
 pub mod pvclock;
+mod section;
 pub mod site;
 mod table;
 pub mod tsc;

@@ -111,32 +111,14 @@ pub trait FromRegister {
     fn from_register(register: usize) -> Self;
 }
 
-impl FromRegister for usize {
-    fn from_register(register: usize) -> Self {
-        register
-    }
+macro_rules! integers {
+    ($($integer:ty),*) => {
+        $(impl FromRegister for $integer {
+            fn from_register(register: usize) -> Self {
+                register as $integer
+            }
+        })*
+    };
 }
 
-impl FromRegister for u64 {
-    fn from_register(register: usize) -> Self {
-        register as u64
-    }
-}
-
-impl FromRegister for u32 {
-    fn from_register(register: usize) -> Self {
-        register as u32
-    }
-}
-
-impl FromRegister for u16 {
-    fn from_register(register: usize) -> Self {
-        register as u16
-    }
-}
-
-impl FromRegister for u8 {
-    fn from_register(register: usize) -> Self {
-        register as u8
-    }
-}
+integers!(usize, u64, u32, u16, u8);

@@ -18,8 +18,6 @@ use crate::table::OpTable;
 
 /// Patches call sites that have never been patched: those of an image, or of a module just loaded.
 ///
-/// Serialise the CPU before a patched site runs if the kernel wrote through an alias.
-///
 /// # Errors
 ///
 /// The first site that can't be patched. Nothing was written, unless it is
@@ -27,7 +25,7 @@ use crate::table::OpTable;
 ///
 /// # Safety
 ///
-/// The records must lie before sites that this CPU may read, no other CPU may be able to run one of
+/// The records must lead to sites that this CPU may read, no other CPU may be able to run one of
 /// the sites, and interrupts that could must be off. The table must hold the functions of
 /// `bindings`.
 pub unsafe fn patch(
@@ -35,10 +33,12 @@ pub unsafe fn patch(
     sites: &[SiteRecord],
     bindings: &Bindings,
 ) -> Result<Counts, PatchError> {
-    let counts = verify(sites, bindings)?;
-    // SAFETY: the caller keeps the conditions, and the sites have been verified.
-    unsafe { write(kernel, sites, bindings)? };
-    Ok(counts)
+    // SAFETY: the caller keeps the conditions, and the sites are verified before they are written.
+    unsafe {
+        let counts = verify(sites, bindings)?;
+        write(kernel, sites, bindings)?;
+        Ok(counts)
+    }
 }
 
 /// Writes sites that [`verify`] has found good.
@@ -78,7 +78,8 @@ pub(crate) unsafe fn write(
     for record in sites {
         let mut buffer = [0; MAX_SITE];
         let (new, _) = replacement(record, bindings, &mut buffer)?;
-        if new != current(record) {
+        // SAFETY: the site was verified and written.
+        if new != unsafe { current(record) } {
             return Err(PatchError::NotWritten {
                 site: record.address(),
                 op: record.op(),
@@ -93,13 +94,18 @@ pub(crate) unsafe fn write(
 /// # Errors
 ///
 /// The first site that can't be patched.
-pub fn verify(sites: &[SiteRecord], bindings: &Bindings) -> Result<Counts, PatchError> {
+///
+/// # Safety
+///
+/// The records must lead to sites that this CPU may read.
+pub unsafe fn verify(sites: &[SiteRecord], bindings: &Bindings) -> Result<Counts, PatchError> {
     let mut counts = Counts::default();
     for record in sites {
         let (site, op) = (record.address(), record.op());
         let mut buffer = [0; MAX_SITE];
         let (_, outcome) = replacement(record, bindings.as_slice(), &mut buffer)?;
-        let found = current(record);
+        // SAFETY: the caller vouches for the record, and its length has been found good.
+        let found = unsafe { current(record) };
         if encode::indirect_call_slot(site, found) != Some(OpTable::get().slot(op)) {
             let mut bytes = [0; MAX_SITE];
             bytes[..found.len()].copy_from_slice(found);
@@ -177,10 +183,14 @@ pub fn preview(
     Some(outcome)
 }
 
-/// The bytes of a site whose length is known to be good.
-fn current(record: &SiteRecord) -> &[u8] {
+/// The bytes of a site.
+///
+/// # Safety
+///
+/// The record leads to a site that this CPU may read, and has its length.
+unsafe fn current(record: &SiteRecord) -> &[u8] {
     let site = ptr::with_exposed_provenance::<u8>(record.address());
-    // SAFETY: whoever hands us records vouches that their sites can be read.
+    // SAFETY: the caller vouches for the site.
     unsafe { slice::from_raw_parts(site, record.length()) }
 }
 

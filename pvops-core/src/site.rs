@@ -1,9 +1,7 @@
 //! Where the call sites of this image are.
 
-use core::arch::asm;
-use core::slice;
-
 use crate::op::OpNumber;
+use crate::section::records;
 
 /// One call site, as the site itself recorded it in the section `pvops_sites`. Eight bytes.
 #[derive(Clone, Copy, Debug)]
@@ -50,22 +48,5 @@ impl SiteRecord {
 
 /// The records of all call sites that are linked into this image.
 pub fn image_sites() -> &'static [SiteRecord] {
-    let (start, stop): (*const SiteRecord, *const SiteRecord);
-    // SAFETY: loads two addresses. The section is named here so that it exists in an image without
-    // a single site.
-    unsafe {
-        asm!(
-            ".pushsection pvops_sites, \"aR\", @progbits",
-            ".balign 4",
-            ".popsection",
-            "lea {start}, [rip + __start_pvops_sites]",
-            "lea {stop}, [rip + __stop_pvops_sites]",
-            start = out(reg) start,
-            stop = out(reg) stop,
-            options(nomem, nostack, pure, preserves_flags),
-        );
-    }
-    let count = (stop.addr() - start.addr()) / size_of::<SiteRecord>();
-    // SAFETY: the linker puts the records between the two symbols, and nobody writes them.
-    unsafe { slice::from_raw_parts(start, count) }
+    records!("pvops_sites", SiteRecord)
 }

@@ -7,4 +7,6 @@ mod template;
 mod thunk;
 
 pub(crate) use shape::{class_of, function_type};
+#[cfg(target_feature = "sse")]
+pub(crate) use site::vector_asm;
 pub(crate) use site::{c_site, call_site, preserve_asm, preserve_site, site_asm};

@@ -48,18 +48,27 @@ macro_rules! preserve_asm {
 #[cfg(all(target_feature = "sse", not(target_feature = "avx512f")))]
 macro_rules! preserve_asm {
     ($op:ty, $around:tt, $named:tt, [$($operand:tt)*]) => {
-        $crate::arch::site_asm!($op, $around, $named, [
-            $($operand)*
-            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
-            out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
-            out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
-            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
-        ])
+        $crate::arch::vector_asm!($op, $around, $named, [$($operand)*])
     };
 }
 
 #[cfg(target_feature = "avx512f")]
 macro_rules! preserve_asm {
+    ($op:ty, $around:tt, $named:tt, [$($operand:tt)*]) => {
+        $crate::arch::vector_asm!($op, $around, $named, [
+            $($operand)*
+            out("xmm16") _, out("xmm17") _, out("xmm18") _, out("xmm19") _,
+            out("xmm20") _, out("xmm21") _, out("xmm22") _, out("xmm23") _,
+            out("xmm24") _, out("xmm25") _, out("xmm26") _, out("xmm27") _,
+            out("xmm28") _, out("xmm29") _, out("xmm30") _, out("xmm31") _,
+            out("k1") _, out("k2") _, out("k3") _, out("k4") _,
+            out("k5") _, out("k6") _, out("k7") _,
+        ])
+    };
+}
+
+#[cfg(target_feature = "sse")]
+macro_rules! vector_asm {
     ($op:ty, $around:tt, $named:tt, [$($operand:tt)*]) => {
         $crate::arch::site_asm!($op, $around, $named, [
             $($operand)*
@@ -67,12 +76,6 @@ macro_rules! preserve_asm {
             out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
             out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
             out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
-            out("xmm16") _, out("xmm17") _, out("xmm18") _, out("xmm19") _,
-            out("xmm20") _, out("xmm21") _, out("xmm22") _, out("xmm23") _,
-            out("xmm24") _, out("xmm25") _, out("xmm26") _, out("xmm27") _,
-            out("xmm28") _, out("xmm29") _, out("xmm30") _, out("xmm31") _,
-            out("k1") _, out("k2") _, out("k3") _, out("k4") _,
-            out("k5") _, out("k6") _, out("k7") _,
         ])
     };
 }
@@ -181,4 +184,6 @@ macro_rules! call_site {
     }};
 }
 
+#[cfg(target_feature = "sse")]
+pub(crate) use vector_asm;
 pub(crate) use {c_site, call_site, preserve_asm, preserve_site, site_asm};
