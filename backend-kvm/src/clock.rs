@@ -1,8 +1,9 @@
 //! kvmclock: the host keeps a record of the time in a frame of ours.
 
+use pvops_core::cpu_set::MAX_CPUS;
 use pvops_core::pvclock::{Flags, MonotonicClock, TimeInfoPointer};
 use pvops_core::tsc_scale::TscScale;
-use pvops_core::{Kernel, cpu};
+use pvops_core::{Kernel, cpu, irq};
 use spin::Once;
 
 use crate::features::Features;
@@ -12,11 +13,13 @@ const SYSTEM_TIME: u32 = 0x12;
 const SYSTEM_TIME_NEW: u32 = 0x4b56_4d01;
 const ENABLE: u64 = 1;
 
-static RECORD: Once<TimeInfoPointer> = Once::new();
+/// The record of each CPU.
+static RECORDS: [Once<TimeInfoPointer>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
 static CLOCK: MonotonicClock = MonotonicClock::new();
 
 /// Gives the host a frame for this CPU's record, and returns the scale of its clock. `None` if the
 /// host offers no kvmclock, or its record makes no sense: then the host has been told to stop.
+/// On each CPU; a CPU that has a record keeps it.
 pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<TscScale> {
     let register = if features.contains(Features::CLOCKSOURCE2) {
         SYSTEM_TIME_NEW
@@ -25,6 +28,10 @@ pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<TscScale>
     } else {
         return None;
     };
+    let slot = RECORDS.get(kernel.cpu_index())?;
+    if let Some(record) = slot.get() {
+        return Some(record.parameters().ok()?.scale);
+    }
     let frame = kernel.shared_frame()?;
     let physical = kernel.virtual_to_physical(frame.as_ptr().addr())?;
     // SAFETY: the frame is zeroed, mapped for good, and nobody's but ours and the host's.
@@ -39,13 +46,24 @@ pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<TscScale>
     if features.contains(Features::CLOCKSOURCE_STABLE) {
         CLOCK.set_valid_flags(Flags::TSC_STABLE);
     }
-    RECORD.call_once(|| record);
+    slot.call_once(|| record);
     Some(parameters.scale)
 }
 
-/// The op `time.clock_ns`, bound only when `start` has succeeded.
+/// Whether the boot CPU has a record, so that all need one.
+pub(crate) fn is_bound() -> bool {
+    RECORDS[0].is_completed()
+}
+
+/// The op `time.clock_ns`, bound only when `start` has succeeded on the boot CPU.
 pub(crate) unsafe extern "C" fn clock_ns() -> u64 {
-    RECORD
-        .get()
-        .map_or(0, |record| CLOCK.now_ns(*record, cpu::read_tsc_ordered))
+    // The record is that of the CPU whose time-stamp counter is read, so stay on it.
+    let flags = irq::save_flags();
+    irq::disable();
+    let cpu = pvops_core::kernel().map_or(0, Kernel::cpu_index);
+    let record = RECORDS.get(cpu).and_then(Once::get);
+    let now = record.map_or(0, |record| CLOCK.now_ns(*record, cpu::read_tsc_ordered));
+    // SAFETY: the flags are those of before.
+    unsafe { irq::restore_flags(flags) };
+    now
 }

@@ -21,6 +21,7 @@ pub static BACKEND: Backend = Backend {
     name: "kvm",
     signature: Some(Signature::new(*b"KVMKVMKVM\0\0\0")),
     bind,
+    bring_up_cpu,
 };
 
 /// Binds what KVM does better and leaves the rest to the hardware.
@@ -44,6 +45,15 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
         bindings.io.delay = Binding::nothing();
     }
     Ok(bindings)
+}
+
+/// Gives the host a record of the time for this CPU, and readies the rest as on hardware.
+fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
+    let features = host.interface.map_or(Features::empty(), Features::of);
+    if clock::is_bound() && clock::start(host.kernel, features).is_none() {
+        return Err(BindError("the host keeps no time for this CPU"));
+    }
+    native::bring_up_cpu(host)
 }
 
 /// What this backend binds on a host with all the features it uses, for tools that show what it puts

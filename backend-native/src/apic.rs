@@ -5,9 +5,10 @@
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
+use crate::smp;
 use pvops_core::backend::Host;
 use pvops_core::binding::Binding;
-use pvops_core::{bindings, call, cpu, inline, preserve};
+use pvops_core::{bindings, call, cpu, inline, irq, preserve};
 use x86::msr::{IA32_APIC_BASE, IA32_X2APIC_APICID, IA32_X2APIC_EOI, IA32_X2APIC_ICR};
 
 /// How this machine's local APIC is reached.
@@ -21,41 +22,65 @@ pub(crate) enum Apic {
     Memory,
 }
 
-/// Turns the local APIC on, in the best mode that it has. It delivers nothing until the kernel sets
-/// the spurious-interrupt register.
+/// Turns the local APIC on, in the best mode that it has, and finds its registers. It delivers
+/// nothing until the kernel sets the spurious-interrupt register.
 pub(crate) fn start(host: &Host<'_>) -> Apic {
-    const FEATURES: u32 = 1;
-    const EDX_APIC: u32 = 1 << 9;
-    const ECX_X2APIC: u32 = 1 << 21;
-    const BASE_X2APIC: u64 = 1 << 10;
-    const BASE_ENABLE: u64 = 1 << 11;
     const BASE_ADDRESS: u64 = 0xf_ffff_ffff_f000;
-
-    let features = cpu::cpuid(FEATURES, 0);
-    if features.edx & EDX_APIC == 0 {
-        return Apic::Absent;
-    }
-    // SAFETY: a CPU with a local APIC has the register; the bits that change turn the APIC on, and
-    // x2APIC mode is entered from xAPIC mode as section 12.12.5 wants.
-    let base = unsafe {
-        let base = cpu::read_msr(IA32_APIC_BASE) | BASE_ENABLE;
-        cpu::write_msr(IA32_APIC_BASE, base);
-        if features.ecx & ECX_X2APIC != 0 {
-            cpu::write_msr(IA32_APIC_BASE, base | BASE_X2APIC);
-            return Apic::Msr;
+    let apic = Apic::detect();
+    let base = apic.turn_on();
+    if apic == Apic::Memory {
+        match host.kernel.map_device(base & BASE_ADDRESS, 4096) {
+            Some(registers) => REGISTERS.store(registers.as_ptr(), Ordering::Relaxed),
+            None => return Apic::Absent,
         }
-        base
-    };
-    match host.kernel.map_device(base & BASE_ADDRESS, 4096) {
-        Some(registers) => {
-            REGISTERS.store(registers.as_ptr(), Ordering::Relaxed);
-            Apic::Memory
-        }
-        None => Apic::Absent,
     }
+    apic
 }
 
 impl Apic {
+    /// What this CPU has.
+    pub(crate) fn detect() -> Self {
+        const FEATURES: u32 = 1;
+        const EDX_APIC: u32 = 1 << 9;
+        const ECX_X2APIC: u32 = 1 << 21;
+        let features = cpu::cpuid(FEATURES, 0);
+        if features.edx & EDX_APIC == 0 {
+            Apic::Absent
+        } else if features.ecx & ECX_X2APIC != 0 {
+            Apic::Msr
+        } else {
+            Apic::Memory
+        }
+    }
+
+    /// Turns this CPU's on, and returns its base register.
+    pub(crate) fn turn_on(self) -> u64 {
+        const BASE_X2APIC: u64 = 1 << 10;
+        const BASE_ENABLE: u64 = 1 << 11;
+        if self == Apic::Absent {
+            return 0;
+        }
+        // SAFETY: a CPU with a local APIC has the register; the bits that change turn the APIC on,
+        // and x2APIC mode is entered from xAPIC mode as section 12.12.5 wants.
+        unsafe {
+            let base = cpu::read_msr(IA32_APIC_BASE) | BASE_ENABLE;
+            cpu::write_msr(IA32_APIC_BASE, base);
+            if self == Apic::Msr {
+                cpu::write_msr(IA32_APIC_BASE, base | BASE_X2APIC);
+            }
+            base
+        }
+    }
+
+    /// This CPU's id.
+    pub(crate) fn id(self) -> u32 {
+        match self {
+            Apic::Absent => 0,
+            Apic::Msr => self.read(REGISTER_ID),
+            Apic::Memory => self.read(REGISTER_ID) >> 24,
+        }
+    }
+
     pub(crate) fn bindings(self) -> bindings::apic {
         match self {
             Apic::Absent => NONE,
@@ -69,6 +94,14 @@ impl Apic {
                 }
                 bindings
             }
+        }
+    }
+
+    pub(crate) fn smp(self) -> bindings::smp {
+        if self == Apic::Absent {
+            smp::NONE
+        } else {
+            smp::APIC
         }
     }
 
@@ -130,6 +163,7 @@ const XAPIC: bindings::apic = bindings::apic {
 
 /// Numbers of registers: their distance from the first x2APIC register.
 const FIRST: u32 = IA32_X2APIC_APICID - 2;
+const REGISTER_ID: u32 = IA32_X2APIC_APICID - FIRST;
 const REGISTER_EOI: u32 = IA32_X2APIC_EOI - FIRST;
 const REGISTER_ICR: u32 = IA32_X2APIC_ICR - FIRST;
 
@@ -176,8 +210,11 @@ unsafe extern "C" fn xapic_eoi() {
 unsafe extern "C" fn xapic_write_icr(command: u64) {
     const DELIVERY_PENDING: u32 = 1 << 12;
     const MAX_POLLS: u32 = 1_000_000;
+    // No interrupt handler may send another command between the two halves.
+    let flags = irq::save_flags();
+    irq::disable();
     // SAFETY: the kernel has mapped the registers, and the op's caller says that the destination is
-    // ready. The lower half sends, so it is last.
+    // ready. The lower half sends, so it is last. The flags are those of before.
     unsafe {
         for _ in 0..MAX_POLLS {
             if register(REGISTER_ICR).read_volatile() & DELIVERY_PENDING == 0 {
@@ -187,5 +224,6 @@ unsafe extern "C" fn xapic_write_icr(command: u64) {
         let destination = ((command >> 32) as u32) << 24;
         register(REGISTER_ICR + 1).write_volatile(destination);
         register(REGISTER_ICR).write_volatile(command as u32);
+        irq::restore_flags(flags);
     }
 }

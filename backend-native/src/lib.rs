@@ -20,6 +20,9 @@ mod mmu;
 mod pit;
 mod sample;
 mod serial;
+mod shootdown;
+mod smp;
+mod start;
 mod tsc;
 
 pub use acpi::set_sleep_control;
@@ -29,6 +32,7 @@ pub static BACKEND: Backend = Backend {
     name: "native",
     signature: None,
     bind,
+    bring_up_cpu,
 };
 
 /// What every host starts from, and all that unpatched call sites can reach.
@@ -39,6 +43,7 @@ const BOOT: Bindings = Bindings {
     time: event::NONE,
     io: io::BINDINGS,
     apic: apic::NONE,
+    smp: smp::NONE,
     system: pvops_core::bindings::system {
         console_byte: serial::CONSOLE_BYTE,
         poweroff: acpi::POWEROFF,
@@ -81,8 +86,18 @@ pub fn bind_with_tsc(
     Ok(Bindings {
         time: event::start(&apic, frequency),
         apic: apic.bindings(),
+        smp: apic.smp(),
         ..BOOT
     })
+}
+
+/// Readies this CPU: turns its local APIC on.
+///
+/// # Errors
+///
+/// If the CPU's number is beyond [`MAX_CPUS`](pvops_core::cpu_set::MAX_CPUS).
+pub fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
+    smp::bring_up(host)
 }
 
 /// All templates of this backend, for tools that show what it puts at call sites. The host is taken
@@ -91,6 +106,7 @@ pub fn typical() -> Bindings {
     Bindings {
         time: event::DEADLINE,
         apic: apic::X2APIC,
+        smp: smp::APIC,
         ..BOOT
     }
 }

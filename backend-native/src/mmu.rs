@@ -2,8 +2,10 @@
 
 use core::arch::asm;
 
-use pvops_core::{inline, preserve};
+use pvops_core::{call, inline, preserve};
 use x86::controlregs::Cr4;
+
+use crate::shootdown;
 
 pub(crate) const BINDINGS: pvops_core::bindings::mmu = pvops_core::bindings::mmu {
     read_cr2: inline!(mmu::read_cr2, "mov rax, cr2"),
@@ -13,6 +15,7 @@ pub(crate) const BINDINGS: pvops_core::bindings::mmu = pvops_core::bindings::mmu
     flush_tlb: inline!(mmu::flush_tlb, "mov rax, cr3", "mov cr3, rax"),
     flush_tlb_all: preserve!(mmu::flush_tlb_all, flush_tlb_all),
     flush_tlb_page: inline!(mmu::flush_tlb_page, "invlpg [rdi]"),
+    flush_tlb_multi: call!(mmu::flush_tlb_multi, shootdown::flush_tlb_multi),
     set_pte: inline!(mmu::set_pte, "mov [rdi], rsi"),
     set_pmd: inline!(mmu::set_pmd, "mov [rdi], rsi"),
     set_pud: inline!(mmu::set_pud, "mov [rdi], rsi"),

@@ -18,6 +18,10 @@ pub struct Backend {
     ///
     /// Called once, on the boot CPU, interrupts off, before anything is patched.
     pub bind: fn(&Host<'_>) -> Result<Bindings, BindError>,
+    /// Readies what the ops need on a CPU that has just started.
+    ///
+    /// Called once on each CPU, the boot CPU included, interrupts off, after patching.
+    pub bring_up_cpu: fn(&Host<'_>) -> Result<(), BindError>,
 }
 
 /// What a backend learns of the host that it is to run on.

@@ -8,11 +8,18 @@ use crate::backend::{Backend, BindError, Host};
 use crate::kernel::Kernel;
 use crate::ops::Bindings;
 use crate::patch::{self, Counts, PatchError};
-use crate::probe::Interfaces;
+use crate::probe::{Interface, Interfaces};
 use crate::site::image_sites;
 use crate::table::OpTable;
 
-static INSTALLED: Once<Bindings> = Once::new();
+static INSTALLED: Once<Installation> = Once::new();
+
+struct Installation {
+    bindings: Bindings,
+    backend: &'static Backend,
+    kernel: &'static dyn Kernel,
+    interface: Option<Interface>,
+}
 
 /// Binds the ops to what `backend` does for them and patches all call sites of the image.
 ///
@@ -28,8 +35,8 @@ static INSTALLED: Once<Bindings> = Once::new();
 ///
 /// Call it on the boot CPU, with interrupts off, while no other CPU runs.
 pub unsafe fn install(
-    backend: &Backend,
-    kernel: &dyn Kernel,
+    backend: &'static Backend,
+    kernel: &'static dyn Kernel,
     interfaces: &Interfaces,
 ) -> Result<Counts, InstallError> {
     if INSTALLED.is_completed() {
@@ -37,11 +44,21 @@ pub unsafe fn install(
     }
     let interface = backend
         .signature
-        .and_then(|signature| interfaces.find(&signature));
-    let bindings = (backend.bind)(&Host { kernel, interface })?;
+        .and_then(|signature| interfaces.find(&signature).copied());
+    let host = Host {
+        kernel,
+        interface: interface.as_ref(),
+    };
+    let bindings = (backend.bind)(&host)?;
     // SAFETY: the sites are those of this image.
     let counts = unsafe { patch::verify(image_sites(), &bindings)? };
-    let bindings = INSTALLED.call_once(|| bindings);
+    let installation = INSTALLED.call_once(|| Installation {
+        bindings,
+        backend,
+        kernel,
+        interface,
+    });
+    let bindings = &installation.bindings;
     // SAFETY: the caller is the only one who runs.
     unsafe { OpTable::get().fill(bindings) };
     // SAFETY: the caller is the only one who runs, the sites are those of this image, and the table
@@ -50,9 +67,35 @@ pub unsafe fn install(
     Ok(counts)
 }
 
+/// Readies this CPU for the ops. On every CPU, the boot CPU too, once
+/// [`Kernel::cpu_index`] knows its number.
+///
+/// # Errors
+///
+/// If no backend is installed, or it can't run on this CPU.
+///
+/// # Safety
+///
+/// Call it with interrupts off, once after the CPU has started.
+pub unsafe fn bring_up_cpu() -> Result<(), BindError> {
+    let installation = INSTALLED
+        .get()
+        .ok_or(BindError("no backend is installed"))?;
+    let host = Host {
+        kernel: installation.kernel,
+        interface: installation.interface.as_ref(),
+    };
+    (installation.backend.bring_up_cpu)(&host)
+}
+
 /// The bindings that are installed, for patching code that is loaded later.
 pub fn installed() -> Option<&'static Bindings> {
-    INSTALLED.get()
+    INSTALLED.get().map(|installation| &installation.bindings)
+}
+
+/// The kernel that a backend was installed for.
+pub fn kernel() -> Option<&'static dyn Kernel> {
+    INSTALLED.get().map(|installation| installation.kernel)
 }
 
 /// Why no backend was installed.

@@ -13,7 +13,7 @@
 //! let sites = unsafe { install(backend, &MY_KERNEL, &interfaces)? };
 //! ```
 //!
-//! - The ops, by group: [`cpu`], [`irq`], [`mmu`], [`time`], [`io`], [`apic`], [`system`].
+//! - The ops, by group: [`cpu`], [`irq`], [`mmu`], [`time`], [`io`], [`apic`], [`smp`], [`system`].
 //! - What the kernel provides: [`Kernel`], and a look into the [exception table](extable).
 //! - What helps a kernel to boot: [`boot_info`].
 //! - What backends share: [`pvclock`], [`tsc_scale`], [`probe`].
@@ -29,6 +29,8 @@ pub mod arch;
 pub mod backend;
 pub mod binding;
 pub mod boot_info;
+pub mod cpu_set;
+pub mod cpu_start;
 pub mod descriptor;
 pub mod event;
 pub mod extable;
@@ -46,10 +48,10 @@ mod table;
 pub mod tsc;
 pub mod tsc_scale;
 
-pub use install::{InstallError, install, installed};
+pub use install::{InstallError, bring_up_cpu, install, installed, kernel};
 pub use kernel::Kernel;
 pub use op::{Op, OpNumber};
 pub use ops::{
-    Bindings, DECLARATIONS, OpDeclaration, apic, bindings, cpu, io, irq, mmu, system, time,
+    Bindings, DECLARATIONS, OpDeclaration, apic, bindings, cpu, io, irq, mmu, smp, system, time,
 };
 pub use table::OpTable;

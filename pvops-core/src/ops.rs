@@ -146,6 +146,15 @@ declare_ops! {
         [plain] safe fn flush_tlb_all();
         /// Drops this CPU's translation of the page that holds `address`. Any context.
         [plain] safe fn flush_tlb_page(address: usize);
+        /// Drops the translations from `start` to `end` (virtual addresses) of the CPUs in a set, and
+        /// returns when that is done. Not in an interrupt handler; with interrupts on or off.
+        ///
+        /// # Safety
+        ///
+        /// `cpus` must point to a [`CpuSet`] of CPUs that have been
+        /// [brought up](crate::bring_up_cpu) and take the vector that the kernel gave to
+        /// [`setup_ipi`](fn@crate::smp::setup_ipi).
+        [c] unsafe fn flush_tlb_multi(cpus: *const CpuSet, start: usize, end: usize);
         /// Stores an entry of a page table (4 KiB pages).
         ///
         /// # Safety
@@ -271,6 +280,48 @@ declare_ops! {
         [c] unsafe fn write_icr(command: u64);
     }
 
+    /// The other CPUs. CPUs are numbered as [`Kernel::cpu_index`](crate::Kernel::cpu_index) does.
+    smp {
+        /// Tells the CPU with this local APIC id to start. Any CPU, one at a time. The new CPU calls
+        /// [`bring_up_cpu`](crate::bring_up_cpu) before anything else of this library but `cpu` and
+        /// `mmu`.
+        ///
+        /// # Safety
+        ///
+        /// `start` must point to a [`CpuStart`] that is right; the CPU must not run yet.
+        [c] unsafe fn start_cpu(apic_id: u32, start: *const CpuStart) -> StartStatus;
+        /// Sends the interrupt `vector` to a CPU. Any context.
+        ///
+        /// # Safety
+        ///
+        /// The CPU must have been brought up and have a handler for the vector.
+        [c] unsafe fn send_ipi(cpu: u32, vector: u32);
+        /// Sends the interrupt `vector` to all CPUs in a set. Any context.
+        ///
+        /// # Safety
+        ///
+        /// `cpus` must point to a [`CpuSet`]; the CPUs must have been brought up and have a handler
+        /// for the vector.
+        [c] unsafe fn send_ipi_set(cpus: *const CpuSet, vector: u32);
+        /// Sends the interrupt `vector` to all CPUs but this one. Any context.
+        ///
+        /// # Safety
+        ///
+        /// All CPUs that run must have a handler for the vector.
+        [c] unsafe fn send_ipi_others(vector: u32);
+        /// Says which vector the library may send from CPU to CPU. Its handler calls
+        /// [`handle_ipi`](fn@crate::smp::handle_ipi) and then
+        /// [`apic::eoi`](fn@crate::apic::eoi).
+        ///
+        /// # Safety
+        ///
+        /// All CPUs that are brought up must have that handler.
+        [c] unsafe fn setup_ipi(vector: u32);
+        /// Does what another CPU wants of this one. In the handler of the vector given to
+        /// [`setup_ipi`](fn@crate::smp::setup_ipi).
+        [c] safe fn handle_ipi();
+    }
+
     /// The machine as a whole.
     system {
         /// Writes a byte to the first console that works on this host. Never blocks for long: a
@@ -283,6 +334,8 @@ declare_ops! {
 
 /// What signatures of ops are made of.
 mod types {
+    pub(super) use crate::cpu_set::CpuSet;
+    pub(super) use crate::cpu_start::{CpuStart, StartStatus};
     pub(super) use crate::descriptor::DescriptorTablePointer;
     pub(super) use crate::event::EventStatus;
     pub(super) use crate::msr::{MsrFault, MsrWrite};

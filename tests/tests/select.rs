@@ -11,6 +11,7 @@ static OTHER: Backend = Backend {
     name: "other",
     signature: Some(Signature::new(*b"OtherOtherOt")),
     bind: |_| Err(BindError("not here")),
+    bring_up_cpu: |_| Ok(()),
 };
 
 static BACKENDS: [&Backend; 3] = [&native::BACKEND, &kvm::BACKEND, &OTHER];

@@ -162,6 +162,9 @@ macro_rules! call_site {
     (c, $op:ty, ($a:ident, $b:ident)) => {
         $crate::arch::c_site!($op, [in("rdi") $a, in("rsi") $b,])
     };
+    (c, $op:ty, ($a:ident, $b:ident, $c:ident)) => {
+        $crate::arch::c_site!($op, [in("rdi") $a, in("rsi") $b, in("rdx") $c,])
+    };
     (c, $op:ty, () -> $result:ty) => {{
         let result: usize;
         $crate::arch::c_site!($op, [out("rax") result,]);

@@ -13,6 +13,7 @@ pub(crate) static BACKEND: Backend = Backend {
     name: "host",
     signature: None,
     bind: |_| Ok(bindings()),
+    bring_up_cpu: |_| Ok(()),
 };
 
 /// What it binds.

@@ -1,0 +1,106 @@
+//! TLB shootdown: making other CPUs forget translations, by interrupt.
+//!
+//! One request is under way at a time. It lies in [`REQUEST`]; the CPUs that have not served it yet
+//! are in [`PENDING`]. A CPU serves it in its interrupt handler, or, since two CPUs may want
+//! something of each other with interrupts off, while it waits here itself.
+
+use core::hint::spin_loop;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use pvops_core::cpu_set::{CpuSet, MAX_CPUS};
+use pvops_core::{mmu, smp};
+
+/// Beyond so many pages, dropping everything is cheaper.
+const MAX_PAGES: usize = 32;
+const PAGE: usize = 4096;
+
+struct Request {
+    busy: AtomicBool,
+    start: AtomicUsize,
+    end: AtomicUsize,
+}
+
+static REQUEST: Request = Request {
+    busy: AtomicBool::new(false),
+    start: AtomicUsize::new(0),
+    end: AtomicUsize::new(0),
+};
+
+static PENDING: [AtomicU64; MAX_CPUS / 64] = [const { AtomicU64::new(0) }; MAX_CPUS / 64];
+
+/// The vector that the kernel gave us.
+static VECTOR: AtomicU32 = AtomicU32::new(0);
+
+/// The op `smp.setup_ipi`.
+pub(crate) unsafe extern "C" fn setup(vector: u32) {
+    VECTOR.store(vector, Ordering::Relaxed);
+}
+
+/// The op `smp.handle_ipi`.
+pub(crate) unsafe extern "C" fn handle() {
+    if let Some(kernel) = pvops_core::kernel() {
+        serve(kernel.cpu_index());
+    }
+}
+
+/// The op `mmu.flush_tlb_multi`.
+pub(crate) unsafe extern "C" fn flush_tlb_multi(cpus: *const CpuSet, start: usize, end: usize) {
+    let Some(kernel) = pvops_core::kernel() else {
+        return;
+    };
+    let this = kernel.cpu_index();
+    // SAFETY: the op's caller gives a set.
+    let mut others = unsafe { *cpus };
+    if others.contains(this) {
+        others.remove(this);
+        flush(start, end);
+    }
+    if others.is_empty() {
+        return;
+    }
+    while REQUEST.busy.swap(true, Ordering::Acquire) {
+        serve(this);
+        spin_loop();
+    }
+    REQUEST.start.store(start, Ordering::Relaxed);
+    REQUEST.end.store(end, Ordering::Relaxed);
+    for cpu in others.iter() {
+        // Release: a CPU that finds itself here finds the request, and the page tables as they were
+        // changed before.
+        PENDING[cpu / 64].fetch_or(1 << (cpu % 64), Ordering::Release);
+    }
+    // SAFETY: the op's caller says that the CPUs take this vector.
+    unsafe { smp::send_ipi_set(&raw const others, VECTOR.load(Ordering::Relaxed)) };
+    // Ends: each CPU of the set runs, and takes interrupts or waits in here.
+    while PENDING.iter().any(|word| word.load(Ordering::Acquire) != 0) {
+        spin_loop();
+    }
+    REQUEST.busy.store(false, Ordering::Release);
+}
+
+/// Serves the request if it is waiting for this CPU.
+fn serve(this: usize) {
+    let Some(word) = PENDING.get(this / 64) else {
+        return;
+    };
+    let bit = 1 << (this % 64);
+    if word.load(Ordering::Acquire) & bit == 0 {
+        return;
+    }
+    flush(
+        REQUEST.start.load(Ordering::Relaxed),
+        REQUEST.end.load(Ordering::Relaxed),
+    );
+    // Release: who sees the bit gone sees us without the translations.
+    word.fetch_and(!bit, Ordering::Release);
+}
+
+/// Drops this CPU's translations of a range.
+fn flush(start: usize, end: usize) {
+    let first = start & !(PAGE - 1);
+    if end.saturating_sub(first) > MAX_PAGES * PAGE {
+        mmu::flush_tlb_all();
+    } else {
+        (first..end).step_by(PAGE).for_each(mmu::flush_tlb_page);
+    }
+}

@@ -1,0 +1,174 @@
+//! Starting another CPU: INIT, start-up interrupts, and the way from real mode to the kernel.
+//!
+//! Intel SDM volume 3, section 10.4.4. A CPU starts in real mode at a frame below 1 MiB that the
+//! start-up interrupt names. The trampoline is copied there; it finds out by itself where it is.
+
+use core::arch::global_asm;
+use core::mem::offset_of;
+use core::ptr;
+
+use pvops_core::cpu_start::{CpuStart, StartStatus};
+use pvops_core::{apic, cpu, time};
+use x86::msr::IA32_EFER;
+
+/// The op `smp.start_cpu` on a machine without a local APIC.
+pub(crate) unsafe extern "C" fn unavailable(_apic_id: u32, _start: *const CpuStart) -> StartStatus {
+    StartStatus::UNAVAILABLE
+}
+
+/// The op `smp.start_cpu`.
+pub(crate) unsafe extern "C" fn start_cpu(apic_id: u32, start: *const CpuStart) -> StartStatus {
+    // SAFETY: the op's caller gives a description that is right.
+    let start = unsafe { &*start };
+    let (frame, table) = (start.trampoline_physical, start.page_table);
+    let page_table = u32::try_from(table);
+    let Ok(page_table) = page_table.map_err(drop).and_then(|table| {
+        let good = frame % PAGE == 0 && frame < LOW_MEMORY && start.stack_top % 16 == 0;
+        if good { Ok(table) } else { Err(()) }
+    }) else {
+        return StartStatus::BAD_ADDRESS;
+    };
+    let parameters = Parameters {
+        cr0: cpu::read_cr0() as u32,
+        cr3: page_table,
+        cr4: cpu::read_cr4() as u32,
+        // SAFETY: every 64-bit CPU has the register.
+        efer: unsafe { cpu::read_msr(IA32_EFER) } as u32 & !EFER_LONG_MODE_ACTIVE,
+        entry: start.entry as usize as u64,
+        stack_top: start.stack_top as u64,
+        argument: start.argument as u64,
+    };
+    // SAFETY: the frame is the caller's to lend, and the trampoline with its parameters fits.
+    unsafe {
+        let length = (&raw const trampoline_end).addr() - (&raw const trampoline_start).addr();
+        ptr::copy_nonoverlapping(&raw const trampoline_start, start.trampoline, length);
+        start
+            .trampoline
+            .add(PARAMETERS)
+            .cast::<Parameters>()
+            .write_volatile(parameters);
+    }
+    let destination = u64::from(apic_id) << 32;
+    let vector = frame / PAGE;
+    // SAFETY: the CPU does not run, and finds the trampoline.
+    unsafe {
+        apic::write_icr(destination | ASSERT | INIT);
+        wait_us(10_000);
+        for _ in 0..2 {
+            apic::write_icr(destination | ASSERT | START_UP | vector);
+            wait_us(200);
+        }
+    }
+    StartStatus::TOLD
+}
+
+fn wait_us(microseconds: u64) {
+    let end = time::clock_ns() + microseconds * 1000;
+    while time::clock_ns() < end {}
+}
+
+const PAGE: u64 = 4096;
+const LOW_MEMORY: u64 = 1 << 20;
+/// Interrupt command: delivery modes and level. Intel SDM volume 3, figure 12-12.
+const INIT: u64 = 0b101 << 8;
+const START_UP: u64 = 0b110 << 8;
+const ASSERT: u64 = 1 << 14;
+/// Read-only; long mode becomes active by itself.
+const EFER_LONG_MODE_ACTIVE: u32 = 1 << 10;
+
+/// What the trampoline needs to know, at [`PARAMETERS`] in its frame.
+#[repr(C)]
+struct Parameters {
+    cr0: u32,
+    cr3: u32,
+    cr4: u32,
+    efer: u32,
+    entry: u64,
+    stack_top: u64,
+    argument: u64,
+}
+
+/// The end of the frame; below it is the trampoline's stack.
+const PARAMETERS: usize = 4096 - size_of::<Parameters>();
+
+unsafe extern "C" {
+    static trampoline_start: u8;
+    static trampoline_end: u8;
+}
+
+// ebx is the frame's address throughout, and all addresses are relative to it.
+global_asm!(
+    ".pushsection .rodata.trampoline, \"a\", @progbits",
+    ".balign 16",
+    ".code16",
+    "trampoline_start:",
+    "cli",
+    "cld",
+    "movw %cs, %ax",
+    "movw %ax, %ds",
+    "movw %ax, %ss",
+    "movl ${stack}, %esp",
+    "xorl %ebx, %ebx",
+    "movw %ax, %bx",
+    "shll $4, %ebx",
+    "leal trampoline_gdt - trampoline_start(%ebx), %eax",
+    "movl %eax, trampoline_gdt_pointer - trampoline_start + 2",
+    "lgdtl trampoline_gdt_pointer - trampoline_start",
+    "movl $0x11, %eax",
+    "movl %eax, %cr0",
+    "pushl $0x08",
+    "leal trampoline_32 - trampoline_start(%ebx), %eax",
+    "pushl %eax",
+    "lretl",
+
+    ".code32",
+    "trampoline_32:",
+    "movl $0x10, %eax",
+    "movl %eax, %ds",
+    "movl %eax, %es",
+    "movl %eax, %ss",
+    "leal {stack}(%ebx), %esp",
+    // Pushed now: the page tables need not let us write.
+    "pushl $0x18",
+    "leal trampoline_64 - trampoline_start(%ebx), %eax",
+    "pushl %eax",
+    "movl {cr4}(%ebx), %eax",
+    "movl %eax, %cr4",
+    "movl {cr3}(%ebx), %eax",
+    "movl %eax, %cr3",
+    "movl ${efer_index}, %ecx",
+    "movl {efer}(%ebx), %eax",
+    "xorl %edx, %edx",
+    "wrmsr",
+    "movl {cr0}(%ebx), %eax",
+    "movl %eax, %cr0",
+    "lretl",
+
+    ".code64",
+    "trampoline_64:",
+    "movl %ebx, %ebx",
+    "movq {stack_top}(%rbx), %rsp",
+    "movq {argument}(%rbx), %rdi",
+    "movq {entry}(%rbx), %rax",
+    "xorl %ebp, %ebp",
+    "pushq $0",
+    "jmpq *%rax",
+
+    ".balign 8",
+    // Null, 32-bit code, data, 64-bit code.
+    "trampoline_gdt: .quad 0, 0x00cf9b000000ffff, 0x00cf93000000ffff, 0x00af9b000000ffff",
+    "trampoline_gdt_pointer: .short 31",
+    ".long 0",
+    "trampoline_end:",
+    ".popsection",
+    stack = const PARAMETERS,
+    cr0 = const PARAMETERS + offset_of!(Parameters, cr0),
+    cr3 = const PARAMETERS + offset_of!(Parameters, cr3),
+    cr4 = const PARAMETERS + offset_of!(Parameters, cr4),
+    efer = const PARAMETERS + offset_of!(Parameters, efer),
+    efer_index = const IA32_EFER,
+    entry = const PARAMETERS + offset_of!(Parameters, entry),
+    stack_top = const PARAMETERS + offset_of!(Parameters, stack_top),
+    argument = const PARAMETERS + offset_of!(Parameters, argument),
+    options(att_syntax),
+);
