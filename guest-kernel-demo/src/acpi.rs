@@ -1,4 +1,5 @@
-//! How to turn the machine off, as far as that can be read without an interpreter of AML.
+//! What CPUs there are, and how to turn the machine off, as far as that can be read without an
+//! interpreter of AML.
 //!
 //! ACPI 6.5: section 5.2 for the tables, 7.4.2 for `\_S5`.
 
@@ -26,6 +27,35 @@ pub(crate) fn soft_off(memory: &impl PhysicalMemory, rsdp: u64) -> Option<SoftOf
         port,
         sleep_type: sleep_type(dsdt)?,
     })
+}
+
+/// Calls `found` with the local APIC id of each CPU that is there and may be used. Section 5.2.12.
+pub(crate) fn cpus(memory: &impl PhysicalMemory, rsdp: u64, mut found: impl FnMut(u32)) {
+    const ENTRIES: usize = 44;
+    const LOCAL_APIC: u8 = 0;
+    const LOCAL_X2APIC: u8 = 9;
+    const ENABLED: u32 = 1 << 0;
+    let Some(mut entries) = find(memory, rsdp, b"APIC").and_then(|madt| madt.get(ENTRIES..)) else {
+        return;
+    };
+    while let [kind, length, ..] = *entries {
+        let Some((entry, rest)) = entries.split_at_checked(usize::from(length)) else {
+            return;
+        };
+        let cpu = match (kind, length) {
+            (LOCAL_APIC, 8..) => u32_at(entry, 4).map(|flags| (u32::from(entry[3]), flags)),
+            (LOCAL_X2APIC, 16..) => u32_at(entry, 4).zip(u32_at(entry, 8)),
+            // An entry of no length would be looked at for ever.
+            (_, 0..2) => return,
+            _ => None,
+        };
+        if let Some((id, flags)) = cpu
+            && flags & ENABLED != 0
+        {
+            found(id);
+        }
+        entries = rest;
+    }
 }
 
 /// The table with that signature, among those that the root table lists.

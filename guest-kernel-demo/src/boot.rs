@@ -5,22 +5,39 @@ use core::ops::Range;
 use core::slice;
 
 use pvops_core::backend::Backend;
-use pvops_core::boot_info::{BootInfo, CommandLine, PhysicalMemory, Protocol, rsdp};
+use pvops_core::boot_info::{BootInfo, CommandLine, MemoryMap, PhysicalMemory, Protocol, rsdp};
 use pvops_core::patch::Counts;
 use pvops_core::probe::Interfaces;
-use pvops_core::tsc;
+use pvops_core::{cpu, tsc};
 use spin::Once;
 
 use crate::console::{Json, println, report};
 use crate::layout::{self, DIRECT_MAP, KERNEL_OFFSET};
+use crate::per_cpu::MAX_CPUS;
 use crate::{acpi, frames, kvm, native, paging};
 
-/// Reads the boot information, takes the memory into use, and returns the command line.
+/// What is to be remembered of the boot information.
+pub(crate) struct Machine {
+    pub(crate) command_line: CommandLine<'static>,
+    /// A frame below 1 MiB, where other CPUs can start.
+    pub(crate) trampoline: Option<u64>,
+    other_cpus: [u32; MAX_CPUS],
+    other_cpu_count: usize,
+}
+
+impl Machine {
+    /// The local APIC ids of the CPUs but this one.
+    pub(crate) fn other_cpus(&self) -> &[u32] {
+        &self.other_cpus[..self.other_cpu_count]
+    }
+}
+
+/// Reads the boot information and takes the memory into use.
 ///
 /// # Safety
 ///
 /// Once, on the boot CPU, while the tables of [`entry`](crate::entry) are in use.
-pub(crate) unsafe fn start(start_info: u64) -> CommandLine<'static> {
+pub(crate) unsafe fn start(start_info: u64) -> Machine {
     let mut info = BootInfo::from_pvh(&EarlyMemory, start_info)
         .unwrap_or_else(|error| panic!("boot information: {error}"));
     PROTOCOL.call_once(|| info.protocol());
@@ -36,9 +53,20 @@ pub(crate) unsafe fn start(start_info: u64) -> CommandLine<'static> {
     if let Some(off) = rsdp.and_then(|rsdp| acpi::soft_off(&EarlyMemory, rsdp)) {
         native::set_sleep_control(off.port, off.sleep_type);
     }
+    let (mut other_cpus, mut other_cpu_count) = ([0; MAX_CPUS], 0);
+    if let Some(rsdp) = rsdp {
+        let this = apic_id();
+        acpi::cpus(&EarlyMemory, rsdp, |id| {
+            if id != this && other_cpu_count < MAX_CPUS {
+                other_cpus[other_cpu_count] = id;
+                other_cpu_count += 1;
+            }
+        });
+    }
 
     let map = info.memory_map_mut();
     reserved.into_iter().for_each(|module| map.reserve(module));
+    let trampoline = low_frame(map);
     // Real-mode data, firmware and whatever else a PC keeps there.
     map.reserve(0..1 << 20);
     let image = layout::image();
@@ -53,7 +81,31 @@ pub(crate) unsafe fn start(start_info: u64) -> CommandLine<'static> {
             map.regions()
         );
     }
-    command_line
+    Machine {
+        command_line,
+        trampoline,
+        other_cpus,
+        other_cpu_count,
+    }
+}
+
+/// Usable memory where a CPU can start: not the first page, which holds what real mode needs.
+fn low_frame(map: &MemoryMap) -> Option<u64> {
+    const LOW: Range<u64> = 0x8000..0x9_0000;
+    let frame = |region: Range<u64>| region.start.max(LOW.start)..region.end.min(LOW.end);
+    map.usable()
+        .map(frame)
+        .find(|range| range.start + 4096 <= range.end)
+        .map(|range| range.start)
+}
+
+/// This CPU's local APIC id: CPUID leaf 0xb where there is one, which has all its bits.
+fn apic_id() -> u32 {
+    const TOPOLOGY: u32 = 0xb;
+    if cpu::cpuid(0, 0).eax >= TOPOLOGY && cpu::cpuid(TOPOLOGY, 0).ebx != 0 {
+        return cpu::cpuid(TOPOLOGY, 0).edx;
+    }
+    cpu::cpuid(1, 0).ebx >> 24
 }
 
 /// Says what was found, for people and for machines.

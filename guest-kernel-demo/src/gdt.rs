@@ -1,10 +1,12 @@
-//! Segments and the task state segment of this CPU.
+//! Segments and the task state segment of each CPU.
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
 
 use pvops_core::cpu;
 use pvops_core::descriptor::DescriptorTablePointer;
+
+use crate::per_cpu::MAX_CPUS;
 
 /// Selector of the kernel's code segment.
 pub(crate) const KERNEL_CODE: u16 = 0x08;
@@ -14,15 +16,15 @@ const TASK: u16 = 0x18;
 /// Which of the task state segment's interrupt stacks a double fault takes.
 pub(crate) const DOUBLE_FAULT_STACK: u8 = 1;
 
-/// Loads the segments and the task register.
+/// Loads the segments and the task register of a CPU. Afterwards the base of GS is 0.
 ///
 /// # Safety
 ///
-/// Once, on the boot CPU, interrupts off.
-pub(crate) unsafe fn load() {
-    // SAFETY: nobody else runs, and the table and stack stay where they are for good.
+/// Once on each CPU, with its own number, interrupts off.
+pub(crate) unsafe fn load(cpu: usize) {
+    // SAFETY: the tables and the stack are this CPU's, and stay where they are for good.
     unsafe {
-        let cell = TABLES.0.get();
+        let cell = TABLES[cpu].0.get();
         let stack = (&raw const (*cell).double_fault_stack).addr() + size_of::<Stack>();
         (&raw mut (*cell).task.interrupt_stacks[usize::from(DOUBLE_FAULT_STACK) - 1])
             .write_unaligned(stack as u64);
@@ -83,21 +85,27 @@ struct Tables {
 
 struct TablesCell(UnsafeCell<Tables>);
 
-// SAFETY: written once, by `load`; afterwards only the CPU looks at it.
+// SAFETY: written once, by `load` on the CPU it belongs to; afterwards only that CPU looks at it.
 unsafe impl Sync for TablesCell {}
 
-static TABLES: TablesCell = TablesCell(UnsafeCell::new(Tables {
-    double_fault_stack: Stack([0; 8192]),
-    task: TaskState {
-        reserved_0: 0,
-        privilege_stacks: [0; 3],
-        reserved_1: 0,
-        interrupt_stacks: [0; 7],
-        reserved_2: 0,
-        reserved_3: 0,
-        // Beyond the limit: no I/O map.
-        io_map_base: size_of::<TaskState>() as u16,
-    },
-    // Null, 64-bit code, data; the task state's two come later.
-    descriptors: [0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff, 0, 0],
-}));
+static TABLES: [TablesCell; MAX_CPUS] = [const { TablesCell::new() }; MAX_CPUS];
+
+impl TablesCell {
+    const fn new() -> Self {
+        TablesCell(UnsafeCell::new(Tables {
+            double_fault_stack: Stack([0; 8192]),
+            task: TaskState {
+                reserved_0: 0,
+                privilege_stacks: [0; 3],
+                reserved_1: 0,
+                interrupt_stacks: [0; 7],
+                reserved_2: 0,
+                reserved_3: 0,
+                // Beyond the limit: no I/O map.
+                io_map_base: size_of::<TaskState>() as u16,
+            },
+            // Null, 64-bit code, data; the task state's two come later.
+            descriptors: [0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff, 0, 0],
+        }))
+    }
+}

@@ -16,12 +16,12 @@ pub(crate) fn mask_legacy() {
     unsafe { MASKS.iter().for_each(|&port| io::out8(port, 0xff)) };
 }
 
-/// Turns interrupts on.
+/// Turns interrupts on, on this CPU.
 ///
 /// # Safety
 ///
-/// Once, with the interrupt descriptor table loaded, the old controllers silenced and a backend
-/// installed.
+/// Once on each CPU, with the interrupt descriptor table loaded, the old controllers silenced and the
+/// CPU brought up.
 pub(crate) unsafe fn start() {
     // SAFETY: all vectors have handlers.
     unsafe {

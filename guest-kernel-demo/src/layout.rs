@@ -10,6 +10,8 @@ pub(crate) const DIRECT_MAP: usize = 0xffff_8880_0000_0000;
 pub(crate) const DEVICES: Range<usize> = 0xffff_ffff_c000_0000..0xffff_ffff_c020_0000;
 /// Addresses that the self-test maps and unmaps.
 pub(crate) const SCRATCH: Range<usize> = 0xffff_ffff_c020_0000..0xffff_ffff_c040_0000;
+/// Stacks of the CPUs but the first.
+pub(crate) const STACKS: Range<usize> = 0xffff_ffff_c040_0000..0xffff_ffff_c060_0000;
 
 /// Bytes in a page.
 pub(crate) const PAGE: usize = 4096;

@@ -9,6 +9,7 @@
 mod acpi;
 mod boot;
 mod console;
+mod cpus;
 mod demand;
 mod entry;
 mod exit;
@@ -18,16 +19,18 @@ mod interrupts;
 mod layout;
 mod measure;
 mod paging;
+mod per_cpu;
 mod platform;
 mod selftest;
 mod text;
 mod trap;
+mod work;
 
 use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;
 use pvops_core::backend::{self, Backend};
 use pvops_core::probe::Interfaces;
-use pvops_core::{cpu, install};
+use pvops_core::{bring_up_cpu, cpu, install};
 
 use crate::console::println;
 use crate::platform::Platform;
@@ -39,11 +42,14 @@ static BACKENDS: [&Backend; 2] = [&native::BACKEND, &kvm::BACKEND];
 extern "C" fn start(start_info: u64) -> ! {
     println!("pvops demo kernel {}", env!("CARGO_PKG_VERSION"));
     // SAFETY: these set up the CPU and memory once, in the order that they depend on each other.
-    let command_line = unsafe {
-        gdt::load();
+    let machine = unsafe {
+        gdt::load(0);
+        per_cpu::load(0);
+        trap::prepare();
         trap::load();
         boot::start(start_info)
     };
+    let command_line = machine.command_line;
     interrupts::mask_legacy();
     let measure = command_line.flag("measure");
     if measure {
@@ -64,8 +70,14 @@ extern "C" fn start(start_info: u64) -> ! {
     if measure {
         measure::after_patching();
     }
-    // SAFETY: the descriptor table is loaded and a backend installed.
-    unsafe { interrupts::start() };
+    // SAFETY: the descriptor table is loaded and a backend installed; each step once.
+    unsafe {
+        if let Err(error) = bring_up_cpu() {
+            panic!("the boot CPU: {error}");
+        }
+        interrupts::start();
+        cpus::start(&machine);
+    }
     let pass = selftest::run(command_line);
     if command_line.value("end") == Some("poweroff") {
         exit::off();

@@ -9,6 +9,7 @@ use pvops_core::{Kernel, cpu, irq};
 use crate::frames;
 use crate::layout::{self, DEVICES, DIRECT_MAP, KERNEL_OFFSET, PAGE};
 use crate::paging::{self, Flags};
+use crate::per_cpu;
 
 /// This kernel.
 pub(crate) struct Platform;
@@ -47,7 +48,7 @@ unsafe impl Kernel for Platform {
     }
 
     fn cpu_index(&self) -> usize {
-        0
+        per_cpu::index()
     }
 
     unsafe fn with_writable_text(&self, _range: Range<usize>, write: &mut dyn FnMut(isize)) {

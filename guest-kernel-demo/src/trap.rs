@@ -5,16 +5,21 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pvops_core::descriptor::DescriptorTablePointer;
-use pvops_core::{apic, cpu, extable, mmu};
+use pvops_core::{apic, cpu, extable, mmu, smp};
 
 use crate::console::println;
 use crate::gdt::{DOUBLE_FAULT_STACK, KERNEL_CODE};
+use crate::per_cpu::{self, MAX_CPUS};
 use crate::{demand, exit};
 
 /// Vector of this CPU's event timer.
 pub(crate) const TIMER_VECTOR: u8 = 0x40;
 /// Vector of an interrupt that the CPU sends itself.
 pub(crate) const SELF_VECTOR: u8 = 0x41;
+/// Vector that wakes a CPU for work.
+pub(crate) const WORK_VECTOR: u8 = 0x42;
+/// Vector that the library sends from CPU to CPU.
+pub(crate) const LIBRARY_VECTOR: u8 = 0x43;
 /// Vector of spurious interrupts; the low four bits are ones on old CPUs.
 pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
 
@@ -24,9 +29,14 @@ const PAGE_FAULT: u64 = 14;
 const DOUBLE_FAULT: usize = 8;
 const FIRST_INTERRUPT: u64 = 32;
 
-/// How often an interrupt or exception of each vector has come.
+/// How often a vector has come to this CPU.
 pub(crate) fn count(vector: u8) -> u64 {
-    COUNTS[usize::from(vector)].load(Ordering::Relaxed)
+    count_on(per_cpu::index(), vector)
+}
+
+/// How often a vector has come to a CPU.
+pub(crate) fn count_on(cpu: usize, vector: u8) -> u64 {
+    COUNTS[cpu][usize::from(vector)].load(Ordering::Relaxed)
 }
 
 /// Address and error code of the last page fault that the exception table took care of.
@@ -37,12 +47,12 @@ pub(crate) fn last_page_fault() -> (usize, u64) {
     )
 }
 
-/// Loads the interrupt descriptor table.
+/// Makes the interrupt descriptor table, which all CPUs share.
 ///
 /// # Safety
 ///
-/// Once, on the boot CPU, interrupts off, after [`gdt::load`](crate::gdt::load).
-pub(crate) unsafe fn load() {
+/// Once, on the boot CPU, before anybody [loads](load) it.
+pub(crate) unsafe fn prepare() {
     // SAFETY: nobody else runs, and the table stays where it is for good.
     unsafe {
         for vector in 0..VECTORS {
@@ -54,6 +64,18 @@ pub(crate) unsafe fn load() {
             };
             (*GATES.0.get())[vector] = Gate::new(stub, stack);
         }
+    }
+}
+
+/// Loads the interrupt descriptor table.
+///
+/// # Safety
+///
+/// Once on each CPU, interrupts off, after [`gdt::load`](crate::gdt::load) and
+/// [`per_cpu::load`].
+pub(crate) unsafe fn load() {
+    // SAFETY: the table was made, and stays where it is for good.
+    unsafe {
         let limit = size_of::<[Gate; VECTORS]>() as u16 - 1;
         cpu::load_idt(&DescriptorTablePointer {
             limit,
@@ -76,12 +98,15 @@ struct Frame {
 }
 
 extern "C" fn trap(frame: &mut Frame) {
-    COUNTS[frame.vector as usize & 0xff].fetch_add(1, Ordering::Relaxed);
+    COUNTS[per_cpu::index()][frame.vector as usize & 0xff].fetch_add(1, Ordering::Relaxed);
     match frame.vector {
         BREAKPOINT => {}
         PAGE_FAULT => page_fault(frame),
         GENERAL_PROTECTION => resume(frame),
         FIRST_INTERRUPT.. => {
+            if frame.vector == u64::from(LIBRARY_VECTOR) {
+                smp::handle_ipi();
+            }
             if frame.vector != u64::from(SPURIOUS_VECTOR) {
                 apic::eoi();
             }
@@ -124,7 +149,8 @@ fn fatal(frame: &Frame) -> ! {
 const VECTORS: usize = 256;
 const STUB_BYTES: usize = 16;
 
-static COUNTS: [AtomicU64; VECTORS] = [const { AtomicU64::new(0) }; VECTORS];
+static COUNTS: [[AtomicU64; VECTORS]; MAX_CPUS] =
+    [const { [const { AtomicU64::new(0) }; VECTORS] }; MAX_CPUS];
 static FAULT_ADDRESS: AtomicUsize = AtomicUsize::new(0);
 static FAULT_ERROR: AtomicU64 = AtomicU64::new(0);
 
@@ -159,7 +185,7 @@ impl Gate {
 #[repr(align(16))]
 struct Gates(UnsafeCell<[Gate; VECTORS]>);
 
-// SAFETY: written once, by `load`; afterwards only the CPU looks at it.
+// SAFETY: written once, by `prepare`; afterwards only CPUs look at it.
 unsafe impl Sync for Gates {}
 
 static GATES: Gates = Gates(UnsafeCell::new([Gate::new(0, 0); VECTORS]));

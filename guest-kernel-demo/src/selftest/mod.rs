@@ -6,13 +6,14 @@ mod extable;
 mod irq;
 mod mmu;
 mod patch;
+mod smp;
 mod time;
 
 use pvops_core::boot_info::CommandLine;
 
 use crate::console::{Json, println, report};
-use crate::measure;
 use crate::text::{Text, text};
+use crate::{cpus, measure};
 
 /// What a check found, or what is wrong.
 type Outcome = Result<Text, Text>;
@@ -75,6 +76,16 @@ static CHECKS: &[Check] = &[
     check("time.ticks", time::ticks),
     check("time.halt", time::halt),
     check("time.pending_halt", time::pending_halt),
+    check("smp.online", smp::online),
+];
+
+/// The same, for more than one CPU.
+static SMP_CHECKS: &[Check] = &[
+    check("smp.interrupts", smp::interrupts),
+    check("smp.shootdown", smp::shootdown),
+    check("smp.crossed_shootdowns", smp::crossed_shootdowns),
+    check("smp.clock", smp::clock),
+    check("smp.events", smp::events),
 ];
 
 /// Runs the checks that the command line asks for (`only=`), but not those that the host can't run
@@ -84,8 +95,10 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
     let lacks = command_line.value("host-lacks").unwrap_or("");
     let (mut checks, mut failed, mut skipped) = (0, 0, 0);
     measure::boot();
+    let smp_checks = if cpus::count() > 1 { SMP_CHECKS } else { &[] };
     for check in CHECKS
         .iter()
+        .chain(smp_checks)
         .filter(|check| only.is_none_or(|only| only == check.name))
     {
         checks += 1;

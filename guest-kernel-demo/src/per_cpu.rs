@@ -1,0 +1,79 @@
+//! What each CPU has for itself, found through the base of GS.
+
+use core::arch::asm;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+
+use pvops_core::cpu;
+
+/// CPUs that this kernel takes.
+pub(crate) const MAX_CPUS: usize = 16;
+
+/// One CPU's own.
+#[repr(C)]
+pub(crate) struct PerCpu {
+    index: usize,
+    /// Whether it runs and takes work.
+    pub(crate) online: AtomicBool,
+    /// A function that it is to call, as `work` says.
+    pub(crate) function: AtomicUsize,
+    pub(crate) argument: AtomicUsize,
+    pub(crate) result: AtomicU64,
+    pub(crate) state: AtomicU32,
+}
+
+/// The number of this CPU, from 0. Any context after [`load`].
+pub(crate) fn index() -> usize {
+    let index;
+    // SAFETY: `load` has put the address of a `PerCpu` into the base of GS, and nobody writes the
+    // index.
+    unsafe {
+        asm!(
+            "mov {}, gs:[{offset}]",
+            out(reg) index,
+            offset = const offset_of!(PerCpu, index),
+            options(nostack, preserves_flags, readonly, pure),
+        );
+    }
+    index
+}
+
+/// What a CPU has.
+pub(crate) fn of(cpu: usize) -> &'static PerCpu {
+    &ALL[cpu]
+}
+
+/// Gives this CPU its own.
+///
+/// # Safety
+///
+/// Once on each CPU, with its number, after [`gdt::load`](crate::gdt::load).
+pub(crate) unsafe fn load(cpu: usize) {
+    /// Intel SDM volume 4, table 2-2.
+    const IA32_GS_BASE: u32 = 0xc000_0101;
+    // SAFETY: every 64-bit CPU has the register, and nobody else uses GS.
+    unsafe { cpu::write_msr(IA32_GS_BASE, (&raw const ALL[cpu]).addr() as u64) };
+}
+
+static ALL: [PerCpu; MAX_CPUS] = {
+    let mut all = [const { PerCpu::new() }; MAX_CPUS];
+    let mut index = 0;
+    while index < MAX_CPUS {
+        all[index].index = index;
+        index += 1;
+    }
+    all
+};
+
+impl PerCpu {
+    const fn new() -> Self {
+        PerCpu {
+            index: 0,
+            online: AtomicBool::new(false),
+            function: AtomicUsize::new(0),
+            argument: AtomicUsize::new(0),
+            result: AtomicU64::new(0),
+            state: AtomicU32::new(0),
+        }
+    }
+}
