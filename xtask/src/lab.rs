@@ -54,7 +54,7 @@ impl Lab {
             Err(reason) => return Ok(Report::skipped(scenario.name, reason)),
         };
         let host = format!("{} {}", self.qemu, scenario.host);
-        writeln!(out, "== {}: {host}", scenario.name)?;
+        writeln!(out, "== {}, {}: {host}", scenario.name, cpus(options.smp))?;
         if let Some(note) = setting.note.filter(|note| !self.notes.contains(note)) {
             writeln!(out, "note: {note}")?;
             self.notes.push(note);
@@ -88,6 +88,7 @@ impl Lab {
         writeln!(out)?;
         Ok(Report {
             scenario: scenario.name,
+            cpus: options.smp,
             host,
             transcript,
             duration: run.duration,
@@ -127,5 +128,12 @@ impl Lab {
             }
         }
         writeln!(out, "command: {command:?}")
+    }
+}
+
+fn cpus(count: u16) -> String {
+    match count {
+        1 => "1 CPU".into(),
+        _ => format!("{count} CPUs"),
     }
 }

@@ -11,6 +11,8 @@ use crate::transcript::{Transcript, Verdict};
 /// One row of the table.
 pub(crate) struct Report {
     pub(crate) scenario: &'static str,
+    /// Number of virtual CPUs.
+    pub(crate) cpus: u16,
     /// Host software with its version.
     pub(crate) host: String,
     pub(crate) transcript: Transcript,
@@ -22,6 +24,7 @@ impl Report {
     pub(crate) fn skipped(scenario: &'static str, reason: String) -> Self {
         Self {
             scenario,
+            cpus: 0,
             host: "-".into(),
             transcript: Transcript::default(),
             duration: Duration::ZERO,
@@ -36,6 +39,10 @@ impl Report {
         let skipped_checks = self.transcript.skipped.len();
         let cells = [
             self.scenario.to_string(),
+            match booted {
+                true => self.cpus.to_string(),
+                false => none(),
+            },
             self.host.clone(),
             boot.map_or_else(none, |boot| boot.backend.clone()),
             boot.map_or_else(none, interfaces),
@@ -65,6 +72,7 @@ impl Report {
 pub(crate) fn print_table(reports: &[Report], out: &mut dyn Write) -> io::Result<()> {
     let header = [
         "scenario",
+        "CPUs",
         "host",
         "backend",
         "interfaces",
@@ -116,6 +124,7 @@ mod tests {
         }
         let report = Report {
             scenario: "tcg",
+            cpus: 2,
             host: "QEMU 7.2 TCG".into(),
             transcript,
             duration: Duration::from_millis(1234),
@@ -132,9 +141,9 @@ mod tests {
         let ok = r#"@{"event":"check","name":"irq.flags","status":"pass"}"#;
         let skip = r#"@{"event":"check","name":"kvm.call","status":"skip"}"#;
         let expected = "\
-scenario  host          backend  interfaces               sites: inline/call/nop/trap  checks: ok/failed/skipped  seconds  verdict
-tcg       QEMU 7.2 TCG  native   TCGTCGTCGTCG 0x40000000  120: 80/30/9/1               2/0/1                      1.23     PASS
-kvm       -             -        -                        -                            -                          -        SKIP: there is no /dev/kvm
+scenario  CPUs  host          backend  interfaces               sites: inline/call/nop/trap  checks: ok/failed/skipped  seconds  verdict
+tcg       2     QEMU 7.2 TCG  native   TCGTCGTCGTCG 0x40000000  120: 80/30/9/1               2/0/1                      1.23     PASS
+kvm       -     -             -        -                        -                            -                          -        SKIP: there is no /dev/kvm
 ";
         assert_eq!(table(&[BOOT, ok, ok, skip], Verdict::Pass), expected);
     }

@@ -15,6 +15,8 @@ pub(crate) struct Scenario {
     pub(crate) default: bool,
     /// Whether the host runs one CPU only.
     pub(crate) single_cpu: bool,
+    /// Numbers of CPUs that it is tested with.
+    pub(crate) cpus: &'static [u16],
     /// Whether the time-stamp counter counts instructions, so that figures are asserted.
     pub(crate) counts_instructions: bool,
     /// Words for the kernel's command line.
@@ -52,6 +54,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         host: "TCG",
         default: true,
         single_cpu: false,
+        cpus: &[1, 2, 4, 8],
         counts_instructions: false,
         cmdline: "",
         ending: Ending::DebugExit,
@@ -63,6 +66,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         host: "KVM",
         default: true,
         single_cpu: false,
+        cpus: &[1, 2, 4],
         counts_instructions: false,
         cmdline: "",
         ending: Ending::DebugExit,
@@ -75,6 +79,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         host: "TCG, counting instructions",
         default: false,
         single_cpu: true,
+        cpus: &[1],
         counts_instructions: true,
         cmdline: "measure",
         ending: Ending::DebugExit,
@@ -99,6 +104,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         host: "TCG, turned off by ACPI",
         default: false,
         single_cpu: false,
+        cpus: &[1],
         counts_instructions: false,
         cmdline: "only=irq.flags end=poweroff",
         ending: Ending::PowerOff,

@@ -158,26 +158,28 @@ fn skip_scenarios(tally: &mut Tally, reason: &str) {
 }
 
 fn boot_all(mut lab: Lab, tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<()> {
-    let options = Options {
-        smp: 1,
-        mem: 128,
-        cmdline: "",
-    };
     let mut reports = Vec::new();
     for scenario in SCENARIOS {
-        let start = step::begin(&format!("scenario {}", scenario.name), out)?;
-        let mut log = Vec::new();
-        let report = lab.boot(scenario, &options, &mut log)?;
-        match &report.verdict {
-            Verdict::Skip(_) => writeln!(out, "skipped")?,
-            Verdict::Pass => step::say_end("ok", "", start, out)?,
-            Verdict::Fail(_) => {
-                step::say_end("FAILED", "", start, out)?;
-                out.write_all(&log)?;
+        for &smp in scenario.cpus {
+            let options = Options {
+                smp,
+                mem: 128,
+                cmdline: "",
+            };
+            let start = step::begin(&format!("scenario {} -smp {smp}", scenario.name), out)?;
+            let mut log = Vec::new();
+            let report = lab.boot(scenario, &options, &mut log)?;
+            match &report.verdict {
+                Verdict::Skip(_) => writeln!(out, "skipped")?,
+                Verdict::Pass => step::say_end("ok", "", start, out)?,
+                Verdict::Fail(_) => {
+                    step::say_end("FAILED", "", start, out)?;
+                    out.write_all(&log)?;
+                }
             }
+            tally.scenario(&report);
+            reports.push(report);
         }
-        tally.scenario(&report);
-        reports.push(report);
     }
     report::print_table(&reports, out)?;
     Ok(())
