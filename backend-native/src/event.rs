@@ -147,7 +147,7 @@ fn ticks_per_second(apic: Apic, tsc_hz: u64) -> u64 {
     apic.write(DIVIDE, DIVIDE_BY_1);
     apic.write(INITIAL_COUNT, u32::MAX);
     let read = || apic.read(CURRENT_COUNT);
-    let start = first_sample(read);
+    let start = first_sample(&read);
     // Ends: the time-stamp counter runs.
     let window = clock::ticks(WINDOW_NS);
     while cpu::read_tsc_ordered().wrapping_sub(start.tsc) < window {}

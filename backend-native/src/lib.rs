@@ -14,10 +14,12 @@ mod apic;
 mod clock;
 mod cpu;
 mod event;
+mod hpet;
 mod io;
 mod irq;
 mod mmu;
 mod pit;
+mod pm_timer;
 mod sample;
 mod serial;
 mod shootdown;
@@ -26,6 +28,9 @@ mod start;
 mod tsc;
 
 pub use acpi::set_sleep_control;
+pub use hpet::set_hpet;
+pub use pm_timer::set_pm_timer;
+pub use tsc::set_tsc_khz;
 
 /// The backend for machines without a hypervisor, or with one that offers nothing we know.
 pub static BACKEND: Backend = Backend {
@@ -78,7 +83,7 @@ pub fn bind_with_tsc(
 ) -> Result<Bindings, BindError> {
     let frequency = match frequency {
         Some(frequency) => frequency,
-        None => tsc::frequency()?,
+        None => tsc::frequency(host.kernel)?,
     };
     pvops_core::tsc::publish(frequency);
     clock::start(frequency)?;

@@ -1,29 +1,60 @@
 //! The rate of the time-stamp counter, from the CPU or by measuring.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use pvops_core::backend::BindError;
-use pvops_core::cpu;
 use pvops_core::tsc::TscFrequency;
+use pvops_core::{Kernel, cpu};
 
-use crate::pit;
+use crate::{hpet, pit, pm_timer};
 
-/// Asks CPUID, then measures against the PIT.
+/// Asks the kernel and CPUID, then measures against what the machine has.
 ///
 /// # Errors
 ///
-/// If neither answers.
-pub(crate) fn frequency() -> Result<TscFrequency, BindError> {
-    if let Some(khz) = from_cpuid() {
-        return Ok(TscFrequency {
-            khz,
-            source: "cpuid 0x15",
-        });
+/// If nothing answers: there is no guess.
+pub(crate) fn frequency(kernel: &dyn Kernel) -> Result<TscFrequency, BindError> {
+    let sources: [(&str, &dyn Fn() -> Option<u64>); 6] = [
+        ("kernel", &told),
+        ("cpuid 0x15", &from_cpuid),
+        ("hpet", &|| hpet::tsc_khz(kernel)),
+        ("pm timer", &pm_timer::tsc_khz),
+        ("pit", &pit::tsc_khz),
+        ("cpuid 0x16", &from_base_frequency),
+    ];
+    sources
+        .iter()
+        .find_map(|&(source, ask)| {
+            Some(TscFrequency {
+                khz: ask()?,
+                source,
+            })
+        })
+        .ok_or(BindError(
+            "nothing on this machine tells the rate of the time-stamp counter",
+        ))
+}
+
+/// Tells the rate, for a machine where nothing else does. Before the backend is installed.
+pub fn set_tsc_khz(khz: u64) {
+    TOLD_KHZ.store(khz, Ordering::Relaxed);
+}
+
+/// 0 if nobody has told us.
+static TOLD_KHZ: AtomicU64 = AtomicU64::new(0);
+
+fn told() -> Option<u64> {
+    Some(TOLD_KHZ.load(Ordering::Relaxed)).filter(|&khz| khz != 0)
+}
+
+/// Leaf 0x16: eax is the base frequency in MHz, which is the counter's on the CPUs that have the
+/// leaf, but rounded; so it comes last. Intel SDM volume 2, CPUID.
+fn from_base_frequency() -> Option<u64> {
+    const LEAF: u32 = 0x16;
+    if cpu::cpuid(0, 0).eax < LEAF {
+        return None;
     }
-    match pit::tsc_khz() {
-        Some(khz) => Ok(TscFrequency { khz, source: "pit" }),
-        None => Err(BindError(
-            "neither CPUID nor a PIT tells the rate of the time-stamp counter",
-        )),
-    }
+    Some(u64::from(cpu::cpuid(LEAF, 0).eax & 0xffff) * 1000).filter(|&khz| khz != 0)
 }
 
 /// Leaf 0x15: eax and ebx are a ratio, ecx the crystal's rate in Hz. Intel SDM volume 2, CPUID.

@@ -29,6 +29,19 @@ pub(crate) fn soft_off(memory: &impl PhysicalMemory, rsdp: u64) -> Option<SoftOf
     })
 }
 
+/// Port of the power-management timer. Section 5.2.9.
+pub(crate) fn pm_timer(memory: &impl PhysicalMemory, rsdp: u64) -> Option<u16> {
+    const FADT_PM_TIMER: usize = 76;
+    let port = u32_at(find(memory, rsdp, b"FACP")?, FADT_PM_TIMER)?;
+    u16::try_from(port).ok().filter(|&port| port != 0)
+}
+
+/// Physical address of the HPET's registers. IA-PC HPET specification 1.0a, section 3.2.4.
+pub(crate) fn hpet(memory: &impl PhysicalMemory, rsdp: u64) -> Option<u64> {
+    const ADDRESS: usize = 44;
+    u64_at(find(memory, rsdp, b"HPET")?, ADDRESS).filter(|&address| address != 0)
+}
+
 /// Calls `found` with the local APIC id of each CPU that is there and may be used. Section 5.2.12.
 pub(crate) fn cpus(memory: &impl PhysicalMemory, rsdp: u64, mut found: impl FnMut(u32)) {
     const ENTRIES: usize = 44;

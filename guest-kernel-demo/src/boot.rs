@@ -50,11 +50,9 @@ pub(crate) unsafe fn start(start_info: u64) -> Machine {
     // SAFETY: the caller calls once.
     let command_line = unsafe { keep(info.command_line()) };
     let rsdp = info.rsdp().or_else(|| rsdp::find(&EarlyMemory));
-    if let Some(off) = rsdp.and_then(|rsdp| acpi::soft_off(&EarlyMemory, rsdp)) {
-        native::set_sleep_control(off.port, off.sleep_type);
-    }
     let (mut other_cpus, mut other_cpu_count) = ([0; MAX_CPUS], 0);
     if let Some(rsdp) = rsdp {
+        tell_native(rsdp);
         let this = apic_id();
         acpi::cpus(&EarlyMemory, rsdp, |id| {
             if id != this && other_cpu_count < MAX_CPUS {
@@ -86,6 +84,19 @@ pub(crate) unsafe fn start(start_info: u64) -> Machine {
         trampoline,
         other_cpus,
         other_cpu_count,
+    }
+}
+
+/// Tells the native backend what only ACPI knows of.
+fn tell_native(rsdp: u64) {
+    if let Some(off) = acpi::soft_off(&EarlyMemory, rsdp) {
+        native::set_sleep_control(off.port, off.sleep_type);
+    }
+    if let Some(port) = acpi::pm_timer(&EarlyMemory, rsdp) {
+        native::set_pm_timer(port);
+    }
+    if let Some(physical) = acpi::hpet(&EarlyMemory, rsdp) {
+        native::set_hpet(physical);
     }
 }
 

@@ -50,6 +50,12 @@ extern "C" fn start(start_info: u64) -> ! {
         boot::start(start_info)
     };
     let command_line = machine.command_line;
+    if let Some(khz) = command_line
+        .value("tsc-khz")
+        .and_then(|khz| khz.parse().ok())
+    {
+        native::set_tsc_khz(khz);
+    }
     interrupts::mask_legacy();
     let measure = command_line.flag("measure");
     if measure {

@@ -69,7 +69,11 @@ static CHECKS: &[Check] = &[
     check("apic.self_interrupt", apic::self_interrupt),
     check("apic.pending", apic::pending),
     check("time.monotonic", time::monotonic),
-    check("time.against_pit", time::against_pit),
+    Check {
+        name: "time.against_pit",
+        needs: Some("pit"),
+        run: time::against_pit,
+    },
     check("time.event", time::event),
     check("time.passed", time::passed),
     check("time.cancel", time::cancel),

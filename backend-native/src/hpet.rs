@@ -1,0 +1,56 @@
+//! Measuring against the high-precision event timer.
+//!
+//! IA-PC HPET specification 1.0a, section 2.3. Its address is in the ACPI table `HPET`, which
+//! kernels read; so they tell us.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use pvops_core::Kernel;
+
+use crate::sample::Ruler;
+
+/// Tells the physical address of the timer's registers. Before the backend is installed.
+pub fn set_hpet(physical: u64) {
+    PHYSICAL.store(physical, Ordering::Relaxed);
+}
+
+/// Femtoseconds in a second, and the longest period that the specification allows, in femtoseconds.
+const FEMTOSECONDS: u64 = 1_000_000_000_000_000;
+const MAX_PERIOD_FS: u64 = 100_000_000;
+/// Registers: capabilities (the period is the upper half), configuration, main counter.
+const PERIOD: usize = 0x004;
+const CONFIGURATION: usize = 0x010;
+const ENABLE: u32 = 1 << 0;
+const COUNTER: usize = 0x0f0;
+const LENGTH: usize = 1024;
+
+/// 0 if nobody has told us.
+static PHYSICAL: AtomicU64 = AtomicU64::new(0);
+
+/// The time-stamp counter's rate in kHz, or `None` if there is no timer, or it does not count.
+pub(crate) fn tsc_khz(kernel: &dyn Kernel) -> Option<u64> {
+    let physical = PHYSICAL.load(Ordering::Relaxed);
+    if physical == 0 {
+        return None;
+    }
+    let registers = kernel.map_device(physical, LENGTH)?;
+    // SAFETY: the kernel says that the timer is there, and has mapped its registers.
+    let register = |offset: usize| unsafe { registers.as_ptr().add(offset).cast::<u32>() };
+    // SAFETY: as above; starting the counter disturbs nobody.
+    let period_fs = unsafe {
+        let configuration = register(CONFIGURATION).read_volatile();
+        register(CONFIGURATION).write_volatile(configuration | ENABLE);
+        u64::from(register(PERIOD).read_volatile())
+    };
+    if period_fs == 0 || period_fs > MAX_PERIOD_FS {
+        return None;
+    }
+    // SAFETY: as above.
+    let read = || unsafe { register(COUNTER).read_volatile() };
+    Ruler {
+        read,
+        mask: u32::MAX,
+        frequency_hz: FEMTOSECONDS / period_fs,
+    }
+    .tsc_khz()
+}
