@@ -4,6 +4,8 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// What scenarios ask about the machine.
 pub(crate) struct Host {
@@ -28,6 +30,25 @@ impl Host {
             kvm: kvm(device.map(drop), &cpuinfo),
         }
     }
+}
+
+/// The rate of this machine's time-stamp counter, measured for a twentieth of a second.
+///
+/// # Errors
+/// The machine has none.
+pub(crate) fn tsc_khz() -> Result<u64, String> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: reading the time-stamp counter has no effect.
+        let read = || (Instant::now(), unsafe { std::arch::x86_64::_rdtsc() });
+        let (start_time, start) = read();
+        thread::sleep(Duration::from_millis(50));
+        let (end_time, end) = read();
+        let microseconds = (end_time - start_time).as_micros().max(1);
+        Ok((u128::from(end.wrapping_sub(start)) * 1000 / microseconds) as u64)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    Err("this machine has no time-stamp counter".into())
 }
 
 fn kvm(device: io::Result<()>, cpuinfo: &str) -> Result<Kvm, String> {

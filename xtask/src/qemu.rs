@@ -50,6 +50,7 @@ fn kernel_cmdline(scenario: &Scenario, setting: &Setting, options: &Options<'_>)
     if !setting.lacks.is_empty() {
         words.push(format!("host-lacks={}", setting.lacks.join(",")));
     }
+    words.push(setting.cmdline.clone());
     words.push(options.cmdline.trim().to_string());
     words.retain(|word| !word.is_empty());
     words.join(" ")
@@ -64,6 +65,7 @@ mod tests {
         let setting = Setting {
             qemu: &[],
             lacks,
+            cmdline: String::new(),
             note: None,
         };
         let options = Options {

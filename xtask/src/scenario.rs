@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use crate::host::{Host, Kvm};
+use crate::host::{self, Host, Kvm};
 
 /// One way to boot the kernel: host software and guest mode.
 pub(crate) struct Scenario {
@@ -44,6 +44,8 @@ pub(crate) struct Setting {
     pub(crate) qemu: &'static [&'static str],
     /// Abilities that the host lacks: the value of `host-lacks=`.
     pub(crate) lacks: &'static [&'static str],
+    /// More words for the kernel's command line.
+    pub(crate) cmdline: String,
     /// What to tell the reader about this host.
     pub(crate) note: Option<&'static str>,
 }
@@ -111,13 +113,84 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         timeout: Duration::from_secs(20),
         prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
     },
+    // No HPET and no PIT: the time-stamp counter is measured against the PM timer.
+    Scenario {
+        name: "tcg-pm-timer",
+        host: "TCG, without HPET and PIT",
+        default: false,
+        single_cpu: false,
+        cpus: &[1],
+        counts_instructions: false,
+        cmdline: "",
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(60),
+        prepare: |_| {
+            let mut setting =
+                emulated(&["-M", "q35,hpet=off,pit=off", "-accel", "tcg", "-cpu", "max"]);
+            setting.lacks = &["rdmsr-fault", "pit"];
+            Ok(setting)
+        },
+    },
+    // No PIT, PIC, RTC, HPET, PM timer or PCI. Nothing tells the rate of the time-stamp counter; but
+    // TCG's is this machine's, so the kernel can be told.
+    Scenario {
+        name: "microvm",
+        host: "TCG, microvm without PIT, PIC and RTC",
+        default: false,
+        single_cpu: false,
+        cpus: &[1, 2, 4],
+        counts_instructions: false,
+        cmdline: "",
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(60),
+        prepare: |_| {
+            let mut setting = emulated(&["-M", MICROVM, "-accel", "tcg", "-cpu", "max"]);
+            setting.lacks = &["rdmsr-fault", "pit"];
+            setting.cmdline = format!("tsc-khz={}", host::tsc_khz()?);
+            Ok(setting)
+        },
+    },
+    Scenario {
+        name: "microvm-kvm",
+        host: "KVM, microvm without PIT, PIC and RTC",
+        default: false,
+        single_cpu: false,
+        cpus: &[1, 2, 4],
+        counts_instructions: false,
+        cmdline: "",
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(120),
+        prepare: |host| {
+            let setting = kvm(host)?;
+            Ok(match host.kvm.as_ref()? {
+                Kvm::Hardware => Setting {
+                    qemu: &["-M", MICROVM, "-accel", "kvm", "-cpu", "host"],
+                    lacks: &["pit"],
+                    ..setting
+                },
+                Kvm::Software => Setting {
+                    qemu: &["-M", MICROVM, "-accel", "kvm", "-cpu", SOFTWARE_KVM_CPU],
+                    lacks: &["int3", "hypercall", "pit"],
+                    ..setting
+                },
+            })
+        },
+    },
 ];
+
+const MICROVM: &str = "microvm,pit=off,pic=off,rtc=off,isa-serial=on";
+
+/// Features that need a hypercall are masked. IA32_ARCH_CAPABILITIES is too: KVM may list it on a
+/// CPU that lacks it, and QEMU then aborts when it cannot set it.
+const SOFTWARE_KVM_CPU: &str = "host,-arch-capabilities,kvm-pv-enforce-cpuid=on,\
+                                -kvm-pv-unhalt,-kvm-pv-ipi,-kvm-pv-sched-yield";
 
 /// TCG reads any model-specific register, as 0 if it does not exist.
 fn emulated(qemu: &'static [&'static str]) -> Setting {
     Setting {
         qemu,
         lacks: &["rdmsr-fault"],
+        cmdline: String::new(),
         note: None,
     }
 }
@@ -127,21 +200,13 @@ fn kvm(host: &Host) -> Result<Setting, String> {
         Kvm::Hardware => Ok(Setting {
             qemu: &["-M", "q35", "-accel", "kvm", "-cpu", "host"],
             lacks: &[],
+            cmdline: String::new(),
             note: None,
         }),
-        // Features that need a hypercall are masked. IA32_ARCH_CAPABILITIES is too: KVM
-        // may list it on a CPU that lacks it, and QEMU then aborts when it cannot set it.
         Kvm::Software => Ok(Setting {
-            qemu: &[
-                "-M",
-                "q35",
-                "-accel",
-                "kvm",
-                "-cpu",
-                "host,-arch-capabilities,kvm-pv-enforce-cpuid=on,\
-                 -kvm-pv-unhalt,-kvm-pv-ipi,-kvm-pv-sched-yield",
-            ],
+            qemu: &["-M", "q35", "-accel", "kvm", "-cpu", SOFTWARE_KVM_CPU],
             lacks: &["int3", "hypercall"],
+            cmdline: String::new(),
             note: Some(
                 "this machine's /dev/kvm works without VT-x or SVM: KVM interprets the \
                  kernel, and can execute neither INT3 nor hypercalls",
@@ -191,7 +256,10 @@ mod tests {
         assert_eq!(names(&select(&[], false).unwrap()), ["tcg", "kvm"]);
         assert_eq!(
             names(&select(&[], true).unwrap()),
-            ["tcg", "kvm", "tcg-icount", "tcg-poweroff"]
+            SCENARIOS
+                .iter()
+                .map(|scenario| scenario.name)
+                .collect::<Vec<_>>()
         );
         let asked = ["tcg-icount".to_string(), "tcg".to_string()];
         assert_eq!(
@@ -205,7 +273,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount, tcg-poweroff"
+            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount, tcg-poweroff, tcg-pm-timer, microvm, microvm-kvm"
         );
     }
 
