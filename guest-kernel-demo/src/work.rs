@@ -25,9 +25,9 @@ pub(crate) fn begin(cpu: usize, function: Work, argument: usize) {
     unsafe { smp::send_ipi(cpu as u32, u32::from(WORK_VECTOR)) };
 }
 
-/// Waits, up to 20 seconds, for what was begun on a CPU.
+/// Waits, up to a minute, for what was begun on a CPU.
 pub(crate) fn finish(cpu: usize) -> Option<u64> {
-    const PATIENCE_NS: u64 = 20_000_000_000;
+    const PATIENCE_NS: u64 = 60_000_000_000;
     let of = per_cpu::of(cpu);
     let start = time::clock_ns();
     while of.state.load(Ordering::Acquire) != DONE {

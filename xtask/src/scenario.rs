@@ -113,6 +113,19 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         timeout: Duration::from_secs(20),
         prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
     },
+    // 10 million clock reads, 100,000 shootdowns.
+    Scenario {
+        name: "tcg-stress",
+        host: "TCG, for longer",
+        default: false,
+        single_cpu: false,
+        cpus: &[2],
+        counts_instructions: false,
+        cmdline: "stress",
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(300),
+        prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
+    },
     // No HPET and no PIT: the time-stamp counter is measured against the PM timer.
     Scenario {
         name: "tcg-pm-timer",
@@ -273,7 +286,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount, tcg-poweroff, tcg-pm-timer, microvm, microvm-kvm"
+            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount, tcg-poweroff, tcg-stress, tcg-pm-timer, microvm, microvm-kvm"
         );
     }
 

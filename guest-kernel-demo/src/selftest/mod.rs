@@ -9,6 +9,8 @@ mod patch;
 mod smp;
 mod time;
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use pvops_core::boot_info::CommandLine;
 
 use crate::console::{Json, println, report};
@@ -92,9 +94,22 @@ static SMP_CHECKS: &[Check] = &[
     check("smp.events", smp::events),
 ];
 
+/// How long a check is to go on that can go on for any time: `long` if the command line says
+/// `stress`, else `short`.
+fn long_or(long: u64, short: u64) -> u64 {
+    if STRESS.load(Ordering::Relaxed) {
+        long
+    } else {
+        short
+    }
+}
+
+static STRESS: AtomicBool = AtomicBool::new(false);
+
 /// Runs the checks that the command line asks for (`only=`), but not those that the host can't run
 /// (`host-lacks=`), reports each, and says whether all is well.
 pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
+    STRESS.store(command_line.flag("stress"), Ordering::Relaxed);
     let only = command_line.value("only");
     let lacks = command_line.value("host-lacks").unwrap_or("");
     let (mut checks, mut failed, mut skipped) = (0, 0, 0);

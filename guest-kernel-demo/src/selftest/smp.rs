@@ -7,6 +7,7 @@ use pvops_core::{mmu, smp, time};
 
 use super::Outcome;
 use super::apic::wait_for;
+use super::long_or;
 use crate::cpus;
 use crate::frames;
 use crate::layout::{PAGE, SCRATCH};
@@ -79,7 +80,7 @@ pub(super) fn interrupts() -> Outcome {
 
 /// After a shootdown no CPU goes by an old translation.
 pub(super) fn shootdown() -> Outcome {
-    const ROUNDS: usize = 100;
+    let rounds = long_or(100_000, 100);
     const ADDRESS: usize = SCRATCH.start + 8 * PAGE;
     let read = |cpu| run_on(cpu, read_word, ADDRESS);
     let (Some((first, one)), Some((second, two))) = (frames::allocate(), frames::allocate()) else {
@@ -95,7 +96,7 @@ pub(super) fn shootdown() -> Outcome {
     }
     let all = CpuSet::first(cpus::count());
     let mut stale = 0;
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let (frame, old, new) = if round % 2 == 0 {
             (second, 1, 2)
         } else {
@@ -139,7 +140,7 @@ pub(super) fn shootdown() -> Outcome {
         frames::free(second);
     }
     Ok(text!(
-        "{ROUNDS} shootdowns, {stale} stale reads before the first 4"
+        "{rounds} shootdowns, {stale} stale reads before the first 4"
     ))
 }
 
@@ -175,12 +176,11 @@ pub(super) fn crossed_shootdowns() -> Outcome {
 
 /// No CPU reads a time below one that any CPU has read before.
 pub(super) fn clock() -> Outcome {
-    const READS: u64 = 5_000;
     static LATEST: AtomicU64 = AtomicU64::new(0);
     /// How often the time went back.
-    fn read(_: usize) -> u64 {
+    fn read(reads: usize) -> u64 {
         let mut back = 0;
-        for _ in 0..READS {
+        for _ in 0..reads {
             let latest = LATEST.load(Ordering::Acquire);
             let now = time::clock_ns();
             back += u64::from(now < latest);
@@ -188,8 +188,9 @@ pub(super) fn clock() -> Outcome {
         }
         back
     }
-    (1..cpus::count()).for_each(|cpu| begin(cpu, read, 0));
-    let mut back = read(0);
+    let reads = long_or(10_000_000 / cpus::count() as u64, 5000) as usize;
+    (1..cpus::count()).for_each(|cpu| begin(cpu, read, reads));
+    let mut back = read(reads);
     for cpu in 1..cpus::count() {
         let Some(more) = finish(cpu) else {
             return Err(text!("CPU {cpu} is gone"));
@@ -197,7 +198,7 @@ pub(super) fn clock() -> Outcome {
         back += more;
     }
     ensure!(back == 0, "the time went back {back} times");
-    Ok(text!("{READS} reads on each of {} CPUs", cpus::count()))
+    Ok(text!("{reads} reads on each of {} CPUs", cpus::count()))
 }
 
 /// Each CPU has its own event.
