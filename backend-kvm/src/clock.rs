@@ -17,30 +17,25 @@ const ENABLE: u64 = 1;
 static RECORDS: [Once<TimeInfoPointer>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
 static CLOCK: MonotonicClock = MonotonicClock::new();
 
-/// Gives the host a frame for this CPU's record, and returns the scale of its clock. `None` if the
-/// host offers no kvmclock, or its record makes no sense: then the host has been told to stop.
-/// On each CPU; a CPU that has a record keeps it.
+/// Has the host keep a record for this CPU, and returns the scale of its clock. `None` if the host
+/// offers no kvmclock, or its record makes no sense: then the host has been told to stop. On each
+/// CPU; a CPU that comes back gets the frame that it had.
 pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<TscScale> {
-    let register = if features.contains(Features::CLOCKSOURCE2) {
-        SYSTEM_TIME_NEW
-    } else if features.contains(Features::CLOCKSOURCE) {
-        SYSTEM_TIME
-    } else {
-        return None;
-    };
+    let register = register(features)?;
     let slot = RECORDS.get(kernel.cpu_index())?;
-    if let Some(record) = slot.get() {
-        return Some(record.parameters().ok()?.scale);
-    }
-    let frame = kernel.shared_frame()?;
-    let physical = kernel.virtual_to_physical(frame.as_ptr().addr())?;
-    // SAFETY: the frame is zeroed, mapped for good, and nobody's but ours and the host's.
-    let record = unsafe { TimeInfoPointer::new(frame.cast()).ok()? };
+    let record = match slot.get() {
+        Some(record) => *record,
+        None => {
+            let frame = kernel.shared_frame()?;
+            // SAFETY: the frame is zeroed, mapped for good, and nobody's but ours and the host's.
+            unsafe { TimeInfoPointer::new(frame.cast()).ok()? }
+        }
+    };
+    let physical = kernel.virtual_to_physical(record.as_ptr().as_ptr().addr())?;
     // SAFETY: the feature bit says that the register exists; the host writes the frame only.
     unsafe { cpu::write_msr(register, physical | ENABLE) };
     let Ok(parameters) = record.parameters() else {
-        // SAFETY: as above; the host stops writing.
-        unsafe { cpu::write_msr(register, 0) };
+        stop(features);
         return None;
     };
     if features.contains(Features::CLOCKSOURCE_STABLE) {
@@ -48,6 +43,24 @@ pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<TscScale>
     }
     slot.call_once(|| record);
     Some(parameters.scale)
+}
+
+/// Has the host stop writing this CPU's record.
+pub(crate) fn stop(features: Features) {
+    if let Some(register) = register(features) {
+        // SAFETY: the feature bit says that the register exists.
+        unsafe { cpu::write_msr(register, 0) };
+    }
+}
+
+fn register(features: Features) -> Option<u32> {
+    if features.contains(Features::CLOCKSOURCE2) {
+        Some(SYSTEM_TIME_NEW)
+    } else if features.contains(Features::CLOCKSOURCE) {
+        Some(SYSTEM_TIME)
+    } else {
+        None
+    }
 }
 
 /// Whether the boot CPU has a record, so that all need one.

@@ -22,6 +22,7 @@ pub static BACKEND: Backend = Backend {
     signature: Some(Signature::new(*b"KVMKVMKVM\0\0\0")),
     bind,
     bring_up_cpu,
+    take_down_cpu,
 };
 
 /// Binds what KVM does better and leaves the rest to the hardware.
@@ -54,6 +55,12 @@ fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
         return Err(BindError("the host keeps no time for this CPU"));
     }
     native::bring_up_cpu(host)
+}
+
+/// Has the host stop writing this CPU's record.
+fn take_down_cpu(host: &Host<'_>) {
+    native::take_down_cpu(host);
+    clock::stop(host.interface.map_or(Features::empty(), Features::of));
 }
 
 /// What this backend binds on a host with all the features it uses, for tools that show what it puts

@@ -38,6 +38,7 @@ pub static BACKEND: Backend = Backend {
     signature: None,
     bind,
     bring_up_cpu,
+    take_down_cpu,
 };
 
 /// What every host starts from, and all that unpatched call sites can reach.
@@ -103,6 +104,12 @@ pub fn bind_with_tsc(
 /// If the CPU's number is beyond [`MAX_CPUS`](pvops_core::cpu_set::MAX_CPUS).
 pub fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     smp::bring_up(host)
+}
+
+/// Readies this CPU to be stopped: cancels its event, and takes no interrupts for it any more.
+pub fn take_down_cpu(host: &Host<'_>) {
+    pvops_core::time::cancel_event();
+    smp::take_down(host);
 }
 
 /// All templates of this backend, for tools that show what it puts at call sites. The host is taken

@@ -44,6 +44,13 @@ pub(crate) fn bring_up(host: &Host<'_>) -> Result<(), BindError> {
     Ok(())
 }
 
+/// Forgets this CPU: interrupts to it are sent no more.
+pub(crate) fn take_down(host: &Host<'_>) {
+    if let Some(id) = APIC_IDS.get(host.kernel.cpu_index()) {
+        id.store(NOBODY, Ordering::Relaxed);
+    }
+}
+
 const NOBODY: u32 = u32::MAX;
 
 /// The local APIC's id of each CPU that was brought up.

@@ -1,9 +1,9 @@
-//! Bringing the other CPUs up.
+//! Bringing the other CPUs up, and down.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pvops_core::cpu_start::{CpuStart, StartStatus};
-use pvops_core::{bring_up_cpu, mmu, smp, time};
+use pvops_core::{bring_up_cpu, irq, mmu, smp, take_down_cpu, time};
 
 use crate::boot::Machine;
 use crate::console::println;
@@ -32,13 +32,6 @@ pub(crate) unsafe fn start(machine: &Machine) {
     EXPECTED.store(1 + machine.other_cpus().len(), Ordering::Relaxed);
     // SAFETY: the vector's handler is the library's.
     unsafe { smp::setup_ipi(u32::from(LIBRARY_VECTOR)) };
-    let Some(trampoline) = machine.trampoline else {
-        return;
-    };
-    // The CPUs run there before they have our page tables' upper half to run in.
-    if paging::map(trampoline as usize, trampoline, Flags::EXECUTABLE).is_err() {
-        return;
-    }
     for &apic_id in machine.other_cpus() {
         let cpu = count();
         if cpu == MAX_CPUS {
@@ -46,25 +39,72 @@ pub(crate) unsafe fn start(machine: &Machine) {
             break;
         }
         let Some(stack_top) = stack(cpu) else { break };
-        let start = CpuStart {
-            entry,
-            argument: cpu,
-            stack_top,
-            page_table: mmu::read_cr3() as u64,
-            trampoline_physical: trampoline,
-            trampoline: (DIRECT_MAP + trampoline as usize) as *mut u8,
-        };
-        // SAFETY: the CPU is off, and all of this is as it has to be.
-        let status = unsafe { smp::start_cpu(apic_id, &raw const start) };
-        if status != StartStatus::TOLD || !comes(cpu) {
-            println!("the CPU with APIC id {apic_id} does not start ({status:?})");
+        let of = per_cpu::of(cpu);
+        of.apic_id.store(apic_id, Ordering::Relaxed);
+        of.stack_top.store(stack_top, Ordering::Relaxed);
+        TRAMPOLINE.store(machine.trampoline.unwrap_or(0), Ordering::Relaxed);
+        if !start_one(cpu) {
             break;
         }
         COUNT.store(cpu + 1, Ordering::Relaxed);
     }
-    paging::unmap(trampoline as usize);
 }
 
+/// Starts a CPU that has a number already, for the first time or again.
+pub(crate) fn start_one(cpu: usize) -> bool {
+    let of = per_cpu::of(cpu);
+    let trampoline = TRAMPOLINE.load(Ordering::Relaxed);
+    // The CPU runs there before it has our page tables' upper half to run in.
+    if trampoline == 0 || paging::map(trampoline as usize, trampoline, Flags::EXECUTABLE).is_err() {
+        println!("there is no frame where CPUs can start");
+        return false;
+    }
+    let apic_id = of.apic_id.load(Ordering::Relaxed);
+    let start = CpuStart {
+        entry,
+        argument: cpu,
+        stack_top: of.stack_top.load(Ordering::Relaxed),
+        page_table: mmu::read_cr3() as u64,
+        trampoline_physical: trampoline,
+        trampoline: (DIRECT_MAP + trampoline as usize) as *mut u8,
+    };
+    // SAFETY: the CPU is off, and all of this is as it has to be.
+    let status = unsafe { smp::start_cpu(apic_id, &raw const start) };
+    let runs = status == StartStatus::TOLD && comes(cpu);
+    if !runs {
+        println!("the CPU with APIC id {apic_id} does not start ({status:?})");
+    }
+    paging::unmap(trampoline as usize);
+    runs
+}
+
+/// Stops a CPU; it says so itself, and stays off until it is started again.
+pub(crate) fn stop_one(cpu: usize) -> bool {
+    work::begin(cpu, go_off, 0);
+    let start = time::clock_ns();
+    while per_cpu::of(cpu).online.load(Ordering::Acquire) {
+        if time::clock_ns() - start > PATIENCE_NS {
+            return false;
+        }
+    }
+    true
+}
+
+fn go_off(_: usize) -> u64 {
+    irq::disable();
+    let this = per_cpu::of(per_cpu::index());
+    // SAFETY: interrupts are off, and who stops a CPU sends it nothing any more.
+    unsafe { take_down_cpu() };
+    this.forget_work();
+    this.online.store(false, Ordering::Release);
+    loop {
+        irq::halt();
+    }
+}
+
+/// The frame where CPUs start; 0 if there is none.
+static TRAMPOLINE: AtomicU64 = AtomicU64::new(0);
+const PATIENCE_NS: u64 = 5_000_000_000;
 static COUNT: AtomicUsize = AtomicUsize::new(1);
 static EXPECTED: AtomicUsize = AtomicUsize::new(1);
 
@@ -80,7 +120,6 @@ fn stack(cpu: usize) -> Option<usize> {
 }
 
 fn comes(cpu: usize) -> bool {
-    const PATIENCE_NS: u64 = 5_000_000_000;
     let start = time::clock_ns();
     while !per_cpu::of(cpu).online.load(Ordering::Acquire) {
         if time::clock_ns() - start > PATIENCE_NS {

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use pvops_core::cpu;
 
@@ -13,6 +13,9 @@ pub(crate) const MAX_CPUS: usize = 16;
 #[repr(C)]
 pub(crate) struct PerCpu {
     index: usize,
+    /// How it is started.
+    pub(crate) apic_id: AtomicU32,
+    pub(crate) stack_top: AtomicUsize,
     /// Whether it runs and takes work.
     pub(crate) online: AtomicBool,
     /// A function that it is to call, as `work` says.
@@ -66,9 +69,16 @@ static ALL: [PerCpu; MAX_CPUS] = {
 };
 
 impl PerCpu {
+    /// Whatever the CPU was asked to do, it is not to be done any more.
+    pub(crate) fn forget_work(&self) {
+        self.state.store(0, Ordering::Relaxed);
+    }
+
     const fn new() -> Self {
         PerCpu {
             index: 0,
+            apic_id: AtomicU32::new(0),
+            stack_top: AtomicUsize::new(0),
             online: AtomicBool::new(false),
             function: AtomicUsize::new(0),
             argument: AtomicUsize::new(0),

@@ -22,6 +22,11 @@ pub struct Backend {
     ///
     /// Called once on each CPU, the boot CPU included, interrupts off, after patching.
     pub bring_up_cpu: fn(&Host<'_>) -> Result<(), BindError>,
+    /// Leaves nothing behind on a CPU that is about to stop: what the host writes for it, it writes
+    /// no more.
+    ///
+    /// Called on that CPU, interrupts off, after which the CPU runs no op but `irq.halt`.
+    pub take_down_cpu: fn(&Host<'_>),
 }
 
 /// What a backend learns of the host that it is to run on.

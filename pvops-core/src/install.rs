@@ -21,6 +21,15 @@ struct Installation {
     interface: Option<Interface>,
 }
 
+impl Installation {
+    fn host(&self) -> Host<'_> {
+        Host {
+            kernel: self.kernel,
+            interface: self.interface.as_ref(),
+        }
+    }
+}
+
 /// Binds the ops to what `backend` does for them and patches all call sites of the image.
 ///
 /// Afterwards the [op table](OpTable) and the text do not change any more; a kernel that can maps
@@ -81,11 +90,19 @@ pub unsafe fn bring_up_cpu() -> Result<(), BindError> {
     let installation = INSTALLED
         .get()
         .ok_or(BindError("no backend is installed"))?;
-    let host = Host {
-        kernel: installation.kernel,
-        interface: installation.interface.as_ref(),
-    };
-    (installation.backend.bring_up_cpu)(&host)
+    (installation.backend.bring_up_cpu)(&installation.host())
+}
+
+/// Readies this CPU to be stopped; it may be started again. Then halt it with interrupts off.
+///
+/// # Safety
+///
+/// Call it with interrupts off, on a CPU that was [brought up](bring_up_cpu) and that no other CPU
+/// sends interrupts to any more.
+pub unsafe fn take_down_cpu() {
+    if let Some(installation) = INSTALLED.get() {
+        (installation.backend.take_down_cpu)(&installation.host());
+    }
 }
 
 /// The bindings that are installed, for patching code that is loaded later.

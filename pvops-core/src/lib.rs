@@ -48,7 +48,7 @@ mod table;
 pub mod tsc;
 pub mod tsc_scale;
 
-pub use install::{InstallError, bring_up_cpu, install, installed, kernel};
+pub use install::{InstallError, bring_up_cpu, install, installed, kernel, take_down_cpu};
 pub use kernel::Kernel;
 pub use op::{Op, OpNumber};
 pub use ops::{

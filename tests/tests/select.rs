@@ -12,6 +12,7 @@ static OTHER: Backend = Backend {
     signature: Some(Signature::new(*b"OtherOtherOt")),
     bind: |_| Err(BindError("not here")),
     bring_up_cpu: |_| Ok(()),
+    take_down_cpu: |_| {},
 };
 
 static BACKENDS: [&Backend; 3] = [&native::BACKEND, &kvm::BACKEND, &OTHER];

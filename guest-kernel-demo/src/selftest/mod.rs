@@ -92,6 +92,7 @@ static SMP_CHECKS: &[Check] = &[
     check("smp.crossed_shootdowns", smp::crossed_shootdowns),
     check("smp.clock", smp::clock),
     check("smp.events", smp::events),
+    check("smp.offline", smp::offline),
 ];
 
 /// How long a check is to go on that can go on for any time: `long` if the command line says

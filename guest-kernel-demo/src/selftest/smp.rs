@@ -225,3 +225,48 @@ pub(super) fn events() -> Outcome {
     }
     Ok(text!("3 events on each of {} CPUs", cpus::count() - 1))
 }
+
+/// A CPU that is stopped takes no interrupts, and works again when it is started again.
+pub(super) fn offline() -> Outcome {
+    const ROUNDS: usize = 3;
+    for round in 0..ROUNDS {
+        for cpu in 1..cpus::count() {
+            ensure!(
+                cpus::stop_one(cpu),
+                "round {round}: CPU {cpu} does not stop"
+            );
+            let before = trap::count_on(cpu, SELF_VECTOR);
+            // SAFETY: the vector has a handler.
+            unsafe { smp::send_ipi(cpu as u32, u32::from(SELF_VECTOR)) };
+            let start = time::clock_ns();
+            while time::clock_ns() - start < 100_000 {}
+            let came = trap::count_on(cpu, SELF_VECTOR) - before;
+            ensure!(
+                came == 0,
+                "round {round}: CPU {cpu} is off and took an interrupt"
+            );
+            ensure!(
+                cpus::start_one(cpu),
+                "round {round}: CPU {cpu} does not come back"
+            );
+            let index = run_on(cpu, |_| per_cpu::index() as u64, 0);
+            ensure!(
+                index == Some(cpu as u64),
+                "round {round}: CPU {cpu} says it is {index:?}"
+            );
+            let late = run_on(
+                cpu,
+                |now| u64::from(time::clock_ns() < now as u64),
+                time::clock_ns() as usize,
+            );
+            ensure!(
+                late == Some(0),
+                "round {round}: CPU {cpu} came back to an older time"
+            );
+        }
+    }
+    Ok(text!(
+        "{} CPUs, off and on {ROUNDS} times",
+        cpus::count() - 1
+    ))
+}

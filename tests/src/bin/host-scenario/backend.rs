@@ -14,6 +14,7 @@ pub(crate) static BACKEND: Backend = Backend {
     signature: None,
     bind: |_| Ok(bindings()),
     bring_up_cpu: |_| Ok(()),
+    take_down_cpu: |_| {},
 };
 
 /// What it binds.
