@@ -60,7 +60,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         counts_instructions: false,
         cmdline: "",
         ending: Ending::DebugExit,
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_secs(180),
         prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
     },
     Scenario {

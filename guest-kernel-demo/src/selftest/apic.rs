@@ -16,11 +16,11 @@ pub(super) fn send_self(vector: u8) {
     unsafe { apic::write_icr(TO_SELF | u64::from(vector)) };
 }
 
-/// Waits up to a second until a vector has come `count` times.
+/// Waits up to ten seconds until a vector has come `count` times.
 pub(super) fn wait_for(vector: u8, count: u64) -> bool {
     let start = time::clock_ns();
     while trap::count(vector) < count {
-        if time::clock_ns() - start > 1_000_000_000 {
+        if time::clock_ns() - start > 10_000_000_000 {
             return false;
         }
     }

@@ -6,7 +6,7 @@ use pvops_core::{io, irq, time};
 use super::Outcome;
 use super::apic::{send_self, wait_for};
 use crate::interrupts;
-use crate::text::{ensure, text};
+use crate::text::{Text, ensure, text};
 use crate::trap::{self, SELF_VECTOR, TIMER_VECTOR};
 
 const MILLISECOND_NS: u64 = 1_000_000;
@@ -29,24 +29,23 @@ pub(super) fn monotonic() -> Outcome {
 pub(super) fn against_pit() -> Outcome {
     const HZ: u64 = 1_193_182;
     const TICKS: u16 = 23_864;
-    // The second time: code that runs for the first time is slow where it is translated.
-    let (Some(_), Some((ticks, took))) = (wait_for_pit(TICKS), wait_for_pit(TICKS)) else {
-        return Err(text!("no PIT counted for 100 ms"));
-    };
-    let expected = u64::from(ticks) * 1_000_000_000 / HZ;
-    let difference = took.abs_diff(expected) * 1_000_000 / expected;
-    // Another task may run between a reading of the one and of the other.
-    ensure!(
-        took > expected * 99 / 100,
-        "{took} ns for {expected} ns of the PIT's"
-    );
-    ensure!(
-        took < expected * 2,
-        "{took} ns for {expected} ns of the PIT's"
-    );
-    Ok(text!(
-        "{took} ns for {expected} ns of the PIT's, {difference} ppm apart"
-    ))
+    // Code that runs for the first time is slow where it is translated, and a host may run something
+    // else between two readings. A clock with a wrong rate is never right.
+    let mut seen = Err(text!("no PIT counted for 100 ms"));
+    for _ in 0..5 {
+        let Some((ticks, took)) = wait_for_pit(TICKS) else {
+            continue;
+        };
+        let expected = u64::from(ticks) * 1_000_000_000 / HZ;
+        let apart = took.abs_diff(expected) * 1_000_000 / expected;
+        if apart < 5_000 {
+            return Ok(text!(
+                "{took} ns for {expected} ns of the PIT's, {apart} ppm apart"
+            ));
+        }
+        seen = Err(text!("{took} ns for {expected} ns of the PIT's"));
+    }
+    seen
 }
 
 /// Waits until channel 2 has counted so far: how far it has, and how long that took. `None` if it
@@ -79,16 +78,31 @@ fn wait_for_pit(wanted: u16) -> Option<(u16, u64)> {
     })
 }
 
+/// Sets an event, and again if the host was away until its deadline had passed.
+fn set_ahead(ahead_ns: u64) -> Result<u64, Text> {
+    for _ in 0..10 {
+        let deadline = time::clock_ns() + ahead_ns;
+        match time::set_event(deadline) {
+            EventStatus::SET => return Ok(deadline),
+            EventStatus::PASSED if time::clock_ns() >= deadline => {}
+            status => return Err(text!("{status:?} for a deadline {ahead_ns} ns ahead")),
+        }
+    }
+    Err(text!(
+        "the host is away for more than {ahead_ns} ns each time"
+    ))
+}
+
 /// An event comes once, and not before its time.
 pub(super) fn event() -> Outcome {
-    let before = trap::count(TIMER_VECTOR);
-    let deadline = time::clock_ns() + 2 * MILLISECOND_NS;
-    let status = time::set_event(deadline);
-    ensure!(status == EventStatus::SET, "{status:?}");
+    let (deadline, before) = interrupts::without(|| {
+        let deadline = set_ahead(20 * MILLISECOND_NS)?;
+        Ok((deadline, trap::count(TIMER_VECTOR)))
+    })?;
     ensure!(wait_for(TIMER_VECTOR, before + 1), "the event did not come");
     let late = time::clock_ns() as i64 - deadline as i64;
     // The timer and the clock need not tick together; 0.1 percent is beyond any rounding.
-    ensure!(late > -2000, "the event came {} ns early", -late);
+    ensure!(late > -20_000, "the event came {} ns early", -late);
     let start = time::clock_ns();
     while time::clock_ns() - start < 2 * MILLISECOND_NS {}
     let came = trap::count(TIMER_VECTOR) - before;
@@ -108,12 +122,11 @@ pub(super) fn passed() -> Outcome {
 /// An event that is cancelled does not come.
 pub(super) fn cancel() -> Outcome {
     let before = trap::count(TIMER_VECTOR);
-    let status = interrupts::without(|| {
-        let status = time::set_event(time::clock_ns() + 50 * MILLISECOND_NS);
+    interrupts::without(|| {
+        set_ahead(50 * MILLISECOND_NS)?;
         time::cancel_event();
-        status
-    });
-    ensure!(status == EventStatus::SET, "{status:?}");
+        Ok(())
+    })?;
     let start = time::clock_ns();
     while time::clock_ns() - start < 60 * MILLISECOND_NS {}
     let came = trap::count(TIMER_VECTOR) - before;
@@ -159,7 +172,7 @@ pub(super) fn halt() -> Outcome {
         unsafe { irq::enable() };
     }
     // With interrupts on: only the event ends the wait.
-    let _ = time::set_event(time::clock_ns() + 5 * MILLISECOND_NS);
+    set_ahead(100 * MILLISECOND_NS)?;
     irq::halt();
     let came = trap::count(TIMER_VECTOR) - before;
     ensure!(
@@ -173,17 +186,14 @@ pub(super) fn halt() -> Outcome {
 /// An interrupt that is pending when the CPU enables interrupts and halts does not slip in between.
 pub(super) fn pending_halt() -> Outcome {
     irq::disable();
-    let start = time::clock_ns();
+    let before = trap::count(TIMER_VECTOR);
     // What ends the wait if the pending interrupt does not.
-    let _ = time::set_event(start + 200 * MILLISECOND_NS);
+    set_ahead(2000 * MILLISECOND_NS)?;
     send_self(SELF_VECTOR);
     // SAFETY: interrupts have handlers.
     unsafe { irq::safe_halt() };
-    let took = time::clock_ns() - start;
+    let came = trap::count(TIMER_VECTOR) - before;
     time::cancel_event();
-    ensure!(
-        took < 150 * MILLISECOND_NS,
-        "the CPU halted with an interrupt pending"
-    );
-    Ok(text!("awake after {} us", took / 1000))
+    ensure!(came == 0, "the CPU halted with an interrupt pending");
+    Ok(text!("awake without the event"))
 }
