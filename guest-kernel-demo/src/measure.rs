@@ -228,7 +228,7 @@ fn patching(count: usize) -> u64 {
     };
     let start = tsc();
     // SAFETY: nobody runs these sites.
-    let result = unsafe { patch::patch(&Platform, records, bindings) };
+    let result = unsafe { patch::patch(&Platform, records, &bindings) };
     let cost = tsc() - start;
     assert!(
         result.is_ok_and(|counts| counts.inline == count),

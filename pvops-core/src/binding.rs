@@ -4,7 +4,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::slice;
 
-use crate::op::{COp, ErasedFunction, NoResult, Op, PreserveOp};
+use crate::op::{COp, ErasedFunction, NoResult, Op, OpNumber, PreserveOp};
 use crate::ops::Bindings;
 
 /// What patching makes of a call site.
@@ -102,9 +102,9 @@ impl<O: Op> Binding<O> {
     ///
     /// # Safety
     ///
-    /// `thunk` must implement the op for a call; `template` must point to a byte with the
-    /// template's length, a byte with the offset of its operand (0: none), and the template, which
-    /// must implement the op in place.
+    /// `thunk` must implement the op for a call; `template` must point to a header of three bytes
+    /// (the template's length, the offset of its operand or 0 for none, and 1 if it is a single
+    /// instruction, else 0) and the template, which must implement the op in place.
     pub const unsafe fn inline(thunk: ErasedFunction, template: ErasedFunction) -> Self {
         Self::new(thunk, Some(template), Outcome::Inline)
     }
@@ -158,6 +158,33 @@ impl<O: Op> fmt::Debug for Binding<O> {
     }
 }
 
+/// A new binding for an op whose sites have been patched already; see [`crate::live`].
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    op: OpNumber,
+    binding: ErasedBinding,
+}
+
+impl Change {
+    /// A change to `binding`.
+    pub const fn to<O: Op>(binding: Binding<O>) -> Self {
+        Change {
+            op: O::NUMBER,
+            binding: binding.erased,
+        }
+    }
+
+    /// The op whose binding changes.
+    pub fn op(&self) -> OpNumber {
+        self.op
+    }
+
+    /// What it is bound to then.
+    pub fn binding(&self) -> &ErasedBinding {
+        &self.binding
+    }
+}
+
 /// A binding without the op's type, as the patcher sees it.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -182,16 +209,18 @@ impl ErasedBinding {
     /// The template's bytes, its operand filled in.
     pub fn template(&self) -> Option<Template> {
         let start = self.template? as *const u8;
-        // SAFETY: `inline` and `or_inline` have made sure that the pointer leads to two bytes and a
-        // template as long as the first says, all of it text that nobody changes.
-        let (operand_at, bytes) = unsafe {
+        // SAFETY: `inline` and `or_inline` have made sure that the pointer leads to three bytes and
+        // a template as long as the first says, all of it text that nobody changes.
+        let (operand_at, single, bytes) = unsafe {
             (
                 usize::from(*start.add(1)),
-                slice::from_raw_parts(start.add(2), usize::from(*start)),
+                *start.add(2) == 1,
+                slice::from_raw_parts(start.add(3), usize::from(*start)),
             )
         };
         Some(Template {
             bytes,
+            single,
             operand: (operand_at != 0).then_some((operand_at, self.operand)),
         })
     }
@@ -207,6 +236,7 @@ impl fmt::Debug for ErasedBinding {
 #[derive(Clone, Copy, Debug)]
 pub struct Template {
     bytes: &'static [u8],
+    single: bool,
     operand: Option<(usize, u32)>,
 }
 
@@ -215,6 +245,11 @@ impl Template {
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Whether it is a single instruction. One that is may not be known to be.
+    pub fn is_single_instruction(&self) -> bool {
+        self.single
     }
 
     /// Copies the template, operand and all, to the front of `out` and returns that part.
@@ -239,6 +274,19 @@ impl Bindings {
         // SAFETY: `Bindings` is `repr(C)` and made of `repr(C)` groups of transparent
         // `ErasedBinding`s, hence an array of them.
         unsafe { slice::from_raw_parts((&raw const *self).cast(), COUNT) }
+    }
+
+    /// Replaces the binding of the op `change` is for.
+    pub(crate) fn replace(&mut self, change: &Change) {
+        let index = usize::from(change.op().0);
+        debug_assert!(index < self.as_slice().len());
+        // SAFETY: as above, and the op, which exists, has its binding at the position of its number.
+        unsafe {
+            (&raw mut *self)
+                .cast::<ErasedBinding>()
+                .add(index)
+                .write(change.binding);
+        }
     }
 }
 

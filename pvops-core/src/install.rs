@@ -2,10 +2,12 @@
 
 use core::fmt;
 
-use spin::Once;
+use spin::{Mutex, Once};
 
 use crate::backend::{Backend, BindError, Host};
+use crate::binding::{Change, ErasedBinding};
 use crate::kernel::Kernel;
+use crate::op::OpNumber;
 use crate::ops::Bindings;
 use crate::patch::{self, Counts, PatchError};
 use crate::probe::{Interface, Interfaces};
@@ -15,7 +17,6 @@ use crate::table::OpTable;
 static INSTALLED: Once<Installation> = Once::new();
 
 struct Installation {
-    bindings: Bindings,
     backend: &'static Backend,
     kernel: &'static dyn Kernel,
     interface: Option<Interface>,
@@ -30,10 +31,13 @@ impl Installation {
     }
 }
 
+/// Locked for no longer than a copy takes, or `install`.
+static BINDINGS: Mutex<Option<Bindings>> = Mutex::new(None);
+
 /// Binds the ops to what `backend` does for them and patches all call sites of the image.
 ///
-/// Afterwards the [op table](OpTable) and the text do not change any more; a kernel that can maps
-/// them read-only.
+/// Afterwards the [op table](OpTable) and the text do not change any more, but for
+/// [live patching](crate::live); a kernel that can maps them read-only.
 ///
 /// # Errors
 ///
@@ -48,7 +52,8 @@ pub unsafe fn install(
     kernel: &'static dyn Kernel,
     interfaces: &Interfaces,
 ) -> Result<Counts, InstallError> {
-    if INSTALLED.is_completed() {
+    let mut installed = BINDINGS.lock();
+    if installed.is_some() {
         return Err(InstallError::Installed);
     }
     let interface = backend
@@ -61,13 +66,12 @@ pub unsafe fn install(
     let bindings = (backend.bind)(&host)?;
     // SAFETY: the sites are those of this image.
     let counts = unsafe { patch::verify(image_sites(), &bindings)? };
-    let installation = INSTALLED.call_once(|| Installation {
-        bindings,
+    let bindings = installed.insert(bindings);
+    INSTALLED.call_once(|| Installation {
         backend,
         kernel,
         interface,
     });
-    let bindings = &installation.bindings;
     // SAFETY: the caller is the only one who runs.
     unsafe { OpTable::get().fill(bindings) };
     // SAFETY: the caller is the only one who runs, the sites are those of this image, and the table
@@ -105,14 +109,34 @@ pub unsafe fn take_down_cpu() {
     }
 }
 
-/// The bindings that are installed, for patching code that is loaded later.
-pub fn installed() -> Option<&'static Bindings> {
-    INSTALLED.get().map(|installation| &installation.bindings)
-}
-
 /// The kernel that a backend was installed for.
 pub fn kernel() -> Option<&'static dyn Kernel> {
     INSTALLED.get().map(|installation| installation.kernel)
+}
+
+/// The bindings that are installed, with what [live patching](crate::live) has made of them, for
+/// patching code that is loaded later.
+///
+/// Not in an interrupt handler.
+pub fn installed() -> Option<Bindings> {
+    *BINDINGS.lock()
+}
+
+/// What is installed for one op.
+pub(crate) fn binding(op: OpNumber) -> Option<ErasedBinding> {
+    let installed = BINDINGS.lock();
+    installed
+        .as_ref()?
+        .as_slice()
+        .get(usize::from(op.0))
+        .copied()
+}
+
+/// Says that another binding is installed now.
+pub(crate) fn rebind(change: &Change) {
+    if let Some(bindings) = BINDINGS.lock().as_mut() {
+        bindings.replace(change);
+    }
 }
 
 /// Why no backend was installed.

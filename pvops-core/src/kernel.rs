@@ -37,8 +37,13 @@ pub unsafe trait Kernel: Sync {
     /// writable alias. When it returns, the protection is back and the CPU executes what was
     /// written.
     ///
+    /// [Live patching](crate::live) calls it while other CPUs run that text: they must be able to
+    /// go on. It also asks for single words of the [op table](crate::OpTable), if a kernel has
+    /// mapped that read-only.
+    ///
     /// # Safety
     ///
-    /// Nobody else may run the text at `range` meanwhile. `write` writes nothing else.
+    /// Nobody else may run the text at `range` meanwhile, other than as `live` says. `write` writes
+    /// nothing else.
     unsafe fn with_writable_text(&self, range: Range<usize>, write: &mut dyn FnMut(isize));
 }

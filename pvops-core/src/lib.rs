@@ -15,6 +15,7 @@
 //!
 //! - The ops, by group: [`cpu`], [`irq`], [`mmu`], [`time`], [`io`], [`apic`], [`smp`], [`system`].
 //! - What the kernel provides: [`Kernel`], and a look into the [exception table](extable).
+//! - Ops that get another binding later, while other CPUs run: [`live`].
 //! - What helps a kernel to boot: [`boot_info`].
 //! - What backends share: [`pvclock`], [`tsc_scale`], [`probe`].
 //!
@@ -36,6 +37,7 @@ pub mod event;
 pub mod extable;
 mod install;
 mod kernel;
+pub mod live;
 pub mod msr;
 pub mod op;
 mod ops;

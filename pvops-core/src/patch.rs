@@ -127,11 +127,20 @@ fn replacement<'a>(
     bindings: &[ErasedBinding],
     buffer: &'a mut [u8; MAX_SITE],
 ) -> Result<(&'a [u8], Outcome), PatchError> {
+    content(record, bindings.get(usize::from(record.op().0)), buffer)
+}
+
+/// What a site holds under a binding of its op, if there is such an op, built in `buffer`.
+pub(crate) fn content<'a>(
+    record: &SiteRecord,
+    binding: Option<&ErasedBinding>,
+    buffer: &'a mut [u8; MAX_SITE],
+) -> Result<(&'a [u8], Outcome), PatchError> {
     let (site, op, length) = (record.address(), record.op(), record.length());
     if !(INDIRECT_CALL..=MAX_SITE).contains(&length) {
         return Err(PatchError::BadLength { site, op, length });
     }
-    let Some(binding) = bindings.get(usize::from(op.0)) else {
+    let Some(binding) = binding else {
         return Err(PatchError::UnknownOp { site, op });
     };
     let new = &mut buffer[..length];
@@ -188,7 +197,7 @@ pub fn preview(
 /// # Safety
 ///
 /// The record leads to a site that this CPU may read, and has its length.
-unsafe fn current(record: &SiteRecord) -> &[u8] {
+pub(crate) unsafe fn current(record: &SiteRecord) -> &[u8] {
     let site = ptr::with_exposed_provenance::<u8>(record.address());
     // SAFETY: the caller vouches for the site.
     unsafe { slice::from_raw_parts(site, record.length()) }

@@ -5,6 +5,7 @@
 //! machines.
 
 use core::cell::UnsafeCell;
+use core::ptr;
 
 use crate::ops::{Bindings, Slots};
 
@@ -13,7 +14,7 @@ use crate::ops::{Bindings, Slots};
 #[repr(C, align(4096))]
 pub struct OpTable(UnsafeCell<Slots>);
 
-// SAFETY: the table is written only by `fill`, whose caller is alone.
+// SAFETY: the table is written only by `fill`, whose caller is alone, and by `set`, a word at once.
 unsafe impl Sync for OpTable {}
 
 unsafe extern "C" {
@@ -35,6 +36,18 @@ impl OpTable {
     /// Address of the slot of the op with this number.
     pub(crate) fn slot(&self, op: crate::OpNumber) -> usize {
         self.0.get().addr() + usize::from(op.0) * size_of::<usize>()
+    }
+
+    /// Points the slot of one op to another function, at the distance `alias` from the table.
+    ///
+    /// # Safety
+    ///
+    /// `target` must be a function for that op, and the table writable at that distance.
+    pub(crate) unsafe fn set(&self, op: crate::OpNumber, target: usize, alias: isize) {
+        let slot = ptr::with_exposed_provenance_mut::<usize>(self.slot(op));
+        // SAFETY: the caller vouches for the alias. Call sites read the slot by an instruction that
+        // loads the aligned word at once, so they see the old function or the new one.
+        unsafe { slot.byte_offset(alias).write_volatile(target) };
     }
 
     /// Points every slot to the functions of `bindings`.

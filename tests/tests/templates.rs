@@ -112,6 +112,32 @@ fn every_template_fits_its_site() {
 }
 
 #[test]
+fn templates_of_one_instruction_are_known() {
+    let native = pvops_backend_native::typical();
+    for (op, binding) in named(&native) {
+        let Some(template) = binding.template() else {
+            continue;
+        };
+        let mut buffer = [0; 15];
+        let bytes = template.copy_to(&mut buffer);
+        let count = Decoder::new(64, bytes, DecoderOptions::NONE)
+            .into_iter()
+            .count();
+        assert_eq!(template.is_single_instruction(), count == 1, "{op}");
+    }
+    let separated = inline!(irq::disable, "cli; nop");
+    let directive = inline!(irq::disable, ".byte 0xfa, 0x90");
+    for binding in [separated, directive] {
+        let mut bindings = pvops_backend_native::typical();
+        bindings.irq.disable = binding;
+        let (_, erased) = named(&bindings)
+            .find(|&(op, _)| op == "irq.disable")
+            .unwrap();
+        assert!(!erased.template().unwrap().is_single_instruction());
+    }
+}
+
+#[test]
 fn op_numbers_names_and_declarations_agree() {
     for (index, declaration) in pvops_core::DECLARATIONS.iter().enumerate() {
         assert_eq!(OpNumber(index as u16).name(), Some(declaration.name));

@@ -45,7 +45,7 @@ pub(super) fn tampered() -> Outcome {
     };
     let before = checksum(layout::text());
     // SAFETY: the sites are those of this image.
-    let error = unsafe { patch::verify(image_sites(), bindings) };
+    let error = unsafe { patch::verify(image_sites(), &bindings) };
     let first = image_sites()[0].address();
     let named = matches!(error, Err(PatchError::NotACallSite { site, .. }) if site == first);
     ensure!(named, "patching again gives {error:?}");

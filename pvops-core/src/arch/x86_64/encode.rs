@@ -10,6 +10,9 @@ pub(crate) const MAX_SITE: usize = 15;
 /// Length of `call [rip + slot]`.
 pub(crate) const INDIRECT_CALL: usize = 6;
 
+/// The one-byte breakpoint.
+pub(crate) const INT3: u8 = 0xcc;
+
 /// Longest run of prefixes that pads a template; decoders slow down beyond that.
 const MAX_PADDING: usize = 5;
 /// The DS segment override.
@@ -62,12 +65,22 @@ pub(crate) fn call(site: usize, target: usize, out: &mut [u8]) -> bool {
 
 /// Fills a site with a template that is not longer than the site.
 pub(crate) fn template(template: &[u8], out: &mut [u8]) {
-    let padding = (out.len() - template.len()).min(MAX_PADDING);
+    let padding = padded_length(template.len(), out.len()) - template.len();
     let (prefixes, rest) = out.split_at_mut(padding);
     prefixes.fill(DS);
     let (body, rest) = rest.split_at_mut(template.len());
     body.copy_from_slice(template);
     nops(rest);
+}
+
+/// Length of the first instruction that [`template`] leaves, where the template is one instruction.
+pub(crate) fn padded_length(template: usize, site: usize) -> usize {
+    template + (site - template).min(MAX_PADDING)
+}
+
+/// Length of the first NOP that [`nops`] leaves.
+pub(crate) fn first_nop_length(site: usize) -> usize {
+    site.min(NOPS.len() - 1)
 }
 
 /// Fills a site with as few NOPs as will do.
@@ -84,6 +97,6 @@ pub(crate) fn nops(mut out: &mut [u8]) {
 pub(crate) fn trap(out: &mut [u8]) {
     let (trap, rest) = out.split_at_mut(2);
     trap.copy_from_slice(&[0x0f, 0x0b]);
-    // INT3, which is never reached.
-    rest.fill(0xcc);
+    // Never reached.
+    rest.fill(INT3);
 }

@@ -6,6 +6,9 @@ mod site;
 mod template;
 mod thunk;
 
+#[doc(hidden)]
+pub use template::is_single_instruction;
+
 pub(crate) use shape::{class_of, function_type};
 #[cfg(target_feature = "sse")]
 pub(crate) use site::vector_asm;

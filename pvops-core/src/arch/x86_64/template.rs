@@ -31,10 +31,16 @@ macro_rules! inline {
         }
         #[unsafe(naked)]
         unsafe extern "C" fn template() {
-            core::arch::naked_asm!(".byte 772f - 771f, 0", "771:", $($line,)+ "772:")
+            core::arch::naked_asm!(
+                ".byte 772f - 771f, 0, {single}",
+                "771:",
+                $($line,)+
+                "772:",
+                single = const $crate::arch::is_single_instruction(&[$($line),+]) as u8,
+            )
         }
         // SAFETY: thunk and template are the same instructions, which keep to the op's shape (the
-        // duty of whoever wrote them); the template begins with its length and has no operand.
+        // duty of whoever wrote them); the template begins with its header and has no operand.
         unsafe {
             $crate::binding::Binding::<$crate::op::$group::$name>::inline(thunk, template)
         }
@@ -46,17 +52,35 @@ macro_rules! inline {
         #[unsafe(naked)]
         unsafe extern "C" fn template() {
             core::arch::naked_asm!(
-                ".byte 772f - 771f, 772f - 771f - 4 - {after}",
+                ".byte 772f - 771f, 772f - 771f - 4 - {after}, {single}",
                 "771:",
                 $($line,)+
                 "772:",
                 operand = const 0,
                 after = const $after,
+                single = const $crate::arch::is_single_instruction(&[$($line),+]) as u8,
             )
         }
         let binding: $crate::binding::Binding<$crate::op::$group::$name> = $binding;
         // SAFETY: the template keeps to the op's shape (the duty of whoever wrote it), begins with
-        // its length and the place of its operand.
+        // its header.
         unsafe { binding.or_inline(template) }
     }};
+}
+
+/// Whether a template's lines are one instruction for certain: a single line without a separator of
+/// statements or a directive. [Live patching](crate::live) wants to know.
+pub const fn is_single_instruction(lines: &[&str]) -> bool {
+    let [line] = lines else {
+        return false;
+    };
+    let bytes = line.as_bytes();
+    let mut index = 0;
+    while index < bytes.len() {
+        if matches!(bytes[index], b';' | b'\n' | b'.') {
+            return false;
+        }
+        index += 1;
+    }
+    true
 }

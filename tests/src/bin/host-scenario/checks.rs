@@ -449,7 +449,7 @@ fn module() -> Result<(), String> {
     // SAFETY: the code is an `irq.disable` site and a `ret`, which nobody runs meanwhile.
     let counts = unsafe {
         let records = std::slice::from_raw_parts(code.add(64).cast::<SiteRecord>(), 1);
-        patch::patch(&Process, records, bindings)
+        patch::patch(&Process, records, &bindings)
     };
     equal("the calls", counts.map(|counts| counts.call), Ok(1))?;
     backend::FLAGS.store(backend::FLAGS_ENABLED, Ordering::Relaxed);
