@@ -5,7 +5,7 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pvops_core::descriptor::DescriptorTablePointer;
-use pvops_core::{apic, cpu, extable, mmu, smp};
+use pvops_core::{apic, cpu, extable, live, mmu, smp};
 
 use crate::console::println;
 use crate::gdt::{DOUBLE_FAULT_STACK, KERNEL_CODE};
@@ -56,7 +56,10 @@ pub(crate) unsafe fn prepare() {
     // SAFETY: nobody else runs, and the table stays where it is for good.
     unsafe {
         for vector in 0..VECTORS {
-            let stub = trap_stubs.as_ptr().addr() + vector * STUB_BYTES;
+            let stub = match vector as u64 {
+                BREAKPOINT => (&raw const breakpoint_stub).addr(),
+                _ => trap_stubs.as_ptr().addr() + vector * STUB_BYTES,
+            };
             let stack = if vector == DOUBLE_FAULT {
                 DOUBLE_FAULT_STACK
             } else {
@@ -100,7 +103,7 @@ struct Frame {
 extern "C" fn trap(frame: &mut Frame) {
     COUNTS[per_cpu::index()][frame.vector as usize & 0xff].fetch_add(1, Ordering::Relaxed);
     match frame.vector {
-        BREAKPOINT => {}
+        BREAKPOINT => breakpoint(frame),
         PAGE_FAULT => page_fault(frame),
         GENERAL_PROTECTION => resume(frame),
         FIRST_INTERRUPT.. => {
@@ -112,6 +115,24 @@ extern "C" fn trap(frame: &mut Frame) {
             }
         }
         _ => fatal(frame),
+    }
+}
+
+/// An INT3 that live patching has put into a call site; of others it is enough that they are counted.
+fn breakpoint(frame: &mut Frame) {
+    let user = frame.cs & 3 != 0;
+    // SAFETY: the kernel's own code raised the exception.
+    let Some(resume) = (!user)
+        .then(|| unsafe { live::breakpoint(frame.rip as usize) })
+        .flatten()
+    else {
+        return;
+    };
+    frame.rip = resume.rip as u64;
+    if let Some(address) = resume.push {
+        frame.rsp -= size_of::<usize>() as u64;
+        // SAFETY: `breakpoint_stub` has moved the frame away from there.
+        unsafe { (frame.rsp as *mut usize).write(address) };
     }
 }
 
@@ -192,6 +213,7 @@ static GATES: Gates = Gates(UnsafeCell::new([Gate::new(0, 0); VECTORS]));
 
 unsafe extern "C" {
     safe static trap_stubs: [u8; VECTORS * STUB_BYTES];
+    safe static breakpoint_stub: u8;
 }
 
 global_asm!(
@@ -213,6 +235,19 @@ global_asm!(
     ".set trap_vector, trap_vector + 1",
     ".endr",
     ".size trap_stubs, . - trap_stubs",
+    // Copies the CPU's frame down by 48 bytes, so that there is room to push an address onto the
+    // interrupted stack; a multiple of 16, as the CPU has aligned the stack.
+    ".global breakpoint_stub",
+    ".type breakpoint_stub, @function",
+    "breakpoint_stub:",
+    "pushq $0",
+    ".rept 5",
+    "pushq 40(%rsp)",
+    ".endr",
+    "pushq $0",
+    "pushq $3",
+    "jmp trap_common",
+    ".size breakpoint_stub, . - breakpoint_stub",
     ".type trap_common, @function",
     "trap_common:",
     "cld",

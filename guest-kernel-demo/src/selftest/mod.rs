@@ -4,6 +4,7 @@ mod apic;
 mod cpu;
 mod extable;
 mod irq;
+mod live;
 mod mmu;
 mod patch;
 mod smp;
@@ -58,6 +59,11 @@ static CHECKS: &[Check] = &[
         name: "cpu.breakpoint",
         needs: Some("int3"),
         run: cpu::breakpoint,
+    },
+    Check {
+        name: "patch.live",
+        needs: Some("int3"),
+        run: live::repatch,
     },
     check("extable.fault", extable::fault),
     check("mmu.fault_address", mmu::fault_address),

@@ -71,7 +71,7 @@ pub(super) fn sealed() -> Outcome {
 }
 
 /// FNV-1a.
-fn checksum(range: Range<usize>) -> u64 {
+pub(super) fn checksum(range: Range<usize>) -> u64 {
     range.fold(0xcbf2_9ce4_8422_2325, |sum, address| {
         // SAFETY: the range is the image's text.
         let byte = unsafe { (address as *const u8).read_volatile() };

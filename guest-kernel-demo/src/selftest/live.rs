@@ -1,0 +1,113 @@
+//! Sites that change while they are in use.
+
+use core::arch::naked_asm;
+
+use pvops_core::live::{self, Change};
+use pvops_core::site::image_sites;
+use pvops_core::{Op, cpu, installed, op, preserve};
+
+use super::{Outcome, patch};
+use crate::interrupts;
+use crate::layout;
+use crate::platform::Platform;
+use crate::text::{ensure, text};
+use crate::trap;
+
+const CHANGES: usize = 1000;
+
+/// What stands in for CR4 meanwhile.
+const ONE: usize = 0x1111;
+const TWO: usize = 0x2222;
+
+/// All sites of `cpu.read_cr4` change to and fro between the instruction and calls of two functions.
+/// In the middle of each change, where other CPUs would serialise, this one runs into the INT3, with
+/// interrupts on and off, and does the new thing. What needs a second CPU is not seen here.
+pub(super) fn repatch() -> Outcome {
+    unsafe extern "C" fn one() -> usize {
+        ONE
+    }
+    unsafe extern "C" fn two() -> usize {
+        TWO
+    }
+    let Some(bindings) = installed() else {
+        return Err(text!("nothing is installed"));
+    };
+    let cr4 = cpu::read_cr4();
+    let steps = [
+        (Change::to(preserve!(cpu::read_cr4, one)), ONE),
+        (Change::to(preserve!(cpu::read_cr4, two)), TWO),
+        (Change::to(bindings.cpu.read_cr4), cr4),
+    ];
+    let (text, breakpoints) = (patch::checksum(layout::text()), trap::count(3));
+    let (mut changes, mut sites) = (0_u64, 0);
+    // Ends with the binding of the beginning.
+    for (change, wanted) in steps.into_iter().cycle().take(CHANGES.next_multiple_of(3)) {
+        let mut wrong = None;
+        let mut look = || {
+            let off = interrupts::without(|| [site(0), site(8)]);
+            for value in [site(0), site(8), off[0], off[1], cpu::read_cr4()] {
+                if value != wanted {
+                    wrong = Some(value);
+                }
+            }
+        };
+        // SAFETY: all sites are given; the handler asks; there is no other CPU to be serialised; what
+        // stands in for CR4 is harmless to those who may read it now.
+        let result = unsafe { live::repatch(&Platform, &mut look, &[image_sites()], &[change]) };
+        match result {
+            Ok(changed) => sites = changed,
+            Err(error) => return Err(text!("change {changes}: {error}")),
+        }
+        ensure!(
+            wrong.is_none(),
+            "change {changes}: {wrong:x?}, not {wanted:#x}"
+        );
+        let after = [site(0), site(8), cpu::read_cr4()];
+        ensure!(
+            after == [wanted; 3],
+            "after change {changes}: {after:x?}, not {wanted:#x}"
+        );
+        changes += 1;
+    }
+    let same = patch::checksum(layout::text()) == text;
+    ensure!(same, "the text is not what it was");
+    let breakpoints = trap::count(3) - breakpoints;
+    // Five uses, after the first step and after the second.
+    ensure!(
+        breakpoints == 10 * changes,
+        "{breakpoints} breakpoints in {changes} changes"
+    );
+    Ok(text!(
+        "{changes} changes of {sites} sites, {breakpoints} uses at an INT3"
+    ))
+}
+
+/// A site of `cpu.read_cr4` at a stack pointer that is `misalign` (0 or 8) below a multiple of 16.
+fn site(misalign: usize) -> usize {
+    // SAFETY: reads CR4, or what stands in for it.
+    unsafe { read_cr4(misalign) }
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn read_cr4(misalign: usize) -> usize {
+    naked_asm!(
+        "push rbx",
+        "mov rbx, rsp",
+        "sub rsp, rdi",
+        "771:",
+        "call qword ptr [rip + pvops_op_table + {slot}]",
+        ".skip {length} - 6, 0x90",
+        ".pushsection pvops_sites, \"aR\", @progbits",
+        ".balign 4",
+        ".long 771b - .",
+        ".short {op}",
+        ".byte {length}, 0",
+        ".popsection",
+        "mov rsp, rbx",
+        "pop rbx",
+        "ret",
+        slot = const <op::cpu::read_cr4 as Op>::NUMBER.0 as usize * size_of::<usize>(),
+        op = const <op::cpu::read_cr4 as Op>::NUMBER.0,
+        length = const <op::cpu::read_cr4 as Op>::SITE_LENGTH,
+    )
+}
