@@ -17,6 +17,7 @@ mod event;
 mod hpet;
 mod io;
 mod irq;
+mod lock;
 mod mmu;
 mod pit;
 mod pm_timer;
@@ -54,6 +55,7 @@ const BOOT: Bindings = Bindings {
         console_byte: serial::CONSOLE_BYTE,
         poweroff: acpi::POWEROFF,
     },
+    lock: lock::BINDINGS,
 };
 
 /// The op table of the kernel that links this crate.

@@ -8,8 +8,9 @@
 
 use core::arch::asm;
 use core::hint::black_box;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use pvops_core::lock::Mutex;
 use pvops_core::op::irq::disable;
 use pvops_core::site::SiteRecord;
 use pvops_core::{Op, OpTable, cpu, installed, irq, mmu, patch};
@@ -92,7 +93,7 @@ macro_rules! case {
 /// Where SWAPGS gets the base of GS from; nobody uses that here.
 const KERNEL_GS_BASE: u32 = 0xc000_0102;
 
-static CASES: [Case; 11] = [
+static CASES: [Case; 12] = [
     case!("irq.save_flags", (), |()| irq::save_flags(), |()| asm!(
         "pushfq", "pop rax", out("rax") _, options(nostack)
     )),
@@ -164,7 +165,23 @@ static CASES: [Case; 11] = [
             u64::from(high) << 32 | u64::from(low)
         }
     ),
+    // A ticket lock, as short as it can be: the next ticket, and the one that is served.
+    case!("lock", (), |()| drop(MUTEX.lock()), |()| asm!(
+        "mov eax, ecx",
+        "lock xadd [rdi], eax",
+        "2: cmp [rdi + 4], eax",
+        "jne 3f",
+        "inc dword ptr [rdi + 4]",
+        ".subsection 1",
+        "3: pause",
+        "jmp 2b",
+        ".previous",
+        in("rdi") &TICKETS, in("ecx") 1, out("rax") _, options(nostack)
+    )),
 ];
+
+static MUTEX: Mutex<Platform, ()> = Mutex::new(());
+static TICKETS: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
 
 static UNPATCHED: [AtomicU64; CASES.len()] = [const { AtomicU64::new(0) }; CASES.len()];
 /// What measuring has cost so far.

@@ -4,6 +4,7 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use pvops_core::lock::CpuIndex;
 use pvops_core::{Kernel, cpu, irq};
 
 use crate::frames;
@@ -66,5 +67,11 @@ unsafe impl Kernel for Platform {
             cpu::cpuid(0, 0);
             irq::restore_flags(flags);
         }
+    }
+}
+
+impl CpuIndex for Platform {
+    fn cpu_index() -> u32 {
+        Kernel::cpu_index(&Platform) as u32
     }
 }

@@ -8,12 +8,12 @@ cfg_if::cfg_if! {
     if #[cfg(loom)] {
         pub(crate) use loom::hint::spin_loop;
         pub(crate) use loom::sync::atomic::{
-            AtomicI8, AtomicU8, AtomicU32, AtomicU64, Ordering, fence,
+            AtomicI8, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, fence,
         };
     } else {
         pub(crate) use core::hint::spin_loop;
         pub(crate) use core::sync::atomic::{
-            AtomicI8, AtomicU8, AtomicU32, AtomicU64, Ordering, fence,
+            AtomicI8, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, fence,
         };
     }
 }

@@ -28,6 +28,8 @@ macro_rules! declare_ops {
     )*) => {
         $(
             $(#[doc = $group_doc])*
+            // A module of the crate may hold the ops of a group and more.
+            #[allow(unreachable_pub)]
             pub mod $group {
                 #[allow(unused_imports)]
                 use super::types::*;

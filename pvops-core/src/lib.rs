@@ -13,9 +13,11 @@
 //! let sites = unsafe { install(backend, &MY_KERNEL, &interfaces)? };
 //! ```
 //!
-//! - The ops, by group: [`cpu`], [`irq`], [`mmu`], [`time`], [`io`], [`apic`], [`smp`], [`system`].
+//! - The ops, by group: [`cpu`], [`irq`], [`mmu`], [`time`], [`io`], [`apic`], [`smp`], [`system`],
+//!   [`lock`].
 //! - What the kernel provides: [`Kernel`], and a look into the [exception table](extable).
 //! - Ops that get another binding later, while other CPUs run: [`live`].
+//! - Built on the ops: a fair [lock](lock) that sleeps where the host can wake it.
 //! - What helps a kernel to boot: [`boot_info`].
 //! - What backends share: [`pvclock`], [`tsc_scale`], [`probe`].
 //!
@@ -38,6 +40,7 @@ pub mod extable;
 mod install;
 mod kernel;
 pub mod live;
+pub mod lock;
 pub mod msr;
 pub mod op;
 mod ops;

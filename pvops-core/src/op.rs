@@ -122,3 +122,9 @@ macro_rules! integers {
 }
 
 integers!(usize, u64, u32, u16, u8);
+
+impl FromRegister for bool {
+    fn from_register(register: usize) -> Self {
+        register as u8 != 0
+    }
+}

@@ -330,6 +330,48 @@ declare_ops! {
         /// Turns the machine off. Returns if this host gives no way to do that.
         [c] safe fn poweroff();
     }
+
+    /// What [locks](crate::lock) ask of the host, so that a CPU that waits for long sleeps.
+    lock {
+        /// Waits until this CPU is [kicked](fn@crate::lock::kick), unless `*word` is not `value`
+        /// (any more). May return at any time, so the caller looks again.
+        ///
+        /// A waker first changes the word, then kicks; whenever that happens, `wait` returns. A host
+        /// may drop the kick of a CPU that does not sleep. Hence a backend that sleeps here does, in
+        /// this order:
+        ///
+        /// 1. make this CPU kickable: from here on a kick ends the sleep, or keeps it from beginning;
+        /// 2. read the word, with all fences that it takes not to read it before step 1, and return
+        ///    if it is not `value`;
+        /// 3. sleep. If interrupts are on, none is handled between steps 2 and 3, and `wait` returns
+        ///    after one that is handled during the sleep: its handler may have waited too, and used
+        ///    up the kick.
+        ///
+        /// Any CPU, interrupts on or off, which they are again afterwards. Not in the handler of a
+        /// non-maskable interrupt or machine check. With interrupts off a host may sleep all the
+        /// same: then only a kick wakes it.
+        ///
+        /// # Safety
+        ///
+        /// The word must be valid for atomic reads until the op returns.
+        [plain] unsafe fn wait(word: *const u32, value: u32);
+        /// Ends the [`wait`](fn@crate::lock::wait) of the CPU with this index
+        /// ([`Kernel::cpu_index`](crate::Kernel::cpu_index)). All earlier stores of the caller are
+        /// visible to whoever it wakes, and to a `wait` that begins too late for the kick. If that
+        /// CPU does not wait, or does not exist, it does nothing, or ends its next wait. Any context.
+        [plain] safe fn kick(cpu: u32);
+        /// Whether the host runs something else on this CPU's physical CPU, so that it makes no
+        /// progress: a guess, which may be old. `false` where that is not known. Any context.
+        [plain] safe fn vcpu_is_preempted(cpu: u32) -> bool;
+        /// Releases a queue lock. A part of [`RawQueueLock`](crate::lock::RawQueueLock), and an op
+        /// because it need not look for sleepers where nobody sleeps. A backend that sleeps in `wait`
+        /// must bind [`release_and_kick`](fn@crate::lock::release_and_kick).
+        ///
+        /// # Safety
+        ///
+        /// The lock must be held, by the caller.
+        [plain] unsafe fn release(queue: *const Queue);
+    }
 }
 
 /// What signatures of ops are made of.
@@ -338,6 +380,7 @@ mod types {
     pub(super) use crate::cpu_start::{CpuStart, StartStatus};
     pub(super) use crate::descriptor::DescriptorTablePointer;
     pub(super) use crate::event::EventStatus;
+    pub(super) use crate::lock::Queue;
     pub(super) use crate::msr::{MsrFault, MsrWrite};
     pub(super) use raw_cpuid::CpuIdResult;
 }

@@ -74,7 +74,7 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
     ]
 }
 
-fn host_tests(shell: &Shell) -> [CargoStep<'_>; 3] {
+fn host_tests(shell: &Shell) -> [CargoStep<'_>; 4] {
     let cargo = &kernel::cargo();
     let loom_target = kernel::other_target_directory("loom");
     [
@@ -100,6 +100,16 @@ fn host_tests(shell: &Shell) -> [CargoStep<'_>; 3] {
             command: cmd!(
                 shell,
                 "{cargo} test --package pvops-core --release --test pvclock_loom"
+            )
+            .env("RUSTFLAGS", "--cfg loom")
+            .env("CARGO_TARGET_DIR", &loom_target),
+            tests: true,
+        },
+        CargoStep {
+            title: "interleavings of CPUs on a lock",
+            command: cmd!(
+                shell,
+                "{cargo} test --package pvops-core --release --lib lock"
             )
             .env("RUSTFLAGS", "--cfg loom")
             .env("CARGO_TARGET_DIR", loom_target),

@@ -1,0 +1,52 @@
+//! Waiting for another CPU: the ops, and a fair lock made of them.
+//!
+//! On a host that runs more virtual CPUs than it has, a fair spin lock is worse than none: its next
+//! owner may not be running while all others spin for it. So whoever waits for long asks the host
+//! to sleep ([`wait`]), and whoever releases the lock to a sleeper has it woken ([`kick`]). On bare
+//! hardware nobody sleeps, and the lock costs what a plain ticket lock costs: locking and releasing
+//! it, uncontended, is five instructions, one of them locked, none of them for the host.
+//!
+//! ```text
+//! struct ThisCpu;
+//! impl CpuIndex for ThisCpu {
+//!     fn cpu_index() -> u32 { /* from the kernel's per-CPU block */ }
+//! }
+//! type Mutex<T> = pvops_core::lock::Mutex<ThisCpu, T>;
+//! static RUN_QUEUE: Mutex<RunQueue> = Mutex::new(RunQueue::new());
+//! ```
+//!
+//! It is a spin lock all the same: take it with preemption off, and with interrupts off if an
+//! interrupt handler takes it too.
+//!
+//! # For backends
+//!
+//! One that sleeps in `wait` binds all four ops; the waiter finds nothing to spin for otherwise, or
+//! is never woken:
+//!
+//! ```text
+//! lock: bindings::lock {
+//!     wait: preserve!(lock::wait, wait),
+//!     kick: preserve!(lock::kick, kick),
+//!     vcpu_is_preempted: preserve!(lock::vcpu_is_preempted, vcpu_is_preempted),
+//!     release: preserve!(lock::release, release_and_kick),
+//! }
+//! ```
+//!
+//! `queue.rs` holds the lock's algorithm, and the argument that no wake-up is lost.
+
+mod host;
+mod node;
+mod queue;
+
+cfg_if::cfg_if! {
+    // A model's atomics can't be made in a constant, which `RawMutex` wants.
+    if #[cfg(not(loom))] {
+        mod raw;
+        pub use raw::{CpuIndex, Mutex, MutexGuard, RawQueueLock, release_and_kick};
+    } else if #[cfg(test)] {
+        mod model;
+    }
+}
+
+pub use crate::ops::lock::*;
+pub use queue::Queue;

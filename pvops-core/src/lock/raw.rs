@@ -1,0 +1,119 @@
+//! The queue lock for kernels: on the ops, as `lock_api` wants it.
+
+use core::marker::PhantomData;
+
+use lock_api::{GuardSend, RawMutex, RawMutexFair};
+
+use super::host::Host;
+use super::queue::Queue;
+use crate::atomic::AtomicU32;
+
+/// Data behind a [`RawQueueLock`].
+pub type Mutex<C, T> = lock_api::Mutex<RawQueueLock<C>, T>;
+
+/// Access to the data of a [`Mutex`] until dropped.
+pub type MutexGuard<'a, C, T> = lock_api::MutexGuard<'a, RawQueueLock<C>, T>;
+
+/// How a lock learns which CPU takes it: the CPU that is kicked when the lock is free.
+///
+/// Only asked for when the lock is held by somebody else, in whatever context the lock is taken.
+pub trait CpuIndex {
+    /// Index of the CPU that asks, as [`Kernel::cpu_index`](crate::Kernel::cpu_index) has it; it
+    /// must stay the same until the lock is taken. A wrong one lets another CPU be kicked, so this
+    /// one may sleep for ever.
+    fn cpu_index() -> u32;
+}
+
+/// A fair lock: first come, first served, and whoever waits for long sleeps if the host can.
+///
+/// It may be released on another CPU than the one that took it.
+#[derive(Debug)]
+pub struct RawQueueLock<C> {
+    queue: Queue,
+    cpu: PhantomData<fn() -> C>,
+}
+
+// SAFETY: the queue has one owner at a time, and releasing it happens before it is taken again.
+unsafe impl<C: CpuIndex> RawMutex for RawQueueLock<C> {
+    #[allow(clippy::declare_interior_mutable_const)]
+    const INIT: Self = RawQueueLock {
+        queue: Queue::new(),
+        cpu: PhantomData,
+    };
+
+    type GuardMarker = GuardSend;
+
+    #[inline]
+    fn lock(&self) {
+        if !self.queue.try_lock() {
+            self.lock_in_turn();
+        }
+    }
+
+    #[inline]
+    fn try_lock(&self) -> bool {
+        self.queue.try_lock()
+    }
+
+    #[inline]
+    unsafe fn unlock(&self) {
+        // SAFETY: the caller holds the lock.
+        unsafe { crate::ops::lock::release(&self.queue) };
+    }
+
+    fn is_locked(&self) -> bool {
+        self.queue.is_locked()
+    }
+}
+
+// SAFETY: releasing it is always fair.
+unsafe impl<C: CpuIndex> RawMutexFair for RawQueueLock<C> {
+    #[inline]
+    unsafe fn unlock_fair(&self) {
+        // SAFETY: the caller holds the lock.
+        unsafe { self.unlock() };
+    }
+}
+
+impl<C: CpuIndex> RawQueueLock<C> {
+    #[cold]
+    #[inline(never)]
+    fn lock_in_turn(&self) {
+        self.queue.lock(&Ops, C::cpu_index());
+    }
+}
+
+/// The function for the op [`lock::release`](fn@crate::lock::release) on hosts where waiters sleep.
+///
+/// # Safety
+///
+/// As for the op.
+// Inline, so that the call site in it is linked only into kernels with a backend that binds it.
+#[inline]
+pub unsafe extern "C" fn release_and_kick(queue: *const Queue) {
+    // SAFETY: the caller holds the lock, so it exists.
+    unsafe { (*queue).release(&Ops) };
+}
+
+/// The ops of this group.
+struct Ops;
+
+impl Host for Ops {
+    /// About what it costs to sleep and be kicked, so that a waiter loses at most twice the time
+    /// that the better choice would have taken: PAUSE takes 10 to 140 cycles, two exits and the
+    /// host's scheduler some tens of thousands.
+    const SPINS: u32 = 1024;
+
+    fn wait(&self, word: &AtomicU32, value: u32) {
+        // SAFETY: the word is borrowed until the op returns.
+        unsafe { crate::ops::lock::wait(word.as_ptr(), value) };
+    }
+
+    fn kick(&self, cpu: u32) {
+        crate::ops::lock::kick(cpu);
+    }
+
+    fn vcpu_is_preempted(&self, cpu: u32) -> bool {
+        crate::ops::lock::vcpu_is_preempted(cpu)
+    }
+}
