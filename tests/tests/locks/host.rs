@@ -1,0 +1,166 @@
+//! A process as the host: a CPU is a thread, which sleeps on a futex of its own.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use pvops_backend_native as native;
+use pvops_core::backend::Backend;
+use pvops_core::lock::{CpuIndex, release_and_kick};
+use pvops_core::probe::Interfaces;
+use pvops_core::{Bindings, Kernel, bindings, install as install_backend, preserve};
+
+/// How many threads take a lock.
+pub(crate) const CPUS: u32 = 4;
+
+/// How often a thread went to sleep.
+pub(crate) static SLEEPS: AtomicU64 = AtomicU64::new(0);
+
+/// Patches this process, once.
+pub(crate) fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        // SAFETY: no other thread uses an op before this is done.
+        let counts = unsafe { install_backend(&BACKEND, &Process, &Interfaces::default()) };
+        counts.unwrap();
+    });
+}
+
+/// Waits for the threads; if their progress stops for as long as `hang`, the process ends.
+pub(crate) fn join<T>(threads: Vec<JoinHandle<T>>, progress: &AtomicU64, hang: Duration) -> Vec<T> {
+    let (mut last, mut since) = (0, Instant::now());
+    while !threads.iter().all(JoinHandle::is_finished) {
+        let now = progress.load(Ordering::Relaxed);
+        if now != last {
+            (last, since) = (now, Instant::now());
+        } else if since.elapsed() > hang {
+            eprintln!("no progress after {now}: a wake-up was lost");
+            std::process::abort();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    threads
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .collect()
+}
+
+/// The CPU that a thread is.
+pub(crate) struct ThisThread;
+
+thread_local! {
+    static CPU: Cell<u32> = const { Cell::new(0) };
+}
+
+impl ThisThread {
+    pub(crate) fn is(cpu: u32) {
+        CPU.set(cpu);
+    }
+}
+
+impl CpuIndex for ThisThread {
+    fn cpu_index() -> u32 {
+        CPU.get()
+    }
+}
+
+static BACKEND: Backend = Backend {
+    name: "host",
+    signature: None,
+    bind: |_| {
+        Ok(Bindings {
+            lock: bindings::lock {
+                wait: preserve!(lock::wait, wait),
+                kick: preserve!(lock::kick, kick),
+                vcpu_is_preempted: preserve!(lock::vcpu_is_preempted, is_preempted),
+                release: preserve!(lock::release, release_and_kick),
+            },
+            ..native::typical()
+        })
+    },
+    bring_up_cpu: |_| Ok(()),
+    take_down_cpu: |_| {},
+};
+
+/// How often each CPU was kicked.
+static KICKS: [AtomicU32; CPUS as usize] = [const { AtomicU32::new(0) }; CPUS as usize];
+
+unsafe extern "C" fn wait(word: *const u32, value: u32) {
+    let kicks = &KICKS[CPU.get() as usize];
+    // From here on a kick changes the number, and so keeps the sleep from beginning.
+    let seen = kicks.load(Ordering::SeqCst);
+    // SAFETY: the op's caller vouches for the word.
+    if unsafe { AtomicU32::from_ptr(word.cast_mut()) }.load(Ordering::SeqCst) != value {
+        return;
+    }
+    SLEEPS.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: a word of ours, and no timeout.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            kicks.as_ptr(),
+            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+            seen,
+            std::ptr::null::<libc::timespec>(),
+        );
+    }
+}
+
+unsafe extern "C" fn kick(cpu: u32) {
+    let Some(kicks) = KICKS.get(cpu as usize) else {
+        return;
+    };
+    kicks.fetch_add(1, Ordering::SeqCst);
+    // SAFETY: a word of ours.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            kicks.as_ptr(),
+            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+            1,
+        );
+    }
+}
+
+/// Half of them, so that some waiters sleep at once and some after looking for long.
+unsafe extern "C" fn is_preempted(cpu: u32) -> bool {
+    cpu % 2 == 1
+}
+
+struct Process;
+
+// SAFETY: text is writable while `write` runs; the rest is not offered.
+unsafe impl Kernel for Process {
+    fn virtual_to_physical(&self, _address: usize) -> Option<u64> {
+        None
+    }
+
+    fn shared_frame(&self) -> Option<NonNull<u8>> {
+        None
+    }
+
+    fn map_device(&self, _physical: u64, _length: usize) -> Option<NonNull<u8>> {
+        None
+    }
+
+    fn cpu_index(&self) -> usize {
+        CPU.get() as usize
+    }
+
+    unsafe fn with_writable_text(&self, range: Range<usize>, write: &mut dyn FnMut(isize)) {
+        protect(&range, libc::PROT_READ | libc::PROT_EXEC | libc::PROT_WRITE);
+        write(0);
+        protect(&range, libc::PROT_READ | libc::PROT_EXEC);
+    }
+}
+
+fn protect(range: &Range<usize>, protection: i32) {
+    let start = range.start & !4095;
+    // SAFETY: pages of this image, which stay executable.
+    let result = unsafe { libc::mprotect(start as *mut _, range.end - start, protection) };
+    assert_eq!(result, 0, "mprotect: {}", std::io::Error::last_os_error());
+}
