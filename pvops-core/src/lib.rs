@@ -17,7 +17,7 @@
 //!   [`lock`].
 //! - What the kernel provides: [`Kernel`], and a look into the [exception table](extable).
 //! - Ops that get another binding later, while other CPUs run: [`live`].
-//! - Built on the ops: a fair [lock](lock) that sleeps where the host can wake it.
+//! - Built on the ops: a fair [lock] that sleeps where the host can wake it.
 //! - What helps a kernel to boot: [`boot_info`].
 //! - What backends share: [`pvclock`], [`tsc_scale`], [`probe`].
 //!

@@ -20,8 +20,7 @@
 //!
 //! # For backends
 //!
-//! One that sleeps in `wait` binds all four ops; the waiter finds nothing to spin for otherwise, or
-//! is never woken:
+//! One that sleeps in `wait` binds all four ops, or nobody wakes the sleeper:
 //!
 //! ```text
 //! lock: bindings::lock {
