@@ -50,6 +50,7 @@ pub use install::{InstallError, install, installed};
 pub use kernel::Kernel;
 pub use op::{Op, OpNumber};
 pub use ops::{
-    Bindings, DECLARATIONS, OpDeclaration, apic, bindings, cpu, io, irq, mmu, system, time,
+    Bindings, DECLARATIONS, GROUPS, GroupDeclaration, OpDeclaration, apic, bindings, cpu, io, irq,
+    mmu, system, time,
 };
 pub use table::OpTable;

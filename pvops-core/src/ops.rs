@@ -289,6 +289,15 @@ mod types {
     pub(super) use raw_cpuid::CpuIdResult;
 }
 
+/// A group of ops as it was declared.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupDeclaration {
+    /// The group's name.
+    pub name: &'static str,
+    /// The documentation, as Markdown.
+    pub documentation: &'static str,
+}
+
 /// An op as it was declared.
 #[derive(Clone, Copy, Debug)]
 pub struct OpDeclaration {
