@@ -52,7 +52,8 @@ pub(crate) unsafe fn load() {
             } else {
                 0
             };
-            (*GATES.0.get())[vector] = Gate::new(stub, stack);
+            let gate = Gate::new(stub, stack);
+            cpu::write_idt_entry(GATES.0.get().cast(), vector, (&raw const gate).cast());
         }
         let limit = size_of::<[Gate; VECTORS]>() as u16 - 1;
         cpu::load_idt(&DescriptorTablePointer {

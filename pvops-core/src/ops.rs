@@ -88,6 +88,126 @@ declare_ops! {
         ///
         /// The selector must name a free TSS descriptor.
         [plain] unsafe fn load_task_register(selector: u32);
+        /// Reads CR8: the priority, 0 to 15, up to which the local APIC holds interrupts back. Any
+        /// context.
+        [plain] safe fn read_cr8() -> usize;
+        /// Writes CR8. Interrupts of vectors up to `16 * value + 15` are held back.
+        ///
+        /// # Safety
+        ///
+        /// `value` must be at most 15, and the running code must bear the interrupts that it lets
+        /// in.
+        [plain] unsafe fn write_cr8(value: usize);
+        /// Reads an extended control register: 0 is XCR0, which says what XSAVE saves.
+        ///
+        /// # Safety
+        ///
+        /// The CPU must have XSAVE (CPUID.1:ECX bit 26) and the register, and the kernel must have
+        /// set CR4.OSXSAVE.
+        [msr_read] unsafe fn read_xcr(index: u32) -> u64;
+        /// Writes an extended control register: 0 is XCR0.
+        ///
+        /// # Safety
+        ///
+        /// As for [`read_xcr`](fn@crate::cpu::read_xcr); the value must be one that CPUID leaf 0xd
+        /// allows, and what it turns off must not be in use.
+        [msr_write] unsafe fn write_xcr(index: u32, value: u64);
+        /// Writes back and empties all caches of this CPU. It takes up to milliseconds. Any context.
+        [plain] safe fn wbinvd();
+        /// Clears CR0.TS: the FPU's registers are those of the running task. Any context.
+        [plain] safe fn clear_task_switched();
+        /// Sets CR0.TS: the next use of the FPU raises #NM.
+        ///
+        /// # Safety
+        ///
+        /// The kernel's #NM handler must be ready, and the running code must not use the FPU.
+        [plain, 8] unsafe fn set_task_switched();
+        /// Exchanges the base of GS with the one that SWAPGS keeps, as the first and last thing
+        /// between user mode and kernel. Where the host has done that already, nothing.
+        ///
+        /// # Safety
+        ///
+        /// Nobody may rely on GS as it was: interrupts off.
+        [plain] unsafe fn swapgs();
+        /// Base of FS. Any context.
+        [base_read, 7] safe fn read_fs_base() -> usize;
+        /// Sets the base of FS.
+        ///
+        /// # Safety
+        ///
+        /// The address must be canonical, and code that uses FS must find there what it wants.
+        [base_write, 7] unsafe fn write_fs_base(base: usize);
+        /// Base of GS: the kernel's, in the kernel. Any context.
+        [base_read, 7] safe fn read_gs_base() -> usize;
+        /// Sets the base of GS.
+        ///
+        /// # Safety
+        ///
+        /// As for [`write_fs_base`](fn@crate::cpu::write_fs_base), of GS.
+        [base_write, 7] unsafe fn write_gs_base(base: usize);
+        /// The base that SWAPGS exchanges with GS: the user's, in the kernel. Any context.
+        [base_read, 7] safe fn read_kernel_gs_base() -> usize;
+        /// Sets the base that SWAPGS exchanges with GS.
+        ///
+        /// # Safety
+        ///
+        /// The address must be canonical.
+        [base_write, 7] unsafe fn write_kernel_gs_base(base: usize);
+        /// Loads the user's GS selector, and with it the base that SWAPGS exchanges with GS; the
+        /// kernel's own base of GS stays.
+        ///
+        /// # Safety
+        ///
+        /// The selector must be null or of a data segment, else the CPU raises #GP while the bases
+        /// are exchanged. Interrupts off; an NMI handler must not rely on the base of GS.
+        [plain, 8] unsafe fn load_gs_selector(selector: u32);
+        /// Stores an entry of a global descriptor table. A descriptor of 16 bytes takes two entries,
+        /// of which the one with the present bit is to be stored last.
+        ///
+        /// # Safety
+        ///
+        /// `table` must have the entry, and whoever has a selector for it must be served by the new
+        /// one.
+        [plain] unsafe fn write_gdt_entry(table: *mut u64, index: usize, entry: u64);
+        /// Stores an entry of a local descriptor table.
+        ///
+        /// # Safety
+        ///
+        /// As for [`write_gdt_entry`](fn@crate::cpu::write_gdt_entry).
+        [plain] unsafe fn write_ldt_entry(table: *mut u64, index: usize, entry: u64);
+        /// Stores an entry of an interrupt descriptor table.
+        ///
+        /// # Safety
+        ///
+        /// `table` must have the entry and `gate` lead to one; no interrupt of that vector may come
+        /// meanwhile, and the new gate must lead to its handler.
+        [c] unsafe fn write_idt_entry(
+            table: *mut GateDescriptor, index: usize, gate: *const GateDescriptor
+        );
+        /// Sets the stack that this CPU takes when it comes from user mode: `field` is where RSP0 is
+        /// in this CPU's task state segment, and need not be aligned. A host that keeps the stack
+        /// elsewhere, as Xen does for PV guests by a hypercall, is told and may leave the field as
+        /// it is. Interrupts off.
+        ///
+        /// # Safety
+        ///
+        /// `field` must be that field, and `stack` the end of a stack that nobody uses.
+        [plain] unsafe fn load_kernel_stack(field: *mut u64, stack: usize);
+        /// Stores three entries of a global descriptor table, from `first` on: those of a task's
+        /// thread-local storage. A host may put it off until
+        /// [`end_context_switch`](fn@crate::cpu::end_context_switch).
+        ///
+        /// # Safety
+        ///
+        /// As for [`write_gdt_entry`](fn@crate::cpu::write_gdt_entry), for all three; `entries` must
+        /// lead to them.
+        [c] unsafe fn load_tls(table: *mut u64, first: usize, entries: *const [u64; 3]);
+        /// Begins a switch to another task: what follows may be put off until
+        /// [`end_context_switch`](fn@crate::cpu::end_context_switch), which is to come on this CPU
+        /// before anything relies on it. Interrupts off.
+        [plain] safe fn start_context_switch();
+        /// Ends a switch to another task: what was put off is done. Interrupts off.
+        [plain] safe fn end_context_switch();
     }
 
     /// Interrupts of this CPU.
@@ -283,7 +403,7 @@ declare_ops! {
 
 /// What signatures of ops are made of.
 mod types {
-    pub(super) use crate::descriptor::DescriptorTablePointer;
+    pub(super) use crate::descriptor::{DescriptorTablePointer, GateDescriptor};
     pub(super) use crate::event::EventStatus;
     pub(super) use crate::msr::{MsrFault, MsrWrite};
     pub(super) use raw_cpuid::CpuIdResult;

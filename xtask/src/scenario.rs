@@ -135,10 +135,10 @@ fn kvm(host: &Host) -> Result<Setting, String> {
                 "host,-arch-capabilities,kvm-pv-enforce-cpuid=on,\
                  -kvm-pv-unhalt,-kvm-pv-ipi,-kvm-pv-sched-yield",
             ],
-            lacks: &["int3", "hypercall"],
+            lacks: &["int3", "hypercall", "xcr", "swapgs"],
             note: Some(
                 "this machine's /dev/kvm works without VT-x or SVM: KVM interprets the \
-                 kernel, and can execute neither INT3 nor hypercalls",
+                 kernel, and can execute neither INT3 nor hypercalls, XGETBV, XSETBV or SWAPGS",
             ),
         }),
     }
@@ -207,7 +207,7 @@ mod tests {
     fn a_software_kvm_lacks_int3_and_hypercalls() {
         let setting = |kvm| kvm_setting(Ok(kvm)).unwrap();
         let software = setting(Kvm::Software);
-        assert_eq!(software.lacks, ["int3", "hypercall"]);
+        assert_eq!(software.lacks, ["int3", "hypercall", "xcr", "swapgs"]);
         assert!(software.qemu.last().unwrap().contains(",-kvm-pv-unhalt,"));
         assert!(setting(Kvm::Hardware).lacks.is_empty());
         assert_eq!(

@@ -3,11 +3,11 @@
 use core::arch::asm;
 
 use pvops_core::msr::MsrFault;
-use pvops_core::{cpu, io};
+use pvops_core::{cpu, io, time};
 
 use super::Outcome;
 use crate::text::{ensure, text};
-use crate::trap;
+use crate::trap::{self, SELF_VECTOR};
 
 const CR0_PAGING: usize = 1 << 31;
 const CR0_TASK_SWITCHED: usize = 1 << 3;
@@ -45,6 +45,84 @@ pub(super) fn control_registers() -> Outcome {
         "cr0 or cr4 did not go back"
     );
     Ok(text!("cr0 {cr0:#x}, cr4 {cr4:#x}"))
+}
+
+/// CR0's flag of a switched task is set and cleared, and nothing else in CR0.
+pub(super) fn task_switched() -> Outcome {
+    let before = cpu::read_cr0();
+    // SAFETY: nobody uses the FPU.
+    unsafe { cpu::set_task_switched() };
+    let set = cpu::read_cr0();
+    cpu::clear_task_switched();
+    let cleared = cpu::read_cr0();
+    // SAFETY: as it was.
+    unsafe { cpu::write_cr0(before) };
+    ensure!(set == before | CR0_TASK_SWITCHED, "set: cr0 is {set:#x}");
+    ensure!(
+        cleared == before & !CR0_TASK_SWITCHED,
+        "cleared: cr0 is {cleared:#x}"
+    );
+    Ok(text!("set and cleared"))
+}
+
+/// CR8 holds interrupts back; when it lets them in they come.
+pub(super) fn priority() -> Outcome {
+    let before = trap::count(SELF_VECTOR);
+    // SAFETY: all vectors have handlers.
+    unsafe { cpu::write_cr8(15) };
+    super::apic::send_self(SELF_VECTOR);
+    let start = time::clock_ns();
+    while time::clock_ns() - start < 100_000 {}
+    let (held_back, cr8) = (trap::count(SELF_VECTOR) == before, cpu::read_cr8());
+    // SAFETY: as above.
+    unsafe { cpu::write_cr8(0) };
+    ensure!(held_back, "an interrupt came in spite of cr8");
+    ensure!(cr8 == 15, "cr8 became {cr8}");
+    let came = super::apic::wait_for(SELF_VECTOR, before + 1);
+    ensure!(came, "the interrupt did not come when cr8 let it in");
+    ensure!(cpu::read_cr8() == 0, "cr8 stays {}", cpu::read_cr8());
+    Ok(text!("held back for 100 us, then let in"))
+}
+
+/// XCR0 takes what every CPU with XSAVE allows.
+pub(super) fn extended_control() -> Outcome {
+    const XSAVE: u32 = 1 << 26;
+    const CR4_OSXSAVE: usize = 1 << 18;
+    const XCR0: u32 = 0;
+    const X87: u64 = 1;
+    const SSE: u64 = 1 << 1;
+    if cpu::cpuid(1, 0).ecx & XSAVE == 0 {
+        return Ok(text!("this CPU has no XSAVE"));
+    }
+    let cr4 = cpu::read_cr4();
+    // SAFETY: the CPU has XSAVE, and nobody uses the registers that XCR0 turns on and off.
+    let found = unsafe {
+        cpu::write_cr4(cr4 | CR4_OSXSAVE);
+        let before = cpu::read_xcr(XCR0);
+        let found = [X87, X87 | SSE].map(|value| {
+            cpu::write_xcr(XCR0, value);
+            cpu::read_xcr(XCR0)
+        });
+        cpu::write_xcr(XCR0, before);
+        cpu::write_cr4(cr4);
+        found
+    };
+    ensure!(found == [X87, X87 | SSE], "XCR0 became {found:x?}");
+    Ok(text!("XCR0 takes {:#x} and {:#x}", found[0], found[1]))
+}
+
+/// Emptying the caches loses nothing.
+pub(super) fn caches() -> Outcome {
+    let words = core::hint::black_box([0x5a5a_a5a5_usize; 64]);
+    let start = time::clock_ns();
+    cpu::wbinvd();
+    let took = time::clock_ns() - start;
+    let lost = core::hint::black_box(words)
+        .iter()
+        .filter(|&&word| word != 0x5a5a_a5a5)
+        .count();
+    ensure!(lost == 0, "{lost} words were lost");
+    Ok(text!("written back in {took} ns"))
 }
 
 /// The breakpoint addresses hold what is written.

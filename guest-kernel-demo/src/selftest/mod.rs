@@ -6,6 +6,7 @@ mod extable;
 mod irq;
 mod mmu;
 mod patch;
+mod segments;
 mod time;
 
 use pvops_core::boot_info::CommandLine;
@@ -51,6 +52,27 @@ static CHECKS: &[Check] = &[
     check("cpu.msr_write_safe", cpu::msr_write_safe),
     check("cpu.tsc", cpu::tsc),
     check("cpu.descriptor_tables", cpu::descriptor_tables),
+    check("cpu.task_switched", cpu::task_switched),
+    check("cpu.priority", cpu::priority),
+    Check {
+        name: "cpu.extended_control",
+        needs: Some("xcr"),
+        run: cpu::extended_control,
+    },
+    check("cpu.caches", cpu::caches),
+    check("cpu.bases", segments::bases),
+    Check {
+        name: "cpu.swapgs",
+        needs: Some("swapgs"),
+        run: segments::swapgs,
+    },
+    check("cpu.table_entries", segments::entries),
+    Check {
+        name: "cpu.gs_selector",
+        needs: Some("swapgs"),
+        run: segments::gs_selector,
+    },
+    check("cpu.kernel_stack", segments::kernel_stack),
     Check {
         name: "cpu.breakpoint",
         needs: Some("int3"),

@@ -24,6 +24,10 @@ pub(crate) fn bindings() -> Bindings {
             read_msr: preserve!(cpu::read_msr, read_msr),
             write_msr: preserve!(cpu::write_msr, write_msr),
             read_tsc: preserve!(cpu::read_tsc, read_tsc),
+            read_fs_base: preserve!(cpu::read_fs_base, read_base),
+            write_fs_base: preserve!(cpu::write_fs_base, write_base),
+            write_gdt_entry: preserve!(cpu::write_gdt_entry, write_descriptor),
+            load_tls: call!(cpu::load_tls, load_tls),
             ..native.cpu
         },
         irq: bindings::irq {
@@ -72,6 +76,8 @@ pub(crate) static FLAGS: AtomicUsize = AtomicUsize::new(FLAGS_ENABLED);
 /// The only model-specific register: its last index and value.
 pub(crate) static MSR_INDEX: AtomicU32 = AtomicU32::new(0);
 pub(crate) static MSR: AtomicU64 = AtomicU64::new(0);
+/// The only segment base.
+pub(crate) static BASE: AtomicUsize = AtomicUsize::new(0);
 /// The only port: its last number and value.
 pub(crate) static PORT: AtomicU16 = AtomicU16::new(0);
 pub(crate) static PORT_VALUE: AtomicU32 = AtomicU32::new(0);
@@ -119,6 +125,24 @@ unsafe extern "C" fn write_msr(index: u32, value: u64) {
 
 unsafe extern "C" fn read_tsc() -> u64 {
     TSC
+}
+
+unsafe extern "C" fn read_base() -> usize {
+    BASE.load(Ordering::Relaxed)
+}
+
+unsafe extern "C" fn write_base(base: usize) {
+    BASE.store(base, Ordering::Relaxed);
+}
+
+unsafe extern "C" fn write_descriptor(table: *mut u64, index: usize, entry: u64) {
+    // SAFETY: the op's caller vouches for the entry.
+    unsafe { table.add(index).write(entry) };
+}
+
+unsafe extern "C" fn load_tls(table: *mut u64, first: usize, entries: *const [u64; 3]) {
+    // SAFETY: as above.
+    unsafe { table.add(first).cast::<[u64; 3]>().write(*entries) };
 }
 
 unsafe extern "C" fn set_entry(entry: *mut u64, value: u64) {
