@@ -28,6 +28,8 @@ macro_rules! declare_ops {
     )*) => {
         $(
             $(#[doc = $group_doc])*
+            // One of them is not the public module itself but a part of it.
+            #[allow(unreachable_pub)]
             pub mod $group {
                 #[allow(unused_imports)]
                 use super::types::*;

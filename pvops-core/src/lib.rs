@@ -34,6 +34,7 @@ pub mod event;
 pub mod extable;
 mod install;
 mod kernel;
+pub mod lazy;
 pub mod msr;
 pub mod op;
 mod ops;
@@ -51,6 +52,12 @@ pub use kernel::Kernel;
 pub use op::{Op, OpNumber};
 pub use ops::{
     Bindings, DECLARATIONS, GROUPS, GroupDeclaration, OpDeclaration, apic, bindings, cpu, io, irq,
-    mmu, system, time,
+    system, time,
 };
 pub use table::OpTable;
+
+/// Page tables and the TLB.
+pub mod mmu {
+    pub use crate::lazy::{EagerMode, LazyMode, eager, lazy};
+    pub use crate::ops::mmu::*;
+}

@@ -292,6 +292,73 @@ declare_ops! {
         ///
         /// As for [`set_pte`](fn@crate::mmu::set_pte).
         [plain] unsafe fn set_p4d(entry: *mut u64, value: u64);
+        /// Stores an entry of a level-5 table.
+        ///
+        /// # Safety
+        ///
+        /// As for [`set_pte`](fn@crate::mmu::set_pte).
+        [plain] unsafe fn set_p5d(entry: *mut u64, value: u64);
+        /// Begins a change of the protection in an entry of a page table that is in use: returns the
+        /// stored entry, and sees to it that no accessed or dirty bit that the hardware sets before
+        /// the commit is lost. The page may be absent meanwhile.
+        ///
+        /// # Safety
+        ///
+        /// As for [`set_pte`](fn@crate::mmu::set_pte); the running code must not need the page, and
+        /// [`commit_protection`](fn@crate::mmu::commit_protection) must follow, with nobody else
+        /// changing the entry in between.
+        [plain] unsafe fn start_protection(entry: *mut u64) -> u64;
+        /// Ends a change of protection: stores the new entry, which maps the same frame. The TLB is
+        /// left as it is.
+        ///
+        /// # Safety
+        ///
+        /// As for [`set_pte`](fn@crate::mmu::set_pte), after
+        /// [`start_protection`](fn@crate::mmu::start_protection).
+        [plain] unsafe fn commit_protection(entry: *mut u64, value: u64);
+        /// Tells that a frame will be a page table: of `level` 1 (of 4 KiB pages) to 5. The frame is
+        /// zeroed or holds entries of its level, and from now on changes only by the ops that store
+        /// entries. Before an entry leads to it.
+        ///
+        /// # Safety
+        ///
+        /// `frame`, a physical address divided by 4096, must be the kernel's own; its mapping may
+        /// become read-only.
+        [plain] unsafe fn alloc_table(frame: u64, level: u32);
+        /// Tells that a frame is a page table no more; it is memory like any other again. After the
+        /// last entry that led to it has been cleared.
+        ///
+        /// # Safety
+        ///
+        /// The frame must come from [`alloc_table`](fn@crate::mmu::alloc_table) with the same level,
+        /// and no CPU may use it as a table.
+        [plain] unsafe fn release_table(frame: u64, level: u32);
+        /// Tells that an address space is complete and about to be used for the first time. `root`
+        /// is its top table's physical address divided by 4096.
+        ///
+        /// # Safety
+        ///
+        /// All its tables must come from [`alloc_table`](fn@crate::mmu::alloc_table).
+        [plain] unsafe fn activate_tables(root: u64);
+        /// Tells that an address space is about to be torn down, entry by entry.
+        ///
+        /// # Safety
+        ///
+        /// The root must come from [`activate_tables`](fn@crate::mmu::activate_tables), and no CPU
+        /// may use it again.
+        [plain] unsafe fn exit_tables(root: u64);
+        /// Lets changes to page tables be put off. [`lazy`](fn@crate::mmu::lazy) makes sure that it
+        /// ends; the rules are there.
+        [plain] safe fn enter_lazy();
+        /// Ends what [`enter_lazy`](fn@crate::mmu::enter_lazy) began.
+        [plain] safe fn leave_lazy();
+        /// Makes what was put off; lazy mode goes on. Any context.
+        [plain] safe fn flush_lazy();
+        /// Makes what was put off, and keeps lazy mode from having an effect: for handlers of
+        /// interrupts, by way of [`eager`](fn@crate::mmu::eager).
+        [plain] safe fn pause_lazy();
+        /// Ends what [`pause_lazy`](fn@crate::mmu::pause_lazy) began.
+        [plain] safe fn resume_lazy();
         /// What to store for an entry of any level: takes flags and the frame as the kernel numbers
         /// it, gives flags and the frame as the host numbers it. Any context.
         [plain] safe fn make_entry(entry: u64) -> u64;

@@ -53,6 +53,9 @@ const NATIVE: &[(&str, &str)] = &[
     ("mmu.set_pmd", "mov [rdi],rsi"),
     ("mmu.set_pud", "mov [rdi],rsi"),
     ("mmu.set_p4d", "mov [rdi],rsi"),
+    ("mmu.set_p5d", "mov [rdi],rsi"),
+    ("mmu.start_protection", "xor eax,eax; xchg [rdi],rax"),
+    ("mmu.commit_protection", "mov [rdi],rsi"),
     ("mmu.make_entry", "mov rax,rdi"),
     ("mmu.entry_value", "mov rax,rdi"),
     ("io.in8", "in al,dx"),
@@ -66,7 +69,19 @@ const NATIVE: &[(&str, &str)] = &[
 ];
 
 /// What the native backend need not do.
-const NATIVE_NOTHING: &[&str] = &["cpu.start_context_switch", "cpu.end_context_switch"];
+const NATIVE_NOTHING: &[&str] = &[
+    "cpu.start_context_switch",
+    "cpu.end_context_switch",
+    "mmu.alloc_table",
+    "mmu.release_table",
+    "mmu.activate_tables",
+    "mmu.exit_tables",
+    "mmu.enter_lazy",
+    "mmu.leave_lazy",
+    "mmu.flush_lazy",
+    "mmu.pause_lazy",
+    "mmu.resume_lazy",
+];
 
 /// What the KVM backend need not do besides.
 const KVM_NOTHING: &[&str] = &["io.delay"];

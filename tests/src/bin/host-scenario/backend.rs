@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use pvops_backend_native as native;
 use pvops_core::backend::Backend;
 use pvops_core::binding::Binding;
+use pvops_core::lazy::LazyDepth;
 use pvops_core::probe::CpuIdResult;
 use pvops_core::{Bindings, bindings, call, inline, preserve};
 
@@ -48,6 +49,11 @@ pub(crate) fn bindings() -> Bindings {
         mmu: bindings::mmu {
             flush_tlb: Binding::nothing(),
             set_pte: preserve!(mmu::set_pte, set_entry),
+            enter_lazy: preserve!(mmu::enter_lazy, enter_lazy),
+            leave_lazy: preserve!(mmu::leave_lazy, leave_lazy),
+            flush_lazy: preserve!(mmu::flush_lazy, flush_lazy),
+            pause_lazy: preserve!(mmu::pause_lazy, pause_lazy),
+            resume_lazy: preserve!(mmu::resume_lazy, resume_lazy),
             ..native.mmu
         },
         io: bindings::io {
@@ -83,6 +89,10 @@ pub(crate) static PORT: AtomicU16 = AtomicU16::new(0);
 pub(crate) static PORT_VALUE: AtomicU32 = AtomicU32::new(0);
 /// The last byte on the console.
 pub(crate) static CONSOLE: AtomicU32 = AtomicU32::new(0);
+
+/// The CPU's lazy mode, and how often it was flushed.
+pub(crate) static LAZY: LazyDepth = LazyDepth::new();
+pub(crate) static FLUSHES: AtomicU32 = AtomicU32::new(0);
 
 /// What the time-stamp counter reads as.
 pub(crate) const TSC: u64 = 0x0123_4567_89ab_cdef;
@@ -148,6 +158,26 @@ unsafe extern "C" fn load_tls(table: *mut u64, first: usize, entries: *const [u6
 unsafe extern "C" fn set_entry(entry: *mut u64, value: u64) {
     // SAFETY: the op's caller vouches for the entry.
     unsafe { entry.write(value) };
+}
+
+unsafe extern "C" fn enter_lazy() {
+    LAZY.enter();
+}
+
+unsafe extern "C" fn leave_lazy() {
+    FLUSHES.fetch_add(u32::from(LAZY.leave()), Ordering::Relaxed);
+}
+
+unsafe extern "C" fn flush_lazy() {
+    FLUSHES.fetch_add(1, Ordering::Relaxed);
+}
+
+unsafe extern "C" fn pause_lazy() {
+    FLUSHES.fetch_add(u32::from(LAZY.pause()), Ordering::Relaxed);
+}
+
+unsafe extern "C" fn resume_lazy() {
+    LAZY.resume();
 }
 
 unsafe extern "C" fn in8(port: u16) -> u8 {

@@ -33,6 +33,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("installing twice is refused", install_twice),
     ("every site decodes to its outcome", outcomes),
     ("patched ops reach the backend", patched),
+    ("lazy mode reaches the backend", lazy),
     ("an op that is not available traps", trap),
     ("thunks lose no register", thunks),
     ("code loaded later is patched", module),
@@ -327,6 +328,28 @@ fn patched() -> Result<(), String> {
         u32::from(b'x'),
     )?;
     equal("an MSR", cpu::read_msr_safe(0x10), Err(MsrFault))
+}
+
+fn lazy() -> Result<(), String> {
+    let state = || {
+        let flushes = backend::FLUSHES.load(Ordering::Relaxed);
+        (backend::LAZY.is_lazy(), flushes)
+    };
+    equal("before", state(), (false, 0))?;
+    let outer = mmu::lazy();
+    equal("in lazy mode", state(), (true, 0))?;
+    drop(mmu::lazy());
+    equal("after an inner guard", state(), (true, 0))?;
+    outer.flush();
+    equal("after a flush", state(), (true, 1))?;
+    let eager = mmu::eager();
+    equal("in a handler", state(), (false, 2))?;
+    drop(mmu::lazy());
+    equal("after the handler's own guard", state(), (false, 2))?;
+    drop(eager);
+    equal("after the handler", state(), (true, 2))?;
+    drop(outer);
+    equal("after the outermost guard", state(), (false, 3))
 }
 
 fn trap() -> Result<(), String> {
