@@ -1,6 +1,8 @@
 //! kvmclock: the host keeps a record of the time in a frame of ours.
 
-use pvops_core::pvclock::{Flags, MonotonicClock, TimeInfoPointer};
+use core::ptr::NonNull;
+
+use pvops_core::pvclock::{Flags, MonotonicClock, TimeInfo, TimeInfoPointer};
 use pvops_core::tsc_scale::TscScale;
 use pvops_core::{Kernel, cpu};
 use spin::Once;
@@ -15,9 +17,9 @@ const ENABLE: u64 = 1;
 static RECORD: Once<TimeInfoPointer> = Once::new();
 static CLOCK: MonotonicClock = MonotonicClock::new();
 
-/// Gives the host a frame for this CPU's record, and returns the scale of its clock. `None` if the
+/// Gives the host a frame for this CPU's record, and returns its clock. `None` if the
 /// host offers no kvmclock, or its record makes no sense: then the host has been told to stop.
-pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<TscScale> {
+pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<Clock> {
     let register = if features.contains(Features::CLOCKSOURCE2) {
         SYSTEM_TIME_NEW
     } else if features.contains(Features::CLOCKSOURCE) {
@@ -40,11 +42,29 @@ pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<TscScale>
         CLOCK.set_valid_flags(Flags::TSC_STABLE);
     }
     RECORD.call_once(|| record);
-    Some(parameters.scale)
+    Some(Clock {
+        scale: parameters.scale,
+        frame,
+    })
 }
+
+/// A clock that runs.
+pub(crate) struct Clock {
+    pub(crate) scale: TscScale,
+    /// The frame shared with the host; of it the first [`RECORD_BYTES`] are in use.
+    pub(crate) frame: NonNull<u8>,
+}
+
+/// Size of a record in the frame.
+pub(crate) const RECORD_BYTES: usize = size_of::<TimeInfo>();
 
 /// The op `time.clock_ns`, bound only when `start` has succeeded.
 pub(crate) unsafe extern "C" fn clock_ns() -> u64 {
+    now_ns()
+}
+
+/// System time in nanoseconds; 0 before `start` has succeeded.
+pub(crate) fn now_ns() -> u64 {
     RECORD
         .get()
         .map_or(0, |record| CLOCK.now_ns(*record, cpu::read_tsc_ordered))

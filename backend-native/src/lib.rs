@@ -6,8 +6,9 @@
 #![no_std]
 
 use pvops_core::backend::{Backend, BindError, Host};
+use pvops_core::binding::Binding;
 use pvops_core::tsc::TscFrequency;
-use pvops_core::{Bindings, OpTable};
+use pvops_core::{Bindings, OpTable, inline};
 
 mod acpi;
 mod apic;
@@ -18,11 +19,14 @@ mod io;
 mod irq;
 mod mmu;
 mod pit;
+mod reset;
+mod rtc;
 mod sample;
 mod serial;
 mod tsc;
 
 pub use acpi::set_sleep_control;
+pub use reset::set_reset_control;
 
 /// The backend for machines without a hypervisor, or with one that offers nothing we know.
 pub static BACKEND: Backend = Backend {
@@ -42,6 +46,10 @@ const BOOT: Bindings = Bindings {
     system: pvops_core::bindings::system {
         console_byte: serial::CONSOLE_BYTE,
         poweroff: acpi::POWEROFF,
+        reboot: reset::REBOOT,
+        // Nobody listens.
+        report_crash: Binding::nothing(),
+        yield_cpu: inline!(system::yield_cpu, "pause"),
     },
 };
 

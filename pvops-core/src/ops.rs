@@ -386,6 +386,15 @@ declare_ops! {
         [c] safe fn set_event(deadline_ns: u64) -> EventStatus;
         /// Cancels this CPU's event; one that has come already may still be delivered.
         [c] safe fn cancel_event();
+        /// Nanoseconds in which the CPU with this index wanted to run and the host ran somebody else,
+        /// since some moment; never goes back. 0 on hosts that don't tell. Any context.
+        [plain] safe fn stolen_ns(cpu: usize) -> u64;
+        /// The time of day: nanoseconds since 1970-01-01 00:00 UTC, as exact as the host tells it (a
+        /// real-time clock counts whole seconds). 0 if the host has no clock that makes sense. It
+        /// may jump when the host's clock is set, and asking takes microseconds, or some
+        /// milliseconds while a real-time clock is being updated. One CPU at a time, and not in
+        /// interrupt handlers: a real-time clock is two ports that go together.
+        [c] safe fn wall_clock_ns() -> u64;
     }
 
     /// Port I/O.
@@ -426,6 +435,42 @@ declare_ops! {
         ///
         /// As for [`out8`](fn@crate::io::out8).
         [port_out] unsafe fn out32(port: u16, value: u32);
+        /// Reads `count` bytes from one port, one after the other.
+        ///
+        /// # Safety
+        ///
+        /// `buffer` must have room for them; else as for [`in8`](fn@crate::io::in8).
+        [c] unsafe fn in8_string(port: u16, buffer: *mut u8, count: usize);
+        /// Reads 16 bits from one port, `count` times.
+        ///
+        /// # Safety
+        ///
+        /// As for [`in8_string`](fn@crate::io::in8_string).
+        [c] unsafe fn in16_string(port: u16, buffer: *mut u16, count: usize);
+        /// Reads 32 bits from one port, `count` times.
+        ///
+        /// # Safety
+        ///
+        /// As for [`in8_string`](fn@crate::io::in8_string).
+        [c] unsafe fn in32_string(port: u16, buffer: *mut u32, count: usize);
+        /// Writes `count` bytes to one port, one after the other.
+        ///
+        /// # Safety
+        ///
+        /// `buffer` must hold them; else as for [`out8`](fn@crate::io::out8).
+        [c] unsafe fn out8_string(port: u16, buffer: *const u8, count: usize);
+        /// Writes 16 bits to one port, `count` times.
+        ///
+        /// # Safety
+        ///
+        /// As for [`out8_string`](fn@crate::io::out8_string).
+        [c] unsafe fn out16_string(port: u16, buffer: *const u16, count: usize);
+        /// Writes 32 bits to one port, `count` times.
+        ///
+        /// # Safety
+        ///
+        /// As for [`out8_string`](fn@crate::io::out8_string).
+        [c] unsafe fn out32_string(port: u16, buffer: *const u32, count: usize);
         /// Gives an old device the time to take the last access: about a microsecond where such
         /// devices are real. Any context.
         [plain] safe fn delay();
@@ -465,6 +510,15 @@ declare_ops! {
         [c] safe fn console_byte(byte: u32);
         /// Turns the machine off. Returns if this host gives no way to do that.
         [c] safe fn poweroff();
+        /// Resets the machine; what is running is lost. Returns if this host gives no way to do
+        /// that. Any context; it disables interrupts.
+        [c] safe fn reboot();
+        /// Tells the host that the kernel has crashed, so that it can keep a dump or start another.
+        /// Returns if the host only takes note, or has no ear for it. Any context, once.
+        [c] safe fn report_crash();
+        /// Gives others the time while this CPU waits in a loop: another thread of the core, or where
+        /// the host can do that another virtual CPU. Any context.
+        [plain] safe fn yield_cpu();
     }
 }
 

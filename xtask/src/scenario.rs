@@ -34,6 +34,8 @@ pub(crate) enum Ending {
     DebugExit,
     /// By turning the machine off.
     PowerOff,
+    /// By resetting the machine.
+    Reset,
 }
 
 /// What a scenario takes from the machine it runs on.
@@ -102,6 +104,17 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         counts_instructions: false,
         cmdline: "only=irq.flags end=poweroff",
         ending: Ending::PowerOff,
+        timeout: Duration::from_secs(20),
+        prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
+    },
+    Scenario {
+        name: "tcg-reboot",
+        host: "TCG, reset by the kernel",
+        default: false,
+        single_cpu: false,
+        counts_instructions: false,
+        cmdline: "only=irq.flags end=reboot",
+        ending: Ending::Reset,
         timeout: Duration::from_secs(20),
         prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
     },
@@ -185,7 +198,7 @@ mod tests {
         assert_eq!(names(&select(&[], false).unwrap()), ["tcg", "kvm"]);
         assert_eq!(
             names(&select(&[], true).unwrap()),
-            ["tcg", "kvm", "tcg-icount", "tcg-poweroff"]
+            ["tcg", "kvm", "tcg-icount", "tcg-poweroff", "tcg-reboot"]
         );
         let asked = ["tcg-icount".to_string(), "tcg".to_string()];
         assert_eq!(
@@ -199,7 +212,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount, tcg-poweroff"
+            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount, tcg-poweroff, tcg-reboot"
         );
     }
 

@@ -314,3 +314,39 @@ pub(super) fn ports() -> Outcome {
         ))
     }
 }
+
+/// A string of reads is the same reads one by one; of a string of writes the last one stays.
+pub(super) fn strings() -> Outcome {
+    const SCRATCH: u16 = 0x3ff;
+    const ADDRESS: u16 = 0xcf8;
+    const DATA: u16 = 0xcfc;
+    const ENABLE: u32 = 1 << 31;
+    const COUNT: usize = 5;
+    const GUARD: usize = COUNT + 1;
+    let addresses = [ENABLE | 0x800, ENABLE | 0x0f0, ENABLE];
+    let (mut bytes, mut words, mut wholes) = ([0; GUARD], [0; GUARD], [0; GUARD]);
+    // SAFETY: as for the ports one by one; the buffers have room for one more than is read.
+    let (scratch, upper, address, byte, word, whole) = unsafe {
+        io::out8_string(SCRATCH, [1, 2, 0x5a].as_ptr(), 3);
+        let scratch = io::in8(SCRATCH);
+        io::out16_string(SCRATCH - 1, [0x0100, 0xa500].as_ptr(), 2);
+        let upper = io::in8(SCRATCH);
+        io::out32_string(ADDRESS, addresses.as_ptr(), addresses.len());
+        io::in8_string(DATA, bytes.as_mut_ptr(), COUNT);
+        io::in16_string(DATA, words.as_mut_ptr(), COUNT);
+        io::in32_string(DATA, wholes.as_mut_ptr(), COUNT);
+        io::in8_string(DATA, bytes.as_mut_ptr().add(COUNT), 0);
+        let address = io::in32(ADDRESS);
+        let (byte, word) = (io::in8(DATA), io::in16(DATA));
+        (scratch, upper, address, byte, word, io::in32(DATA))
+    };
+    ensure!(scratch == 0x5a, "of three bytes {scratch:#x} stays");
+    ensure!(upper == 0xa5, "of two words {upper:#x} stays");
+    ensure!(address == ENABLE, "of three addresses {address:#x} stays");
+    ensure!(whole != 0, "there is nothing to read");
+    let same = bytes == core::array::from_fn(|index| if index < COUNT { byte } else { 0 })
+        && words == core::array::from_fn(|index| if index < COUNT { word } else { 0 })
+        && wholes == core::array::from_fn(|index| if index < COUNT { whole } else { 0 });
+    ensure!(same, "{bytes:x?}, {words:x?}, {wholes:x?}");
+    Ok(text!("bytes, words and {COUNT} times {whole:#x}"))
+}

@@ -90,6 +90,7 @@ static CHECKS: &[Check] = &[
     check("mmu.flush", mmu::flush),
     check("mmu.protection", mmu::protection),
     check("io.ports", cpu::ports),
+    check("io.strings", cpu::strings),
     check("apic.self_interrupt", apic::self_interrupt),
     check("apic.pending", apic::pending),
     check("time.monotonic", time::monotonic),
@@ -98,6 +99,8 @@ static CHECKS: &[Check] = &[
     check("time.passed", time::passed),
     check("time.cancel", time::cancel),
     check("time.ticks", time::ticks),
+    check("time.stolen", time::stolen),
+    check("time.wall_clock", time::wall_clock),
     check("time.halt", time::halt),
     check("time.pending_halt", time::pending_halt),
 ];
