@@ -327,6 +327,9 @@ pub(super) fn strings() -> Outcome {
     let (mut bytes, mut words, mut wholes) = ([0; GUARD], [0; GUARD], [0; GUARD]);
     // SAFETY: as for the ports one by one; the buffers have room for one more than is read.
     let (scratch, upper, address, byte, word, whole) = unsafe {
+        // Neither is what stays in the end.
+        io::out8(SCRATCH, 0);
+        io::out32(ADDRESS, 0);
         io::out8_string(SCRATCH, [1, 2, 0x5a].as_ptr(), 3);
         let scratch = io::in8(SCRATCH);
         io::out16_string(SCRATCH - 1, [0x0100, 0xa500].as_ptr(), 2);
