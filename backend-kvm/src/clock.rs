@@ -1,7 +1,9 @@
 //! kvmclock: the host keeps a record of the time in a frame of ours.
 
+use core::ptr::NonNull;
+
 use pvops_core::cpu_set::MAX_CPUS;
-use pvops_core::pvclock::{Flags, MonotonicClock, TimeInfoPointer};
+use pvops_core::pvclock::{Flags, MonotonicClock, TimeInfo, TimeInfoPointer};
 use pvops_core::tsc_scale::TscScale;
 use pvops_core::{Kernel, cpu, irq};
 use spin::Once;
@@ -17,10 +19,10 @@ const ENABLE: u64 = 1;
 static RECORDS: [Once<TimeInfoPointer>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
 static CLOCK: MonotonicClock = MonotonicClock::new();
 
-/// Has the host keep a record for this CPU, and returns the scale of its clock. `None` if the host
+/// Has the host keep a record for this CPU, and returns its clock. `None` if the host
 /// offers no kvmclock, or its record makes no sense: then the host has been told to stop. On each
 /// CPU; a CPU that comes back gets the frame that it had.
-pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<TscScale> {
+pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<Clock> {
     let register = register(features)?;
     let slot = RECORDS.get(kernel.cpu_index())?;
     let record = match slot.get() {
@@ -42,8 +44,21 @@ pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<TscScale>
         CLOCK.set_valid_flags(Flags::TSC_STABLE);
     }
     slot.call_once(|| record);
-    Some(parameters.scale)
+    Some(Clock {
+        scale: parameters.scale,
+        frame: record.as_ptr().cast(),
+    })
 }
+
+/// A clock that runs.
+pub(crate) struct Clock {
+    pub(crate) scale: TscScale,
+    /// The frame shared with the host; of it the first [`RECORD_BYTES`] are in use.
+    pub(crate) frame: NonNull<u8>,
+}
+
+/// Size of a record in the frame.
+pub(crate) const RECORD_BYTES: usize = size_of::<TimeInfo>();
 
 /// Has the host stop writing this CPU's record.
 pub(crate) fn stop(features: Features) {
@@ -70,6 +85,11 @@ pub(crate) fn is_bound() -> bool {
 
 /// The op `time.clock_ns`, bound only when `start` has succeeded on the boot CPU.
 pub(crate) unsafe extern "C" fn clock_ns() -> u64 {
+    now_ns()
+}
+
+/// System time in nanoseconds; 0 before `start` has succeeded.
+pub(crate) fn now_ns() -> u64 {
     // The record is that of the CPU whose time-stamp counter is read, so stay on it.
     let flags = irq::save_flags();
     irq::disable();

@@ -6,13 +6,14 @@
 
 mod clock;
 mod features;
+mod wall_clock;
 
 use pvops_backend_native as native;
 use pvops_core::backend::{Backend, BindError, Host};
 use pvops_core::binding::Binding;
 use pvops_core::probe::Signature;
 use pvops_core::tsc::TscFrequency;
-use pvops_core::{Bindings, bindings, cpu, preserve};
+use pvops_core::{Bindings, bindings, call, cpu, preserve};
 
 pub use features::{Features, Hints};
 
@@ -34,13 +35,21 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     let clock = clock::start(host.kernel, features);
     let frequency = tsc_khz_leaf(host).or_else(|| {
         Some(TscFrequency {
-            khz: clock?.tsc_khz(),
+            khz: clock.as_ref()?.scale.tsc_khz(),
             source: "kvmclock",
         })
     });
     let mut bindings = native::bind_with_tsc(host, frequency)?;
-    if clock.is_some() {
+    if let Some(clock) = clock {
         bindings.time.clock_ns = CLOCK_NS;
+        // SAFETY: the frame is ours and the host's for good, and larger than both records.
+        let has_wall_clock = unsafe {
+            let record = clock.frame.add(clock::RECORD_BYTES);
+            wall_clock::start(host.kernel, features, record)
+        };
+        if has_wall_clock {
+            bindings.time.wall_clock_ns = WALL_CLOCK_NS;
+        }
     }
     if features.contains(Features::NOP_IO_DELAY) {
         bindings.io.delay = Binding::nothing();
@@ -70,6 +79,7 @@ pub fn typical() -> Bindings {
     Bindings {
         time: bindings::time {
             clock_ns: CLOCK_NS,
+            wall_clock_ns: WALL_CLOCK_NS,
             ..native.time
         },
         io: bindings::io {
@@ -82,6 +92,8 @@ pub fn typical() -> Bindings {
 
 const CLOCK_NS: Binding<pvops_core::op::time::clock_ns> =
     preserve!(time::clock_ns, clock::clock_ns);
+const WALL_CLOCK_NS: Binding<pvops_core::op::time::wall_clock_ns> =
+    call!(time::wall_clock_ns, wall_clock::wall_clock_ns);
 
 /// Leaf 0x10 of the interface: eax is the time-stamp counter's rate in kHz, or 0. Virtual machine
 /// monitors add it; KVM itself does not.

@@ -2,9 +2,12 @@
 
 use core::arch::{asm, naked_asm};
 
+use pvops_core::binding::Binding;
+use pvops_core::descriptor::GateDescriptor;
 use pvops_core::msr::MsrWrite;
 use pvops_core::op::RegisterPair;
 use pvops_core::{call, extable_entry, inline};
+use x86::msr::{IA32_FS_BASE, IA32_GS_BASE, IA32_KERNEL_GSBASE};
 
 pub(crate) const BINDINGS: pvops_core::bindings::cpu = pvops_core::bindings::cpu {
     read_cr0: inline!(cpu::read_cr0, "mov rax, cr0"),
@@ -24,7 +27,54 @@ pub(crate) const BINDINGS: pvops_core::bindings::cpu = pvops_core::bindings::cpu
     load_idt: inline!(cpu::load_idt, "lidt [rdi]"),
     load_ldt: inline!(cpu::load_ldt, "lldt di"),
     load_task_register: inline!(cpu::load_task_register, "ltr di"),
+    read_cr8: inline!(cpu::read_cr8, "mov rax, cr8"),
+    write_cr8: inline!(cpu::write_cr8, "mov cr8, rdi"),
+    read_xcr: inline!(cpu::read_xcr, "xgetbv"),
+    write_xcr: inline!(cpu::write_xcr, "xsetbv"),
+    wbinvd: inline!(cpu::wbinvd, "wbinvd"),
+    clear_task_switched: inline!(cpu::clear_task_switched, "clts"),
+    // TS is bit 3.
+    set_task_switched: inline!(
+        cpu::set_task_switched,
+        "mov rax, cr0",
+        "or al, 8",
+        "mov cr0, rax"
+    ),
+    swapgs: inline!(cpu::swapgs, "swapgs"),
+    read_fs_base: inline!(cpu::read_fs_base, "mov ecx, 0xc0000100", "rdmsr"),
+    write_fs_base: inline!(cpu::write_fs_base, "mov ecx, 0xc0000100", "wrmsr"),
+    read_gs_base: inline!(cpu::read_gs_base, "mov ecx, 0xc0000101", "rdmsr"),
+    write_gs_base: inline!(cpu::write_gs_base, "mov ecx, 0xc0000101", "wrmsr"),
+    read_kernel_gs_base: inline!(cpu::read_kernel_gs_base, "mov ecx, 0xc0000102", "rdmsr"),
+    write_kernel_gs_base: inline!(cpu::write_kernel_gs_base, "mov ecx, 0xc0000102", "wrmsr"),
+    load_gs_selector: inline!(cpu::load_gs_selector, "swapgs", "mov gs, edi", "swapgs"),
+    write_gdt_entry: inline!(cpu::write_gdt_entry, "mov [rdi + rsi * 8], rdx"),
+    write_ldt_entry: inline!(cpu::write_ldt_entry, "mov [rdi + rsi * 8], rdx"),
+    write_idt_entry: call!(cpu::write_idt_entry, write_idt_entry),
+    load_kernel_stack: inline!(cpu::load_kernel_stack, "mov [rdi], rsi"),
+    load_tls: call!(cpu::load_tls, load_tls),
+    start_context_switch: Binding::nothing(),
+    end_context_switch: Binding::nothing(),
 };
+
+// The templates name the registers by number.
+const _: () = assert!(
+    IA32_FS_BASE == 0xc000_0100 && IA32_GS_BASE == 0xc000_0101 && IA32_KERNEL_GSBASE == 0xc000_0102
+);
+
+unsafe extern "C" fn write_idt_entry(
+    table: *mut GateDescriptor,
+    index: usize,
+    gate: *const GateDescriptor,
+) {
+    // SAFETY: the op's caller vouches for both, and that nobody looks at the entry meanwhile.
+    unsafe { table.add(index).write(gate.read()) };
+}
+
+unsafe extern "C" fn load_tls(table: *mut u64, first: usize, entries: *const [u64; 3]) {
+    // SAFETY: the op's caller vouches for the entries and their places.
+    unsafe { table.add(first).cast::<[u64; 3]>().write(entries.read()) };
+}
 
 macro_rules! debug_registers {
     ($($number:literal $name:literal),*) => {

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use pvops_core::binding::Binding;
 use pvops_core::event::EventStatus;
 use pvops_core::tsc::TscFrequency;
-use pvops_core::{apic, bindings, call, cpu, preserve, time};
+use pvops_core::{apic, bindings, call, cpu, inline, preserve, time};
 use x86::msr::{
     IA32_TSC_DEADLINE, IA32_X2APIC_CUR_COUNT, IA32_X2APIC_DIV_CONF, IA32_X2APIC_INIT_COUNT,
     IA32_X2APIC_LVT_TIMER,
@@ -16,6 +16,7 @@ use x86::msr::{
 
 use crate::apic::Apic;
 use crate::clock;
+use crate::rtc;
 use crate::sample::{first_sample, sample};
 
 /// Chooses the timer's mode; measures its rate if that is not the time-stamp counter's.
@@ -43,6 +44,9 @@ pub(crate) const NONE: bindings::time = bindings::time {
     setup_event: call!(time::setup_event, no_setup),
     set_event: call!(time::set_event, no_set),
     cancel_event: Binding::nothing(),
+    // Nobody steals from hardware.
+    stolen_ns: inline!(time::stolen_ns, "xor eax, eax"),
+    wall_clock_ns: call!(time::wall_clock_ns, rtc::wall_clock_ns),
 };
 
 pub(crate) const DEADLINE: bindings::time = bindings::time {

@@ -1,6 +1,8 @@
 //! Port I/O.
 
-use pvops_core::inline;
+use core::arch::asm;
+
+use pvops_core::{call, inline};
 
 pub(crate) const BINDINGS: pvops_core::bindings::io = pvops_core::bindings::io {
     in8: inline!(io::in8, "in al, dx"),
@@ -9,6 +11,39 @@ pub(crate) const BINDINGS: pvops_core::bindings::io = pvops_core::bindings::io {
     out8: inline!(io::out8, "out dx, al"),
     out16: inline!(io::out16, "out dx, ax"),
     out32: inline!(io::out32, "out dx, eax"),
+    in8_string: call!(io::in8_string, in8_string),
+    in16_string: call!(io::in16_string, in16_string),
+    in32_string: call!(io::in32_string, in32_string),
+    out8_string: call!(io::out8_string, out8_string),
+    out16_string: call!(io::out16_string, out16_string),
+    out32_string: call!(io::out32_string, out32_string),
     // Port 0x80 shows the firmware's progress codes; a write takes one cycle of the old bus.
     delay: inline!(io::delay, "out 0x80, al"),
 };
+
+macro_rules! strings {
+    ($($function:ident($type:ty) = $instruction:literal by $pointer:tt;)*) => {$(
+        unsafe extern "C" fn $function(port: u16, buffer: $type, count: usize) {
+            // SAFETY: the op's caller vouches for the port's effect and the buffer; the C ABI has
+            // the direction flag clear.
+            unsafe {
+                asm!(
+                    $instruction,
+                    in("dx") port,
+                    inout($pointer) buffer => _,
+                    inout("rcx") count => _,
+                    options(nostack, preserves_flags),
+                );
+            }
+        }
+    )*};
+}
+
+strings! {
+    in8_string(*mut u8) = "rep insb" by "rdi";
+    in16_string(*mut u16) = "rep insw" by "rdi";
+    in32_string(*mut u32) = "rep insd" by "rdi";
+    out8_string(*const u8) = "rep outsb" by "rsi";
+    out16_string(*const u16) = "rep outsw" by "rsi";
+    out32_string(*const u32) = "rep outsd" by "rsi";
+}

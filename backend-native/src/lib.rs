@@ -6,8 +6,9 @@
 #![no_std]
 
 use pvops_core::backend::{Backend, BindError, Host};
+use pvops_core::binding::Binding;
 use pvops_core::tsc::TscFrequency;
-use pvops_core::{Bindings, OpTable};
+use pvops_core::{Bindings, OpTable, inline};
 
 mod acpi;
 mod apic;
@@ -21,6 +22,8 @@ mod lock;
 mod mmu;
 mod pit;
 mod pm_timer;
+mod reset;
+mod rtc;
 mod sample;
 mod serial;
 mod shootdown;
@@ -31,6 +34,7 @@ mod tsc;
 pub use acpi::set_sleep_control;
 pub use hpet::set_hpet;
 pub use pm_timer::set_pm_timer;
+pub use reset::set_reset_control;
 pub use tsc::set_tsc_khz;
 
 /// The backend for machines without a hypervisor, or with one that offers nothing we know.
@@ -54,6 +58,10 @@ const BOOT: Bindings = Bindings {
     system: pvops_core::bindings::system {
         console_byte: serial::CONSOLE_BYTE,
         poweroff: acpi::POWEROFF,
+        reboot: reset::REBOOT,
+        // Nobody listens.
+        report_crash: Binding::nothing(),
+        yield_cpu: inline!(system::yield_cpu, "pause"),
     },
     lock: lock::BINDINGS,
 };

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 
+use pvops_core::binding::Binding;
 use pvops_core::{call, inline, preserve};
 use x86::controlregs::Cr4;
 
@@ -20,6 +21,20 @@ pub(crate) const BINDINGS: pvops_core::bindings::mmu = pvops_core::bindings::mmu
     set_pmd: inline!(mmu::set_pmd, "mov [rdi], rsi"),
     set_pud: inline!(mmu::set_pud, "mov [rdi], rsi"),
     set_p4d: inline!(mmu::set_p4d, "mov [rdi], rsi"),
+    set_p5d: inline!(mmu::set_p5d, "mov [rdi], rsi"),
+    // One atomic access: XCHG with memory is locked.
+    start_protection: inline!(mmu::start_protection, "xor eax, eax", "xchg [rdi], rax"),
+    commit_protection: inline!(mmu::commit_protection, "mov [rdi], rsi"),
+    // Tables are memory like any other, and every store is made at once.
+    alloc_table: Binding::nothing(),
+    release_table: Binding::nothing(),
+    activate_tables: Binding::nothing(),
+    exit_tables: Binding::nothing(),
+    enter_lazy: Binding::nothing(),
+    leave_lazy: Binding::nothing(),
+    flush_lazy: Binding::nothing(),
+    pause_lazy: Binding::nothing(),
+    resume_lazy: Binding::nothing(),
     make_entry: inline!(mmu::make_entry, "mov rax, rdi"),
     entry_value: inline!(mmu::entry_value, "mov rax, rdi"),
 };

@@ -1,5 +1,5 @@
-//! What CPUs there are, and how to turn the machine off, as far as that can be read without an
-//! interpreter of AML.
+//! What CPUs there are, and how to turn the machine off and reset it, as far as that can be read
+//! without an interpreter of AML.
 //!
 //! ACPI 6.5: section 5.2 for the tables, 7.4.2 for `\_S5`.
 
@@ -27,6 +27,22 @@ pub(crate) fn soft_off(memory: &impl PhysicalMemory, rsdp: u64) -> Option<SoftOf
         port,
         sleep_type: sleep_type(dsdt)?,
     })
+}
+
+/// Port and value of the reset register, if the machine has one that is a port. Section 4.8.3.6.
+pub(crate) fn reset_control(memory: &impl PhysicalMemory, rsdp: u64) -> Option<(u16, u8)> {
+    const FLAGS: usize = 112;
+    const FLAGS_RESET: u32 = 1 << 10;
+    const REGISTER_SPACE: usize = 116;
+    const SPACE_IO: u8 = 1;
+    const REGISTER_ADDRESS: usize = 120;
+    const VALUE: usize = 128;
+    let fadt = find(memory, rsdp, b"FACP")?;
+    if u32_at(fadt, FLAGS)? & FLAGS_RESET == 0 || *fadt.get(REGISTER_SPACE)? != SPACE_IO {
+        return None;
+    }
+    let port = u16::try_from(u64_at(fadt, REGISTER_ADDRESS)?).ok()?;
+    Some((port, *fadt.get(VALUE)?)).filter(|&(port, _)| port != 0)
 }
 
 /// Port of the power-management timer. Section 5.2.9.

@@ -61,6 +61,9 @@ pub(crate) unsafe fn start(start_info: u64) -> Machine {
             }
         });
     }
+    if let Some((port, value)) = rsdp.and_then(|rsdp| acpi::reset_control(&EarlyMemory, rsdp)) {
+        native::set_reset_control(port, value);
+    }
 
     let map = info.memory_map_mut();
     reserved.into_iter().for_each(|module| map.reserve(module));

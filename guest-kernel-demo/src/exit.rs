@@ -1,7 +1,7 @@
 //! The end: QEMU's isa-debug-exit where there is one, else off, else halted.
 //!
-//! Only isa-debug-exit tells QEMU whether all went well; with `end=poweroff` on the command line it
-//! is passed over.
+//! Only isa-debug-exit tells QEMU whether all went well; with `end=poweroff` or `end=reboot` on the
+//! command line it is passed over.
 
 use pvops_core::{io, irq, system};
 
@@ -22,6 +22,14 @@ fn end(code: u32) -> ! {
     const DEBUG_EXIT: u16 = 0xf4;
     // SAFETY: no other device has this port.
     unsafe { io::out32(DEBUG_EXIT, code) };
+    off()
+}
+
+/// Resets the machine, or halts for ever.
+pub(crate) fn reset() -> ! {
+    println!("resetting the machine");
+    system::reboot();
+    println!("this machine can't be reset");
     off()
 }
 

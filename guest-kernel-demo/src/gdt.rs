@@ -28,9 +28,14 @@ pub(crate) unsafe fn load(cpu: usize) {
         let stack = (&raw const (*cell).double_fault_stack).addr() + size_of::<Stack>();
         (&raw mut (*cell).task.interrupt_stacks[usize::from(DOUBLE_FAULT_STACK) - 1])
             .write_unaligned(stack as u64);
+        // Beyond the limit: no I/O map.
+        (&raw mut (*cell).task.io_map_base).write_unaligned(size_of::<TaskState>() as u16);
         let task = (&raw const (*cell).task).addr() as u64;
         // A 64-bit TSS descriptor takes two entries. Intel SDM volume 3, figure 9-4.
         let limit = size_of::<TaskState>() as u64 - 1;
+        // Null, 64-bit code, data. All is written here, so that the tables take no room in the image.
+        (*cell).descriptors[1] = 0x00af_9b00_0000_ffff;
+        (*cell).descriptors[2] = 0x00cf_9300_0000_ffff;
         (*cell).descriptors[3] =
             limit | (task & 0xff_ffff) << 16 | 0x89 << 40 | (task >> 24 & 0xff) << 56;
         (*cell).descriptors[4] = task >> 32;
@@ -101,11 +106,9 @@ impl TablesCell {
                 interrupt_stacks: [0; 7],
                 reserved_2: 0,
                 reserved_3: 0,
-                // Beyond the limit: no I/O map.
-                io_map_base: size_of::<TaskState>() as u16,
+                io_map_base: 0,
             },
-            // Null, 64-bit code, data; the task state's two come later.
-            descriptors: [0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff, 0, 0],
+            descriptors: [0, 0, 0, 0, 0],
         }))
     }
 }

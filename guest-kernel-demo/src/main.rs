@@ -30,7 +30,7 @@ use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;
 use pvops_core::backend::{self, Backend};
 use pvops_core::probe::Interfaces;
-use pvops_core::{bring_up_cpu, cpu, install};
+use pvops_core::{bring_up_cpu, cpu, install, system};
 
 use crate::console::println;
 use crate::platform::Platform;
@@ -85,8 +85,10 @@ extern "C" fn start(start_info: u64) -> ! {
         cpus::start(&machine);
     }
     let pass = selftest::run(command_line);
-    if command_line.value("end") == Some("poweroff") {
-        exit::off();
+    match command_line.value("end") {
+        Some("poweroff") => exit::off(),
+        Some("reboot") => exit::reset(),
+        _ => {}
     }
     if pass { exit::pass() } else { exit::fail() }
 }
@@ -94,5 +96,6 @@ extern "C" fn start(start_info: u64) -> ! {
 #[panic_handler]
 fn panic(information: &core::panic::PanicInfo<'_>) -> ! {
     println!("{information}");
+    system::report_crash();
     exit::fail()
 }

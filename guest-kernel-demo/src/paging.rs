@@ -18,6 +18,8 @@ bitflags! {
         const WRITABLE = 1 << 1;
         const WRITE_THROUGH = 1 << 3;
         const UNCACHED = 1 << 4;
+        const ACCESSED = 1 << 5;
+        const DIRTY = 1 << 6;
         const LARGE = 1 << 7;
         const GLOBAL = 1 << 8;
         const NO_EXECUTE = 1 << 63;
@@ -54,6 +56,9 @@ pub(crate) unsafe fn start(map: &MemoryMap) -> Result<(), MapError> {
     let (root, _) = frames::allocate().ok_or(MapError)?;
     let mut tables = TABLES.lock();
     tables.root = root;
+    // SAFETY: the frame is ours, and changes only by the ops.
+    unsafe { mmu::alloc_table(root / PAGE as u64, 4) };
+    let lazy = mmu::lazy();
     for (range, flags) in [
         (layout::text(), Flags::EXECUTABLE),
         (
@@ -71,8 +76,12 @@ pub(crate) unsafe fn start(map: &MemoryMap) -> Result<(), MapError> {
     for region in map.usable() {
         tables.map_memory(region)?;
     }
+    drop(lazy);
     // SAFETY: the tables map the running code, its stack, and all memory that the frames are from.
-    unsafe { mmu::write_cr3(root as usize) };
+    unsafe {
+        mmu::activate_tables(root / PAGE as u64);
+        mmu::write_cr3(root as usize);
+    }
     Ok(())
 }
 
@@ -94,6 +103,14 @@ pub(crate) fn map(address: usize, physical: u64, flags: Flags) -> Result<(), Map
 /// As for [`map`].
 pub(crate) fn replace(address: usize, physical: u64, flags: Flags) -> Result<(), MapError> {
     TABLES.lock().map(address, physical, flags)
+}
+
+/// Gives a mapped page other flags and returns those that it had, accessed and dirty included; the
+/// latter two stay. `None` if nothing is mapped there.
+pub(crate) fn protect(address: usize, flags: Flags) -> Option<Flags> {
+    let old = TABLES.lock().protect(address, flags)?;
+    mmu::flush_tlb_page(address);
+    Some(old)
 }
 
 /// Unmaps a page and returns the frame it had.
@@ -151,6 +168,24 @@ impl Tables {
         Ok(())
     }
 
+    fn protect(&mut self, address: usize, flags: Flags) -> Option<Flags> {
+        let entry = self.entry(address, 0).ok()?;
+        // SAFETY: the entry is in our tables, which are locked, and the commit follows.
+        unsafe {
+            let old = mmu::entry_value(mmu::start_protection(entry));
+            let old_flags = Flags::from_bits_truncate(old);
+            let kept = old_flags & (Flags::ACCESSED | Flags::DIRTY);
+            let present = old_flags.contains(Flags::PRESENT);
+            let new = if present {
+                old & ADDRESS | (flags | kept).bits()
+            } else {
+                old
+            };
+            mmu::commit_protection(entry, mmu::make_entry(new));
+            present.then_some(old_flags)
+        }
+    }
+
     fn unmap(&mut self, address: usize) -> Option<u64> {
         let entry = self.entry(address, 0).ok()?;
         // SAFETY: the entry is in our tables.
@@ -179,8 +214,9 @@ impl Tables {
             }
             table = frames::allocate().ok_or(MapError)?.0;
             let value = mmu::make_entry(table | (Flags::PRESENT | Flags::WRITABLE).bits());
-            // SAFETY: the entry is in our tables and leads to an empty table.
+            // SAFETY: the entry is in our tables and leads to an empty table, which is ours.
             unsafe {
+                mmu::alloc_table(table / PAGE as u64, above);
                 match above {
                     3 => mmu::set_p4d(entry, value),
                     2 => mmu::set_pud(entry, value),

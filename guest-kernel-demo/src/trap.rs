@@ -65,7 +65,8 @@ pub(crate) unsafe fn prepare() {
             } else {
                 0
             };
-            (*GATES.0.get())[vector] = Gate::new(stub, stack);
+            let gate = Gate::new(stub, stack);
+            cpu::write_idt_entry(GATES.0.get().cast(), vector, (&raw const gate).cast());
         }
     }
 }

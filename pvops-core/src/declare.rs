@@ -142,6 +142,14 @@ macro_rules! declare_ops {
 
         const NAMES: &str = concat!($($(stringify!($group), ".", stringify!($name), "\0",)*)*);
 
+        /// The groups of ops, in the order of their ops.
+        pub static GROUPS: &[GroupDeclaration] = &[
+            $(GroupDeclaration {
+                name: stringify!($group),
+                documentation: concat!($($group_doc, "\n",)*),
+            },)*
+        ];
+
         /// What the declaration says of each op, in the order of the op numbers: for documents, not
         /// for kernels.
         pub static DECLARATIONS: &[OpDeclaration] = &[

@@ -39,6 +39,7 @@ pub mod event;
 pub mod extable;
 mod install;
 mod kernel;
+pub mod lazy;
 pub mod live;
 pub mod lock;
 pub mod msr;
@@ -57,6 +58,13 @@ pub use install::{InstallError, bring_up_cpu, install, installed, kernel, take_d
 pub use kernel::Kernel;
 pub use op::{Op, OpNumber};
 pub use ops::{
-    Bindings, DECLARATIONS, OpDeclaration, apic, bindings, cpu, io, irq, mmu, smp, system, time,
+    Bindings, DECLARATIONS, GROUPS, GroupDeclaration, OpDeclaration, apic, bindings, cpu, io, irq,
+    smp, system, time,
 };
 pub use table::OpTable;
+
+/// Page tables and the TLB.
+pub mod mmu {
+    pub use crate::lazy::{EagerMode, LazyMode, eager, lazy};
+    pub use crate::ops::mmu::*;
+}

@@ -88,6 +88,126 @@ declare_ops! {
         ///
         /// The selector must name a free TSS descriptor.
         [plain] unsafe fn load_task_register(selector: u32);
+        /// Reads CR8: the priority, 0 to 15, up to which the local APIC holds interrupts back. Any
+        /// context.
+        [plain] safe fn read_cr8() -> usize;
+        /// Writes CR8. Interrupts of vectors up to `16 * value + 15` are held back.
+        ///
+        /// # Safety
+        ///
+        /// `value` must be at most 15, and the running code must bear the interrupts that it lets
+        /// in.
+        [plain] unsafe fn write_cr8(value: usize);
+        /// Reads an extended control register: 0 is XCR0, which says what XSAVE saves.
+        ///
+        /// # Safety
+        ///
+        /// The CPU must have XSAVE (CPUID.1:ECX bit 26) and the register, and the kernel must have
+        /// set CR4.OSXSAVE.
+        [msr_read] unsafe fn read_xcr(index: u32) -> u64;
+        /// Writes an extended control register: 0 is XCR0.
+        ///
+        /// # Safety
+        ///
+        /// As for [`read_xcr`](fn@crate::cpu::read_xcr); the value must be one that CPUID leaf 0xd
+        /// allows, and what it turns off must not be in use.
+        [msr_write] unsafe fn write_xcr(index: u32, value: u64);
+        /// Writes back and empties all caches of this CPU. It takes up to milliseconds. Any context.
+        [plain] safe fn wbinvd();
+        /// Clears CR0.TS: the FPU's registers are those of the running task. Any context.
+        [plain] safe fn clear_task_switched();
+        /// Sets CR0.TS: the next use of the FPU raises #NM.
+        ///
+        /// # Safety
+        ///
+        /// The kernel's #NM handler must be ready, and the running code must not use the FPU.
+        [plain, 8] unsafe fn set_task_switched();
+        /// Exchanges the base of GS with the one that SWAPGS keeps, as the first and last thing
+        /// between user mode and kernel. Where the host has done that already, nothing.
+        ///
+        /// # Safety
+        ///
+        /// Nobody may rely on GS as it was: interrupts off.
+        [plain] unsafe fn swapgs();
+        /// Base of FS. Any context.
+        [base_read, 7] safe fn read_fs_base() -> usize;
+        /// Sets the base of FS.
+        ///
+        /// # Safety
+        ///
+        /// The address must be canonical, and code that uses FS must find there what it wants.
+        [base_write, 7] unsafe fn write_fs_base(base: usize);
+        /// Base of GS: the kernel's, in the kernel. Any context.
+        [base_read, 7] safe fn read_gs_base() -> usize;
+        /// Sets the base of GS.
+        ///
+        /// # Safety
+        ///
+        /// As for [`write_fs_base`](fn@crate::cpu::write_fs_base), of GS.
+        [base_write, 7] unsafe fn write_gs_base(base: usize);
+        /// The base that SWAPGS exchanges with GS: the user's, in the kernel. Any context.
+        [base_read, 7] safe fn read_kernel_gs_base() -> usize;
+        /// Sets the base that SWAPGS exchanges with GS.
+        ///
+        /// # Safety
+        ///
+        /// The address must be canonical.
+        [base_write, 7] unsafe fn write_kernel_gs_base(base: usize);
+        /// Loads the user's GS selector, and with it the base that SWAPGS exchanges with GS; the
+        /// kernel's own base of GS stays.
+        ///
+        /// # Safety
+        ///
+        /// The selector must be null or of a data segment, else the CPU raises #GP while the bases
+        /// are exchanged. Interrupts off; an NMI handler must not rely on the base of GS.
+        [plain, 8] unsafe fn load_gs_selector(selector: u32);
+        /// Stores an entry of a global descriptor table. A descriptor of 16 bytes takes two entries,
+        /// of which the one with the present bit is to be stored last.
+        ///
+        /// # Safety
+        ///
+        /// `table` must have the entry, and whoever has a selector for it must be served by the new
+        /// one.
+        [plain] unsafe fn write_gdt_entry(table: *mut u64, index: usize, entry: u64);
+        /// Stores an entry of a local descriptor table.
+        ///
+        /// # Safety
+        ///
+        /// As for [`write_gdt_entry`](fn@crate::cpu::write_gdt_entry).
+        [plain] unsafe fn write_ldt_entry(table: *mut u64, index: usize, entry: u64);
+        /// Stores an entry of an interrupt descriptor table.
+        ///
+        /// # Safety
+        ///
+        /// `table` must have the entry and `gate` lead to one; no interrupt of that vector may come
+        /// meanwhile, and the new gate must lead to its handler.
+        [c] unsafe fn write_idt_entry(
+            table: *mut GateDescriptor, index: usize, gate: *const GateDescriptor
+        );
+        /// Sets the stack that this CPU takes when it comes from user mode: `field` is where RSP0 is
+        /// in this CPU's task state segment, and need not be aligned. A host that keeps the stack
+        /// elsewhere, as Xen does for PV guests by a hypercall, is told and may leave the field as
+        /// it is. Interrupts off.
+        ///
+        /// # Safety
+        ///
+        /// `field` must be that field, and `stack` the end of a stack that nobody uses.
+        [plain] unsafe fn load_kernel_stack(field: *mut u64, stack: usize);
+        /// Stores three entries of a global descriptor table, from `first` on: those of a task's
+        /// thread-local storage. A host may put it off until
+        /// [`end_context_switch`](fn@crate::cpu::end_context_switch).
+        ///
+        /// # Safety
+        ///
+        /// As for [`write_gdt_entry`](fn@crate::cpu::write_gdt_entry), for all three; `entries` must
+        /// lead to them.
+        [c] unsafe fn load_tls(table: *mut u64, first: usize, entries: *const [u64; 3]);
+        /// Begins a switch to another task: what follows may be put off until
+        /// [`end_context_switch`](fn@crate::cpu::end_context_switch), which is to come on this CPU
+        /// before anything relies on it. Interrupts off.
+        [plain] safe fn start_context_switch();
+        /// Ends a switch to another task: what was put off is done. Interrupts off.
+        [plain] safe fn end_context_switch();
     }
 
     /// Interrupts of this CPU.
@@ -181,6 +301,73 @@ declare_ops! {
         ///
         /// As for [`set_pte`](fn@crate::mmu::set_pte).
         [plain] unsafe fn set_p4d(entry: *mut u64, value: u64);
+        /// Stores an entry of a level-5 table.
+        ///
+        /// # Safety
+        ///
+        /// As for [`set_pte`](fn@crate::mmu::set_pte).
+        [plain] unsafe fn set_p5d(entry: *mut u64, value: u64);
+        /// Begins a change of the protection in an entry of a page table that is in use: returns the
+        /// stored entry, and sees to it that no accessed or dirty bit that the hardware sets before
+        /// the commit is lost. The page may be absent meanwhile.
+        ///
+        /// # Safety
+        ///
+        /// As for [`set_pte`](fn@crate::mmu::set_pte); the running code must not need the page, and
+        /// [`commit_protection`](fn@crate::mmu::commit_protection) must follow, with nobody else
+        /// changing the entry in between.
+        [plain] unsafe fn start_protection(entry: *mut u64) -> u64;
+        /// Ends a change of protection: stores the new entry, which maps the same frame. The TLB is
+        /// left as it is.
+        ///
+        /// # Safety
+        ///
+        /// As for [`set_pte`](fn@crate::mmu::set_pte), after
+        /// [`start_protection`](fn@crate::mmu::start_protection).
+        [plain] unsafe fn commit_protection(entry: *mut u64, value: u64);
+        /// Tells that a frame will be a page table: of `level` 1 (of 4 KiB pages) to 5. The frame is
+        /// zeroed or holds entries of its level, and from now on changes only by the ops that store
+        /// entries. Before an entry leads to it.
+        ///
+        /// # Safety
+        ///
+        /// `frame`, a physical address divided by 4096, must be the kernel's own; its mapping may
+        /// become read-only.
+        [plain] unsafe fn alloc_table(frame: u64, level: u32);
+        /// Tells that a frame is a page table no more; it is memory like any other again. After the
+        /// last entry that led to it has been cleared.
+        ///
+        /// # Safety
+        ///
+        /// The frame must come from [`alloc_table`](fn@crate::mmu::alloc_table) with the same level,
+        /// and no CPU may use it as a table.
+        [plain] unsafe fn release_table(frame: u64, level: u32);
+        /// Tells that an address space is complete and about to be used for the first time. `root`
+        /// is its top table's physical address divided by 4096.
+        ///
+        /// # Safety
+        ///
+        /// All its tables must come from [`alloc_table`](fn@crate::mmu::alloc_table).
+        [plain] unsafe fn activate_tables(root: u64);
+        /// Tells that an address space is about to be torn down, entry by entry.
+        ///
+        /// # Safety
+        ///
+        /// The root must come from [`activate_tables`](fn@crate::mmu::activate_tables), and no CPU
+        /// may use it again.
+        [plain] unsafe fn exit_tables(root: u64);
+        /// Lets changes to page tables be put off. [`lazy`](fn@crate::mmu::lazy) makes sure that it
+        /// ends; the rules are there.
+        [plain] safe fn enter_lazy();
+        /// Ends what [`enter_lazy`](fn@crate::mmu::enter_lazy) began.
+        [plain] safe fn leave_lazy();
+        /// Makes what was put off; lazy mode goes on. Any context.
+        [plain] safe fn flush_lazy();
+        /// Makes what was put off, and keeps lazy mode from having an effect: for handlers of
+        /// interrupts, by way of [`eager`](fn@crate::mmu::eager).
+        [plain] safe fn pause_lazy();
+        /// Ends what [`pause_lazy`](fn@crate::mmu::pause_lazy) began.
+        [plain] safe fn resume_lazy();
         /// What to store for an entry of any level: takes flags and the frame as the kernel numbers
         /// it, gives flags and the frame as the host numbers it. Any context.
         [plain] safe fn make_entry(entry: u64) -> u64;
@@ -208,6 +395,15 @@ declare_ops! {
         [c] safe fn set_event(deadline_ns: u64) -> EventStatus;
         /// Cancels this CPU's event; one that has come already may still be delivered.
         [c] safe fn cancel_event();
+        /// Nanoseconds in which the CPU with this index wanted to run and the host ran somebody else,
+        /// since some moment; never goes back. 0 on hosts that don't tell. Any context.
+        [plain] safe fn stolen_ns(cpu: usize) -> u64;
+        /// The time of day: nanoseconds since 1970-01-01 00:00 UTC, as exact as the host tells it (a
+        /// real-time clock counts whole seconds). 0 if the host has no clock that makes sense. It
+        /// may jump when the host's clock is set, and asking takes microseconds, or some
+        /// milliseconds while a real-time clock is being updated. One CPU at a time, and not in
+        /// interrupt handlers: a real-time clock is two ports that go together.
+        [c] safe fn wall_clock_ns() -> u64;
     }
 
     /// Port I/O.
@@ -248,6 +444,42 @@ declare_ops! {
         ///
         /// As for [`out8`](fn@crate::io::out8).
         [port_out] unsafe fn out32(port: u16, value: u32);
+        /// Reads `count` bytes from one port, one after the other.
+        ///
+        /// # Safety
+        ///
+        /// `buffer` must have room for them; else as for [`in8`](fn@crate::io::in8).
+        [c] unsafe fn in8_string(port: u16, buffer: *mut u8, count: usize);
+        /// Reads 16 bits from one port, `count` times.
+        ///
+        /// # Safety
+        ///
+        /// As for [`in8_string`](fn@crate::io::in8_string).
+        [c] unsafe fn in16_string(port: u16, buffer: *mut u16, count: usize);
+        /// Reads 32 bits from one port, `count` times.
+        ///
+        /// # Safety
+        ///
+        /// As for [`in8_string`](fn@crate::io::in8_string).
+        [c] unsafe fn in32_string(port: u16, buffer: *mut u32, count: usize);
+        /// Writes `count` bytes to one port, one after the other.
+        ///
+        /// # Safety
+        ///
+        /// `buffer` must hold them; else as for [`out8`](fn@crate::io::out8).
+        [c] unsafe fn out8_string(port: u16, buffer: *const u8, count: usize);
+        /// Writes 16 bits to one port, `count` times.
+        ///
+        /// # Safety
+        ///
+        /// As for [`out8_string`](fn@crate::io::out8_string).
+        [c] unsafe fn out16_string(port: u16, buffer: *const u16, count: usize);
+        /// Writes 32 bits to one port, `count` times.
+        ///
+        /// # Safety
+        ///
+        /// As for [`out8_string`](fn@crate::io::out8_string).
+        [c] unsafe fn out32_string(port: u16, buffer: *const u32, count: usize);
         /// Gives an old device the time to take the last access: about a microsecond where such
         /// devices are real. Any context.
         [plain] safe fn delay();
@@ -329,6 +561,15 @@ declare_ops! {
         [c] safe fn console_byte(byte: u32);
         /// Turns the machine off. Returns if this host gives no way to do that.
         [c] safe fn poweroff();
+        /// Resets the machine; what is running is lost. Returns if this host gives no way to do
+        /// that. Any context; it disables interrupts.
+        [c] safe fn reboot();
+        /// Tells the host that the kernel has crashed, so that it can keep a dump or start another.
+        /// Returns if the host only takes note, or has no ear for it. Any context, once.
+        [c] safe fn report_crash();
+        /// Gives others the time while this CPU waits in a loop: another thread of the core, or where
+        /// the host can do that another virtual CPU. Any context.
+        [plain] safe fn yield_cpu();
     }
 
     /// What [locks](crate::lock) ask of the host, so that a CPU that waits for long sleeps.
@@ -378,11 +619,20 @@ declare_ops! {
 mod types {
     pub(super) use crate::cpu_set::CpuSet;
     pub(super) use crate::cpu_start::{CpuStart, StartStatus};
-    pub(super) use crate::descriptor::DescriptorTablePointer;
+    pub(super) use crate::descriptor::{DescriptorTablePointer, GateDescriptor};
     pub(super) use crate::event::EventStatus;
     pub(super) use crate::lock::Queue;
     pub(super) use crate::msr::{MsrFault, MsrWrite};
     pub(super) use raw_cpuid::CpuIdResult;
+}
+
+/// A group of ops as it was declared.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupDeclaration {
+    /// The group's name.
+    pub name: &'static str,
+    /// The documentation, as Markdown.
+    pub documentation: &'static str,
 }
 
 /// An op as it was declared.

@@ -39,6 +39,14 @@ pub struct Place {
 }
 
 impl Symbols {
+    /// No names at all, for code that belongs to no image.
+    pub fn none() -> Self {
+        Self {
+            sorted: Vec::new(),
+            highest_end: Vec::new(),
+        }
+    }
+
     pub(crate) fn read(elf: &ElfFile64<'_, LittleEndian>) -> Self {
         let mut sorted: Vec<_> = elf
             .symbols()

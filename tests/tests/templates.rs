@@ -19,6 +19,24 @@ const NATIVE: &[(&str, &str)] = &[
     ("cpu.load_idt", "lidt [rdi]"),
     ("cpu.load_ldt", "lldt di"),
     ("cpu.load_task_register", "ltr di"),
+    ("cpu.read_cr8", "mov rax,cr8"),
+    ("cpu.write_cr8", "mov cr8,rdi"),
+    ("cpu.read_xcr", "xgetbv"),
+    ("cpu.write_xcr", "xsetbv"),
+    ("cpu.wbinvd", "wbinvd"),
+    ("cpu.clear_task_switched", "clts"),
+    ("cpu.set_task_switched", "mov rax,cr0; or al,8; mov cr0,rax"),
+    ("cpu.swapgs", "swapgs"),
+    ("cpu.read_fs_base", "mov ecx,0C0000100h; rdmsr"),
+    ("cpu.write_fs_base", "mov ecx,0C0000100h; wrmsr"),
+    ("cpu.read_gs_base", "mov ecx,0C0000101h; rdmsr"),
+    ("cpu.write_gs_base", "mov ecx,0C0000101h; wrmsr"),
+    ("cpu.read_kernel_gs_base", "mov ecx,0C0000102h; rdmsr"),
+    ("cpu.write_kernel_gs_base", "mov ecx,0C0000102h; wrmsr"),
+    ("cpu.load_gs_selector", "swapgs; mov gs,di; swapgs"),
+    ("cpu.write_gdt_entry", "mov [rdi+rsi*8],rdx"),
+    ("cpu.write_ldt_entry", "mov [rdi+rsi*8],rdx"),
+    ("cpu.load_kernel_stack", "mov [rdi],rsi"),
     ("irq.save_flags", "pushfq; pop rax"),
     ("irq.restore_flags", "push rdi; popfq"),
     ("irq.disable", "cli"),
@@ -35,8 +53,12 @@ const NATIVE: &[(&str, &str)] = &[
     ("mmu.set_pmd", "mov [rdi],rsi"),
     ("mmu.set_pud", "mov [rdi],rsi"),
     ("mmu.set_p4d", "mov [rdi],rsi"),
+    ("mmu.set_p5d", "mov [rdi],rsi"),
+    ("mmu.start_protection", "xor eax,eax; xchg [rdi],rax"),
+    ("mmu.commit_protection", "mov [rdi],rsi"),
     ("mmu.make_entry", "mov rax,rdi"),
     ("mmu.entry_value", "mov rax,rdi"),
+    ("time.stolen_ns", "xor eax,eax"),
     ("io.in8", "in al,dx"),
     ("io.in16", "in ax,dx"),
     ("io.in32", "in eax,dx"),
@@ -45,17 +67,37 @@ const NATIVE: &[(&str, &str)] = &[
     ("io.out32", "out dx,eax"),
     ("io.delay", "out 80h,al"),
     ("apic.eoi", "mov ecx,80Bh; xor eax,eax; xor edx,edx; wrmsr"),
+    ("system.yield_cpu", "pause"),
     ("lock.wait", "pause"),
     ("lock.vcpu_is_preempted", "xor eax,eax"),
     ("lock.release", "mov byte ptr [rdi],0"),
 ];
 
-/// What the KVM backend leaves out.
-const KVM_NOTHING: &[&str] = &["io.delay", "lock.kick"];
+/// What the native backend need not do.
+const NATIVE_NOTHING: &[&str] = &[
+    "cpu.start_context_switch",
+    "cpu.end_context_switch",
+    "mmu.alloc_table",
+    "mmu.release_table",
+    "mmu.activate_tables",
+    "mmu.exit_tables",
+    "mmu.enter_lazy",
+    "mmu.leave_lazy",
+    "mmu.flush_lazy",
+    "mmu.pause_lazy",
+    "mmu.resume_lazy",
+    "system.report_crash",
+    "lock.kick",
+];
+
+/// What the KVM backend need not do besides.
+const KVM_NOTHING: &[&str] = &["io.delay"];
 
 #[test]
 fn native_templates_are_what_their_names_say() {
-    assert_eq!(templates(&pvops_backend_native::typical()), NATIVE);
+    let bindings = pvops_backend_native::typical();
+    assert_eq!(templates(&bindings), NATIVE);
+    assert_eq!(nothing(&bindings), NATIVE_NOTHING);
 }
 
 #[test]
@@ -67,11 +109,11 @@ fn kvm_templates_are_the_native_ones_but_for_what_it_needs_not() {
         .filter(|(op, _)| !KVM_NOTHING.contains(op))
         .collect();
     assert_eq!(templates(&bindings), wanted);
-    let nothing: Vec<_> = named(&bindings)
-        .filter(|(_, binding)| binding.outcome() == Outcome::Nop)
-        .map(|(op, _)| op)
-        .collect();
-    assert_eq!(nothing, KVM_NOTHING);
+    let mut wanted = [NATIVE_NOTHING, KVM_NOTHING].concat();
+    let mut found = nothing(&bindings);
+    wanted.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, wanted);
 }
 
 #[test]
@@ -161,6 +203,14 @@ fn templates(bindings: &Bindings) -> Vec<(&'static str, &'static str)> {
             let bytes = binding.template().unwrap().copy_to(&mut buffer).to_vec();
             (op, &*text(&bytes).leak())
         })
+        .collect()
+}
+
+/// The ops that patching makes NOPs of.
+fn nothing(bindings: &Bindings) -> Vec<&'static str> {
+    named(bindings)
+        .filter(|(_, binding)| binding.outcome() == Outcome::Nop)
+        .map(|(op, _)| op)
         .collect()
 }
 

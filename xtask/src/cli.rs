@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Test,
     /// List the call sites of an ELF that links pvops-core, and what a backend makes of them
     Sites(SitesArguments),
+    /// Write docs/ops.md, the reference of all ops, from their declaration
+    Ops,
 }
 
 #[derive(Args, Default)]

@@ -13,6 +13,7 @@ mod kernel;
 mod lab;
 mod lines;
 mod links;
+mod ops;
 mod outcome;
 mod privileged;
 mod progress;
@@ -63,6 +64,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Build => kernel::run(out),
         Command::Test => test::run(out),
         Command::Sites(arguments) => sites::run(&arguments, out),
+        Command::Ops => ops::run(out),
     }
 }
 

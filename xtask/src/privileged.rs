@@ -23,7 +23,7 @@ enum Place {
     Symbol(&'static str),
 }
 
-static PERMITS: [Permit; 7] = [
+static PERMITS: [Permit; 8] = [
     any(Place::Module("pvops_backend_native")),
     any(Place::Module("pvops_backend_kvm")),
     // From the loader's world to the kernel's.
@@ -37,6 +37,10 @@ static PERMITS: [Permit; 7] = [
     only(
         Place::Symbol("guest_kernel_demo::selftest::cpu::descriptor_tables"),
         "str",
+    ),
+    only(
+        Place::Symbol("guest_kernel_demo::selftest::segments::current_gdt"),
+        "sgdt",
     ),
 ];
 

@@ -35,7 +35,7 @@ pub(crate) fn command(
         .arg(kernel);
     // A reset must not look like the end. Where it would, the machine boots again instead, and
     // gives itself away by a second result.
-    if scenario.ending == Ending::DebugExit {
+    if scenario.ending != Ending::PowerOff {
         command.arg("-no-reboot");
     }
     let cmdline = kernel_cmdline(scenario, setting, options);

@@ -36,6 +36,8 @@ pub(crate) enum Ending {
     DebugExit,
     /// By turning the machine off.
     PowerOff,
+    /// By resetting the machine.
+    Reset,
 }
 
 /// What a scenario takes from the machine it runs on.
@@ -113,6 +115,18 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         timeout: Duration::from_secs(20),
         prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
     },
+    Scenario {
+        name: "tcg-reboot",
+        host: "TCG, reset by the kernel",
+        default: false,
+        single_cpu: false,
+        cpus: &[1],
+        counts_instructions: false,
+        cmdline: "only=irq.flags end=reboot",
+        ending: Ending::Reset,
+        timeout: Duration::from_secs(20),
+        prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
+    },
     // 10 million clock reads, 100,000 shootdowns.
     Scenario {
         name: "tcg-stress",
@@ -158,7 +172,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         timeout: Duration::from_secs(60),
         prepare: |_| {
             let mut setting = emulated(&["-M", MICROVM, "-accel", "tcg", "-cpu", "max"]);
-            setting.lacks = &["rdmsr-fault", "pit"];
+            setting.lacks = &["rdmsr-fault", "pit", "pci", "rtc"];
             setting.cmdline = format!("tsc-khz={}", host::tsc_khz()?);
             Ok(setting)
         },
@@ -178,12 +192,12 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
             Ok(match host.kvm.as_ref()? {
                 Kvm::Hardware => Setting {
                     qemu: &["-M", MICROVM, "-accel", "kvm", "-cpu", "host"],
-                    lacks: &["pit"],
+                    lacks: &["pit", "pci"],
                     ..setting
                 },
                 Kvm::Software => Setting {
                     qemu: &["-M", MICROVM, "-accel", "kvm", "-cpu", SOFTWARE_KVM_CPU],
-                    lacks: &["int3", "hypercall", "pit"],
+                    lacks: &["int3", "hypercall", "xcr", "swapgs", "pit", "pci"],
                     ..setting
                 },
             })
@@ -218,11 +232,11 @@ fn kvm(host: &Host) -> Result<Setting, String> {
         }),
         Kvm::Software => Ok(Setting {
             qemu: &["-M", "q35", "-accel", "kvm", "-cpu", SOFTWARE_KVM_CPU],
-            lacks: &["int3", "hypercall"],
+            lacks: &["int3", "hypercall", "xcr", "swapgs"],
             cmdline: String::new(),
             note: Some(
                 "this machine's /dev/kvm works without VT-x or SVM: KVM interprets the \
-                 kernel, and can execute neither INT3 nor hypercalls",
+                 kernel, and can execute neither INT3 nor hypercalls, XGETBV, XSETBV or SWAPGS",
             ),
         }),
     }
@@ -286,7 +300,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount, tcg-poweroff, tcg-stress, tcg-pm-timer, microvm, microvm-kvm"
+            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount, tcg-poweroff, tcg-reboot, tcg-stress, tcg-pm-timer, microvm, microvm-kvm"
         );
     }
 
@@ -294,7 +308,7 @@ mod tests {
     fn a_software_kvm_lacks_int3_and_hypercalls() {
         let setting = |kvm| kvm_setting(Ok(kvm)).unwrap();
         let software = setting(Kvm::Software);
-        assert_eq!(software.lacks, ["int3", "hypercall"]);
+        assert_eq!(software.lacks, ["int3", "hypercall", "xcr", "swapgs"]);
         assert!(software.qemu.last().unwrap().contains(",-kvm-pv-unhalt,"));
         assert!(setting(Kvm::Hardware).lacks.is_empty());
         assert_eq!(

@@ -3,11 +3,11 @@
 use core::arch::asm;
 
 use pvops_core::msr::MsrFault;
-use pvops_core::{cpu, io};
+use pvops_core::{cpu, io, time};
 
 use super::Outcome;
 use crate::text::{ensure, text};
-use crate::trap;
+use crate::trap::{self, SELF_VECTOR};
 
 const CR0_PAGING: usize = 1 << 31;
 const CR0_TASK_SWITCHED: usize = 1 << 3;
@@ -45,6 +45,84 @@ pub(super) fn control_registers() -> Outcome {
         "cr0 or cr4 did not go back"
     );
     Ok(text!("cr0 {cr0:#x}, cr4 {cr4:#x}"))
+}
+
+/// CR0's flag of a switched task is set and cleared, and nothing else in CR0.
+pub(super) fn task_switched() -> Outcome {
+    let before = cpu::read_cr0();
+    // SAFETY: nobody uses the FPU.
+    unsafe { cpu::set_task_switched() };
+    let set = cpu::read_cr0();
+    cpu::clear_task_switched();
+    let cleared = cpu::read_cr0();
+    // SAFETY: as it was.
+    unsafe { cpu::write_cr0(before) };
+    ensure!(set == before | CR0_TASK_SWITCHED, "set: cr0 is {set:#x}");
+    ensure!(
+        cleared == before & !CR0_TASK_SWITCHED,
+        "cleared: cr0 is {cleared:#x}"
+    );
+    Ok(text!("set and cleared"))
+}
+
+/// CR8 holds interrupts back; when it lets them in they come.
+pub(super) fn priority() -> Outcome {
+    let before = trap::count(SELF_VECTOR);
+    // SAFETY: all vectors have handlers.
+    unsafe { cpu::write_cr8(15) };
+    super::apic::send_self(SELF_VECTOR);
+    let start = time::clock_ns();
+    while time::clock_ns() - start < 100_000 {}
+    let (held_back, cr8) = (trap::count(SELF_VECTOR) == before, cpu::read_cr8());
+    // SAFETY: as above.
+    unsafe { cpu::write_cr8(0) };
+    ensure!(held_back, "an interrupt came in spite of cr8");
+    ensure!(cr8 == 15, "cr8 became {cr8}");
+    let came = super::apic::wait_for(SELF_VECTOR, before + 1);
+    ensure!(came, "the interrupt did not come when cr8 let it in");
+    ensure!(cpu::read_cr8() == 0, "cr8 stays {}", cpu::read_cr8());
+    Ok(text!("held back for 100 us, then let in"))
+}
+
+/// XCR0 takes what every CPU with XSAVE allows.
+pub(super) fn extended_control() -> Outcome {
+    const XSAVE: u32 = 1 << 26;
+    const CR4_OSXSAVE: usize = 1 << 18;
+    const XCR0: u32 = 0;
+    const X87: u64 = 1;
+    const SSE: u64 = 1 << 1;
+    if cpu::cpuid(1, 0).ecx & XSAVE == 0 {
+        return Ok(text!("this CPU has no XSAVE"));
+    }
+    let cr4 = cpu::read_cr4();
+    // SAFETY: the CPU has XSAVE, and nobody uses the registers that XCR0 turns on and off.
+    let found = unsafe {
+        cpu::write_cr4(cr4 | CR4_OSXSAVE);
+        let before = cpu::read_xcr(XCR0);
+        let found = [X87, X87 | SSE].map(|value| {
+            cpu::write_xcr(XCR0, value);
+            cpu::read_xcr(XCR0)
+        });
+        cpu::write_xcr(XCR0, before);
+        cpu::write_cr4(cr4);
+        found
+    };
+    ensure!(found == [X87, X87 | SSE], "XCR0 became {found:x?}");
+    Ok(text!("XCR0 takes {:#x} and {:#x}", found[0], found[1]))
+}
+
+/// Emptying the caches loses nothing.
+pub(super) fn caches() -> Outcome {
+    let words = core::hint::black_box([0x5a5a_a5a5_usize; 64]);
+    let start = time::clock_ns();
+    cpu::wbinvd();
+    let took = time::clock_ns() - start;
+    let lost = core::hint::black_box(words)
+        .iter()
+        .filter(|&&word| word != 0x5a5a_a5a5)
+        .count();
+    ensure!(lost == 0, "{lost} words were lost");
+    Ok(text!("written back in {took} ns"))
 }
 
 /// The breakpoint addresses hold what is written.
@@ -235,4 +313,43 @@ pub(super) fn ports() -> Outcome {
             "scratch register by byte and word, first PCI device {whole:#x}"
         ))
     }
+}
+
+/// A string of reads is the same reads one by one; of a string of writes the last one stays.
+pub(super) fn strings() -> Outcome {
+    const SCRATCH: u16 = 0x3ff;
+    const ADDRESS: u16 = 0xcf8;
+    const DATA: u16 = 0xcfc;
+    const ENABLE: u32 = 1 << 31;
+    const COUNT: usize = 5;
+    const GUARD: usize = COUNT + 1;
+    let addresses = [ENABLE | 0x800, ENABLE | 0x0f0, ENABLE];
+    let (mut bytes, mut words, mut wholes) = ([0; GUARD], [0; GUARD], [0; GUARD]);
+    // SAFETY: as for the ports one by one; the buffers have room for one more than is read.
+    let (scratch, upper, address, byte, word, whole) = unsafe {
+        // Neither is what stays in the end.
+        io::out8(SCRATCH, 0);
+        io::out32(ADDRESS, 0);
+        io::out8_string(SCRATCH, [1, 2, 0x5a].as_ptr(), 3);
+        let scratch = io::in8(SCRATCH);
+        io::out16_string(SCRATCH - 1, [0x0100, 0xa500].as_ptr(), 2);
+        let upper = io::in8(SCRATCH);
+        io::out32_string(ADDRESS, addresses.as_ptr(), addresses.len());
+        io::in8_string(DATA, bytes.as_mut_ptr(), COUNT);
+        io::in16_string(DATA, words.as_mut_ptr(), COUNT);
+        io::in32_string(DATA, wholes.as_mut_ptr(), COUNT);
+        io::in8_string(DATA, bytes.as_mut_ptr().add(COUNT), 0);
+        let address = io::in32(ADDRESS);
+        let (byte, word) = (io::in8(DATA), io::in16(DATA));
+        (scratch, upper, address, byte, word, io::in32(DATA))
+    };
+    ensure!(scratch == 0x5a, "of three bytes {scratch:#x} stays");
+    ensure!(upper == 0xa5, "of two words {upper:#x} stays");
+    ensure!(address == ENABLE, "of three addresses {address:#x} stays");
+    ensure!(whole != 0, "there is nothing to read");
+    let same = bytes == core::array::from_fn(|index| if index < COUNT { byte } else { 0 })
+        && words == core::array::from_fn(|index| if index < COUNT { word } else { 0 })
+        && wholes == core::array::from_fn(|index| if index < COUNT { whole } else { 0 });
+    ensure!(same, "{bytes:x?}, {words:x?}, {wholes:x?}");
+    Ok(text!("bytes, words and {COUNT} times {whole:#x}"))
 }

@@ -112,6 +112,130 @@ pub(super) fn entries() -> Outcome {
     Ok(text!("make_entry and entry_value are inverse"))
 }
 
+/// A change of protection keeps frame, accessed and dirty bit, and what it takes away is gone.
+pub(super) fn protect() -> Outcome {
+    const ADDRESS: usize = SCRATCH.start + 4 * PAGE;
+    let Some((frame, _)) = frames::allocate() else {
+        return Err(text!("no memory"));
+    };
+    if paging::map(ADDRESS, frame, Flags::DATA).is_err() {
+        return Err(text!("no memory for a table"));
+    }
+    let touched = Flags::ACCESSED | Flags::DIRTY;
+    let word = ADDRESS as *mut u64;
+    let clean = paging::protect(ADDRESS, Flags::DATA);
+    // SAFETY: the frame is ours, and what is written back is what is there.
+    let (dirty, read_only, seen) = unsafe {
+        word.write_volatile(7);
+        let dirty = paging::protect(ADDRESS, Flags::READ_ONLY);
+        let refused = probe_write(ADDRESS).is_err();
+        ensure!(refused, "a read-only page can be written");
+        let read_only = paging::protect(ADDRESS, Flags::DATA);
+        let taken = probe_write(ADDRESS).is_ok();
+        ensure!(taken, "a writable page can't be written");
+        (dirty, read_only, word.read_volatile())
+    };
+    ensure!(clean == Some(Flags::DATA), "untouched: {clean:?}");
+    ensure!(dirty == Some(Flags::DATA | touched), "written: {dirty:?}");
+    ensure!(
+        read_only == Some(Flags::READ_ONLY | touched),
+        "read-only: {read_only:?}"
+    );
+    ensure!(seen == 7, "the page shows {seen}");
+    let unmapped = paging::unmap(ADDRESS);
+    ensure!(unmapped == Some(frame), "another frame was there");
+    let nothing = paging::protect(ADDRESS, Flags::DATA);
+    ensure!(nothing.is_none(), "what is not mapped had {nothing:?}");
+    // SAFETY: nobody maps the frame any more.
+    unsafe { frames::free(frame) };
+    Ok(text!("read-only and back, accessed and dirty kept"))
+}
+
+/// A table is announced, filled by the stores of every level, and given back.
+pub(super) fn tables() -> Outcome {
+    const LEVELS: u32 = 5;
+    let Some((frame, memory)) = frames::allocate() else {
+        return Err(text!("no memory"));
+    };
+    let number = frame / PAGE as u64;
+    for level in 1..=LEVELS {
+        let value = op::make_entry(frame | u64::from(level));
+        // SAFETY: the frame is ours, and no CPU uses it as a table.
+        let found = unsafe {
+            let entry = memory.cast::<u64>().as_ptr().add(511);
+            let store = |value| match level {
+                1 => op::set_pte(entry, value),
+                2 => op::set_pmd(entry, value),
+                3 => op::set_pud(entry, value),
+                4 => op::set_p4d(entry, value),
+                _ => op::set_p5d(entry, value),
+            };
+            op::alloc_table(number, level);
+            store(value);
+            let found = entry.read_volatile();
+            store(0);
+            op::release_table(number, level);
+            found
+        };
+        ensure!(found == value, "level {level} stores {found:#x}");
+    }
+    // SAFETY: as above; as an address space it has nothing in it, and is never used.
+    unsafe {
+        op::alloc_table(number, 4);
+        op::activate_tables(number);
+        op::exit_tables(number);
+        op::release_table(number, 4);
+        frames::free(frame);
+    }
+    Ok(text!("entries of {LEVELS} levels"))
+}
+
+/// What is changed in lazy mode is there after a flush, in a handler's eager mode at once.
+pub(super) fn lazy() -> Outcome {
+    const START: usize = SCRATCH.start + 5 * PAGE;
+    const PAGES: usize = 8;
+    let Some((frame, memory)) = frames::allocate() else {
+        return Err(text!("no memory"));
+    };
+    // SAFETY: the frame is ours, at every address.
+    unsafe { memory.cast::<u64>().as_ptr().write_volatile(9) };
+    let map = |page| {
+        let mapped = paging::map(START + page * PAGE, frame, Flags::DATA);
+        mapped.map_err(|_| text!("no memory for a table"))
+    };
+    let shown = || {
+        let shows = |page: &usize| {
+            // SAFETY: if something is mapped there, it is the frame.
+            unsafe { probe_read(START + page * PAGE).is_ok_and(|byte| byte == 9) }
+        };
+        (0..PAGES).filter(shows).count()
+    };
+    let outer = op::lazy();
+    for page in 0..PAGES / 2 {
+        let _inner = op::lazy();
+        map(page)?;
+    }
+    outer.flush();
+    let half = shown();
+    for page in PAGES / 2..PAGES {
+        let _eager = op::eager();
+        map(page)?;
+    }
+    let all = shown();
+    for page in 0..PAGES {
+        paging::unmap(START + page * PAGE);
+    }
+    drop(outer);
+    let none = shown();
+    // SAFETY: nobody maps the frame any more.
+    unsafe { frames::free(frame) };
+    ensure!(
+        (half, all, none) == (PAGES / 2, PAGES, 0),
+        "{half} pages after the flush, {all} mapped, {none} at the end"
+    );
+    Ok(text!("{PAGES} pages mapped and unmapped"))
+}
+
 /// CR3 can be read, and loaded with what it holds.
 pub(super) fn cr3() -> Outcome {
     let cr3 = op::read_cr3();

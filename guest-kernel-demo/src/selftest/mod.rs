@@ -7,6 +7,7 @@ mod irq;
 mod live;
 mod mmu;
 mod patch;
+mod segments;
 mod smp;
 mod time;
 
@@ -55,6 +56,27 @@ static CHECKS: &[Check] = &[
     check("cpu.msr_write_safe", cpu::msr_write_safe),
     check("cpu.tsc", cpu::tsc),
     check("cpu.descriptor_tables", cpu::descriptor_tables),
+    check("cpu.task_switched", cpu::task_switched),
+    check("cpu.priority", cpu::priority),
+    Check {
+        name: "cpu.extended_control",
+        needs: Some("xcr"),
+        run: cpu::extended_control,
+    },
+    check("cpu.caches", cpu::caches),
+    check("cpu.bases", segments::bases),
+    Check {
+        name: "cpu.swapgs",
+        needs: Some("swapgs"),
+        run: segments::swapgs,
+    },
+    check("cpu.table_entries", segments::entries),
+    Check {
+        name: "cpu.gs_selector",
+        needs: Some("swapgs"),
+        run: segments::gs_selector,
+    },
+    check("cpu.kernel_stack", segments::kernel_stack),
     Check {
         name: "cpu.breakpoint",
         needs: Some("int3"),
@@ -70,10 +92,18 @@ static CHECKS: &[Check] = &[
     check("mmu.demand", mmu::demand),
     check("mmu.map", mmu::map),
     check("mmu.entries", mmu::entries),
+    check("mmu.protect", mmu::protect),
+    check("mmu.tables", mmu::tables),
+    check("mmu.lazy", mmu::lazy),
     check("mmu.cr3", mmu::cr3),
     check("mmu.flush", mmu::flush),
     check("mmu.protection", mmu::protection),
     check("io.ports", cpu::ports),
+    Check {
+        name: "io.strings",
+        needs: Some("pci"),
+        run: cpu::strings,
+    },
     check("apic.self_interrupt", apic::self_interrupt),
     check("apic.pending", apic::pending),
     check("time.monotonic", time::monotonic),
@@ -86,6 +116,12 @@ static CHECKS: &[Check] = &[
     check("time.passed", time::passed),
     check("time.cancel", time::cancel),
     check("time.ticks", time::ticks),
+    check("time.stolen", time::stolen),
+    Check {
+        name: "time.wall_clock",
+        needs: Some("rtc"),
+        run: time::wall_clock,
+    },
     check("time.halt", time::halt),
     check("time.pending_halt", time::pending_halt),
     check("smp.online", smp::online),

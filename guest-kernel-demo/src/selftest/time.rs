@@ -1,11 +1,12 @@
 //! Clock and event timer.
 
 use pvops_core::event::EventStatus;
-use pvops_core::{io, irq, time};
+use pvops_core::{Kernel, io, irq, system, time};
 
 use super::Outcome;
 use super::apic::{send_self, wait_for};
 use crate::interrupts;
+use crate::platform::Platform;
 use crate::text::{Text, ensure, text};
 use crate::trap::{self, SELF_VECTOR, TIMER_VECTOR};
 
@@ -153,6 +154,56 @@ pub(super) fn ticks() -> Outcome {
         "{TICKS} ticks took only {took} ns"
     );
     Ok(text!("{TICKS} ticks of 1 ms took {} us", took / 1000))
+}
+
+/// Stolen time does not go back, and is not more than all.
+pub(super) fn stolen() -> Outcome {
+    let cpu = Platform.cpu_index();
+    let mut last = time::stolen_ns(cpu);
+    for _ in 0..100 {
+        system::yield_cpu();
+        let now = time::stolen_ns(cpu);
+        ensure!(now >= last, "it went back from {last} to {now}");
+        last = now;
+    }
+    let clock = time::clock_ns();
+    ensure!(last < clock, "{last} of {clock} ns");
+    Ok(text!("{last} of {clock} ns"))
+}
+
+/// The time of day is one of our days, and goes as the clock goes.
+pub(super) fn wall_clock() -> Outcome {
+    const YEAR_2020_NS: u64 = 1_577_836_800_000_000_000;
+    const YEAR_2100_NS: u64 = 4_102_444_800_000_000_000;
+    const WAIT_NS: u64 = 20 * MILLISECOND_NS;
+    let before = time::clock_ns();
+    let first = time::wall_clock_ns();
+    while time::clock_ns() - before < WAIT_NS {}
+    let between = time::clock_ns();
+    let second = time::wall_clock_ns();
+    let passed = time::clock_ns() - before;
+    ensure!(
+        (YEAR_2020_NS..YEAR_2100_NS).contains(&first),
+        "it is {first} ns since 1970"
+    );
+    ensure!(second >= first, "it went back from {first} to {second}");
+    let went = second - first;
+    let is_whole = |time: u64| time.is_multiple_of(1_000_000_000);
+    if is_whole(first) && is_whole(second) {
+        // A clock of whole seconds.
+        let most = passed / 1_000_000_000 + 1;
+        ensure!(went <= most * 1_000_000_000, "{went} ns in {passed}");
+    } else {
+        // Both are the host's; it may set its clock by a little meanwhile.
+        ensure!(
+            went + MILLISECOND_NS >= WAIT_NS && went <= passed + MILLISECOND_NS,
+            "{went} ns in {passed}"
+        );
+    }
+    Ok(text!(
+        "{first} ns since 1970, asked in {} us",
+        (before + passed - between) / 1000
+    ))
 }
 
 /// A CPU that halts is woken by the event; no wake-up is lost between enabling and halting.

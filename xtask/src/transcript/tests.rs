@@ -176,3 +176,25 @@ proptest! {
         prop_assert!(matches!(verdict, Verdict::Fail(_)));
     }
 }
+
+#[test]
+fn a_reset_passes_where_it_is_asked_for_and_announced() {
+    let verdict = |log: &[&str], status, ending| {
+        read(log.join("\n").as_bytes()).verdict(&End::Exit(Some(status)), ending)
+    };
+    let announced = [OK, PASS_1, "resetting the machine"];
+    assert_eq!(verdict(&announced, 0, Ending::Reset), Verdict::Pass);
+    for (log, status, ending) in [
+        (&announced[..2], 0, Ending::Reset),
+        (&announced, 33, Ending::Reset),
+        (&announced, 0, Ending::DebugExit),
+        (&[announced[2], OK, PASS_1], 0, Ending::Reset),
+    ] {
+        assert!(matches!(verdict(log, status, ending), Verdict::Fail(_)));
+    }
+    let returned = [OK, PASS_1, announced[2], "this machine can't be reset"];
+    assert!(matches!(
+        verdict(&returned, 0, Ending::Reset),
+        Verdict::Fail(_)
+    ));
+}

@@ -6,22 +6,24 @@
 //!
 //! | shape | class | arguments | result | lost besides rax |
 //! |---|---|---|---|---|
-//! | `plain` | preserve | rdi, rsi | rax | |
+//! | `plain` | preserve | rdi, rsi, rdx | rax | |
 //! | `scratch` | preserve | | | rcx, rdx |
 //! | `counter` | preserve | | edx:eax | rdx |
+//! | `base_read` | preserve | | edx:eax | rcx, rdx |
+//! | `base_write` | preserve | edx:eax | | rcx |
 //! | `msr_read` | preserve | ecx | edx:eax | rdx |
 //! | `msr_write` | preserve | ecx, edx:eax | | |
 //! | `port_in` | preserve | dx | al, ax, eax | |
 //! | `port_out` | preserve | dx, eax (zero-extended) | | |
 //! | `cpuid` | preserve | eax, ecx | eax, ebx, ecx, edx | rbx, rcx, rdx |
-//! | `c` | C | rdi, rsi, rdx, rcx | rax | all that the C ABI says |
+//! | `c` | C | rdi, rsi, rdx | rax | all that the C ABI says |
 //! | `c_pair` | C | rdi, rsi | rax, rdx | all that the C ABI says |
 //!
 //! The flags are lost at every site. Preserve sites do not align the stack; C sites do, to 16 bytes
 //! before the call. Where the target has vector registers, every site loses them.
 #![allow(non_upper_case_globals)]
 
-/// Arguments in rdi and rsi, result in rax.
+/// Arguments in rdi, rsi and rdx, result in rax.
 pub const plain: u32 = 0;
 /// No operands; rcx and rdx are free for the inline form.
 pub const scratch: u32 = 1;
@@ -41,6 +43,10 @@ pub const cpuid: u32 = 7;
 pub const c: u32 = 8;
 /// The C ABI, with a [`RegisterPair`](crate::op::RegisterPair) as result.
 pub const c_pair: u32 = 9;
+/// No argument, result in edx:eax; rcx is free for the inline form.
+pub const base_read: u32 = 10;
+/// Value in edx:eax; rcx is free for the inline form.
+pub const base_write: u32 = 11;
 
 /// The function that an op of a shape is, for backends written in Rust.
 macro_rules! function_type {

@@ -105,6 +105,11 @@ macro_rules! call_site {
     (plain, $op:ty, ($a:ident, $b:ident)) => {
         $crate::arch::preserve_site!($op, [in("rdi") $a, in("rsi") $b, out("rax") _,])
     };
+    (plain, $op:ty, ($a:ident, $b:ident, $c:ident)) => {
+        $crate::arch::preserve_site!($op, [
+            in("rdi") $a, in("rsi") $b, in("rdx") $c, out("rax") _,
+        ])
+    };
     (plain, $op:ty, () -> $result:ty) => {{
         let result: usize;
         $crate::arch::preserve_site!($op, [out("rax") result,]);
@@ -123,6 +128,16 @@ macro_rules! call_site {
         $crate::arch::preserve_site!($op, [out("eax") low, out("edx") high,]);
         u64::from(high) << 32 | u64::from(low)
     }};
+    (base_read, $op:ty, () -> $result:ty) => {{
+        let (low, high): (u32, u32);
+        $crate::arch::preserve_site!($op, [out("eax") low, out("edx") high, out("ecx") _,]);
+        (u64::from(high) << 32 | u64::from(low)) as $result
+    }};
+    (base_write, $op:ty, ($value:ident)) => {
+        $crate::arch::preserve_site!($op, [
+            inout("eax") $value as u32 => _, in("edx") ($value >> 32) as u32, out("ecx") _,
+        ])
+    };
     (msr_read, $op:ty, ($index:ident) -> $result:ty) => {{
         let (low, high): (u32, u32);
         $crate::arch::preserve_site!($op, [in("ecx") $index, out("eax") low, out("edx") high,]);

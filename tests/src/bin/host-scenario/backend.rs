@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use pvops_backend_native as native;
 use pvops_core::backend::Backend;
 use pvops_core::binding::Binding;
+use pvops_core::lazy::LazyDepth;
 use pvops_core::probe::CpuIdResult;
 use pvops_core::{Bindings, bindings, call, inline, preserve};
 
@@ -26,6 +27,10 @@ pub(crate) fn bindings() -> Bindings {
             read_msr: preserve!(cpu::read_msr, read_msr),
             write_msr: preserve!(cpu::write_msr, write_msr),
             read_tsc: preserve!(cpu::read_tsc, read_tsc),
+            read_fs_base: preserve!(cpu::read_fs_base, read_base),
+            write_fs_base: preserve!(cpu::write_fs_base, write_base),
+            write_gdt_entry: preserve!(cpu::write_gdt_entry, write_descriptor),
+            load_tls: call!(cpu::load_tls, load_tls),
             ..native.cpu
         },
         irq: bindings::irq {
@@ -46,6 +51,11 @@ pub(crate) fn bindings() -> Bindings {
         mmu: bindings::mmu {
             flush_tlb: Binding::nothing(),
             set_pte: preserve!(mmu::set_pte, set_entry),
+            enter_lazy: preserve!(mmu::enter_lazy, enter_lazy),
+            leave_lazy: preserve!(mmu::leave_lazy, leave_lazy),
+            flush_lazy: preserve!(mmu::flush_lazy, flush_lazy),
+            pause_lazy: preserve!(mmu::pause_lazy, pause_lazy),
+            resume_lazy: preserve!(mmu::resume_lazy, resume_lazy),
             ..native.mmu
         },
         io: bindings::io {
@@ -74,11 +84,17 @@ pub(crate) static FLAGS: AtomicUsize = AtomicUsize::new(FLAGS_ENABLED);
 /// The only model-specific register: its last index and value.
 pub(crate) static MSR_INDEX: AtomicU32 = AtomicU32::new(0);
 pub(crate) static MSR: AtomicU64 = AtomicU64::new(0);
+/// The only segment base.
+pub(crate) static BASE: AtomicUsize = AtomicUsize::new(0);
 /// The only port: its last number and value.
 pub(crate) static PORT: AtomicU16 = AtomicU16::new(0);
 pub(crate) static PORT_VALUE: AtomicU32 = AtomicU32::new(0);
 /// The last byte on the console.
 pub(crate) static CONSOLE: AtomicU32 = AtomicU32::new(0);
+
+/// The CPU's lazy mode, and how often it was flushed.
+pub(crate) static LAZY: LazyDepth = LazyDepth::new();
+pub(crate) static FLUSHES: AtomicU32 = AtomicU32::new(0);
 
 /// What the time-stamp counter reads as.
 pub(crate) const TSC: u64 = 0x0123_4567_89ab_cdef;
@@ -123,9 +139,47 @@ unsafe extern "C" fn read_tsc() -> u64 {
     TSC
 }
 
+unsafe extern "C" fn read_base() -> usize {
+    BASE.load(Ordering::Relaxed)
+}
+
+unsafe extern "C" fn write_base(base: usize) {
+    BASE.store(base, Ordering::Relaxed);
+}
+
+unsafe extern "C" fn write_descriptor(table: *mut u64, index: usize, entry: u64) {
+    // SAFETY: the op's caller vouches for the entry.
+    unsafe { table.add(index).write(entry) };
+}
+
+unsafe extern "C" fn load_tls(table: *mut u64, first: usize, entries: *const [u64; 3]) {
+    // SAFETY: as above.
+    unsafe { table.add(first).cast::<[u64; 3]>().write(*entries) };
+}
+
 unsafe extern "C" fn set_entry(entry: *mut u64, value: u64) {
     // SAFETY: the op's caller vouches for the entry.
     unsafe { entry.write(value) };
+}
+
+unsafe extern "C" fn enter_lazy() {
+    LAZY.enter();
+}
+
+unsafe extern "C" fn leave_lazy() {
+    FLUSHES.fetch_add(u32::from(LAZY.leave()), Ordering::Relaxed);
+}
+
+unsafe extern "C" fn flush_lazy() {
+    FLUSHES.fetch_add(1, Ordering::Relaxed);
+}
+
+unsafe extern "C" fn pause_lazy() {
+    FLUSHES.fetch_add(u32::from(LAZY.pause()), Ordering::Relaxed);
+}
+
+unsafe extern "C" fn resume_lazy() {
+    LAZY.resume();
 }
 
 unsafe extern "C" fn in8(port: u16) -> u8 {

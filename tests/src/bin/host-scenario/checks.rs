@@ -33,6 +33,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("installing twice is refused", install_twice),
     ("every site decodes to its outcome", outcomes),
     ("patched ops reach the backend", patched),
+    ("lazy mode reaches the backend", lazy),
     ("an op that is not available traps", trap),
     ("thunks lose no register", thunks),
     ("code loaded later is patched", module),
@@ -298,6 +299,12 @@ fn patched() -> Result<(), String> {
         equal("the port's value", io::in8(0x3f8), 0xa5)?;
         equal("the port", backend::PORT.load(Ordering::Relaxed), 0x3f8)?;
         mmu::set_pte(&mut entry, 0x8000_0000_0000_0067);
+        cpu::write_fs_base(0x7fed_cba9_8765_4321);
+        equal("the base", cpu::read_fs_base(), 0x7fed_cba9_8765_4321)?;
+        let mut table = [0; 5];
+        cpu::write_gdt_entry(table.as_mut_ptr(), 4, u64::MAX - 1);
+        cpu::load_tls(table.as_mut_ptr(), 1, &[7, 8, 9]);
+        equal("the descriptors", table, [0, 7, 8, 9, u64::MAX - 1])?;
     }
     equal("the entry", entry, 0x8000_0000_0000_0067)?;
     equal("the time-stamp counter", cpu::read_tsc(), backend::TSC)?;
@@ -321,6 +328,28 @@ fn patched() -> Result<(), String> {
         u32::from(b'x'),
     )?;
     equal("an MSR", cpu::read_msr_safe(0x10), Err(MsrFault))
+}
+
+fn lazy() -> Result<(), String> {
+    let state = || {
+        let flushes = backend::FLUSHES.load(Ordering::Relaxed);
+        (backend::LAZY.is_lazy(), flushes)
+    };
+    equal("before", state(), (false, 0))?;
+    let outer = mmu::lazy();
+    equal("in lazy mode", state(), (true, 0))?;
+    drop(mmu::lazy());
+    equal("after an inner guard", state(), (true, 0))?;
+    outer.flush();
+    equal("after a flush", state(), (true, 1))?;
+    let eager = mmu::eager();
+    equal("in a handler", state(), (false, 2))?;
+    drop(mmu::lazy());
+    equal("after the handler's own guard", state(), (false, 2))?;
+    drop(eager);
+    equal("after the handler", state(), (true, 2))?;
+    drop(outer);
+    equal("after the outermost guard", state(), (false, 3))
 }
 
 fn trap() -> Result<(), String> {
@@ -394,6 +423,22 @@ fn thunks() -> Result<(), String> {
     through("cpu.read_msr", registers::read_msr, &[(RCX, 0x1b)], &halves)?;
     let halves = [(RAX, backend::TSC & 0xffff_ffff), (RDX, backend::TSC >> 32)];
     through("cpu.read_tsc", registers::read_tsc, &[], &halves)?;
+    let halves = [(RAX, 0xffff_ffff_1234_5678), (RDX, 0xeeee_eeee_9abc_def0)];
+    through("cpu.write_fs_base", registers::write_fs_base, &halves, &[])?;
+    let base = backend::BASE.load(Ordering::Relaxed);
+    equal("the base", base, 0x9abc_def0_1234_5678)?;
+    let halves = [(RAX, 0x1234_5678), (RDX, 0x9abc_def0)];
+    through("cpu.read_fs_base", registers::read_fs_base, &[], &halves)?;
+    let entry_by_index = [(RDI, entry_address - 80), (RSI, 10), (RDX, u64::MAX - 7)];
+    through(
+        "cpu.write_gdt_entry",
+        registers::write_gdt_entry,
+        &entry_by_index,
+        &[],
+    )?;
+    // SAFETY: as above.
+    let written = unsafe { (&raw const entry).read_volatile() };
+    equal("the entry", written, u64::MAX - 7)?;
     through(
         "io.out8",
         registers::out8,

@@ -93,6 +93,12 @@ through_the_table! {
     write_msr = cpu::write_msr;
     /// `cpu.read_tsc`.
     read_tsc = cpu::read_tsc;
+    /// `cpu.read_fs_base`.
+    read_fs_base = cpu::read_fs_base;
+    /// `cpu.write_fs_base`.
+    write_fs_base = cpu::write_fs_base;
+    /// `cpu.write_gdt_entry`: three arguments.
+    write_gdt_entry = cpu::write_gdt_entry;
     /// `io.in8`.
     in8 = io::in8;
     /// `io.out8`.

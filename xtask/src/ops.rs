@@ -1,0 +1,193 @@
+//! `cargo xtask ops`: the reference of all ops, `docs/ops.md`, from their declaration.
+//!
+//! What the declaration says can't be outdated, and a test compares the file with it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use pvops_core::binding::{ErasedBinding, Outcome as SiteOutcome};
+use pvops_core::{DECLARATIONS, GROUPS, OpDeclaration};
+use pvops_tests::disassembly::Disassembler;
+use pvops_tests::symbols::Symbols;
+
+use crate::kernel;
+use crate::outcome::Outcome;
+
+/// Writes the file.
+pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let path = path()?;
+    fs::write(&path, reference()).with_context(|| path.display().to_string())?;
+    writeln!(out, "{} ops in {}", DECLARATIONS.len(), path.display())?;
+    Ok(Outcome::Passed)
+}
+
+fn path() -> anyhow::Result<PathBuf> {
+    Ok(kernel::repository()?.current_dir().join("docs/ops.md"))
+}
+
+const INTRODUCTION: &str = "\
+# Ops
+
+Written by `cargo xtask ops` from the declaration, `pvops-core/src/ops.rs`; do not edit.
+
+Each op tells its class and shape ([call-sites.md](call-sites.md)), the length of its call sites, \
+what the native backend puts there once they are patched, and what the KVM backend does otherwise, \
+each on a host that has all that the backend can use. A *call* is a direct call of the backend's \
+function, *nothing* is NOPs, a *trap* is UD2: the op is not available. An op that is `unsafe` says \
+what its caller must see to.
+";
+
+fn reference() -> String {
+    let (native, kvm) = (
+        pvops_backend_native::typical(),
+        pvops_backend_kvm::typical(),
+    );
+    let bindings = native.as_slice().iter().zip(kvm.as_slice());
+    let ops: Vec<_> = DECLARATIONS.iter().zip(bindings).collect();
+    let mut text = INTRODUCTION.to_string();
+    for group in GROUPS {
+        push(&mut text, format_args!("\n## {}\n\n", group.name));
+        push_documentation(&mut text, group.documentation);
+        for (op, (native, kvm)) in &ops {
+            if op.name.split('.').next() == Some(group.name) {
+                push_op(&mut text, op, native, kvm);
+            }
+        }
+    }
+    text
+}
+
+fn push_op(text: &mut String, op: &OpDeclaration, native: &ErasedBinding, kvm: &ErasedBinding) {
+    // Where the compiler puts spaces between tokens is not fixed.
+    let signature = op.signature.replace(" (", "(").replace(" :", ":");
+    let signature = signature.trim_start_matches("safe ");
+    push(
+        text,
+        format_args!("\n### {}\n\n```rust\n{signature}\n```\n\n", op.name),
+    );
+    let class = match op.shape {
+        "c" | "c_pair" => "C",
+        _ => "preserve",
+    };
+    push(
+        text,
+        format_args!(
+            "{class} class, shape `{}`, {} bytes. Native: {}.",
+            op.shape,
+            op.site_length,
+            form(native)
+        ),
+    );
+    if is_other(native, kvm) {
+        let otherwise = match (native.outcome(), kvm.outcome()) {
+            (SiteOutcome::Call, SiteOutcome::Call) => "call of its own".into(),
+            _ => form(kvm),
+        };
+        push(text, format_args!(" KVM: {otherwise}."));
+    }
+    text.push_str("\n\n");
+    push_documentation(text, op.documentation);
+}
+
+fn is_other(native: &ErasedBinding, kvm: &ErasedBinding) -> bool {
+    native.target() != kvm.target() || native.outcome() != kvm.outcome()
+}
+
+fn form(binding: &ErasedBinding) -> String {
+    match (binding.outcome(), binding.template()) {
+        (SiteOutcome::Inline, Some(template)) => {
+            let mut bytes = [0; 15];
+            let bytes = template.copy_to(&mut bytes);
+            let mut disassembler = Disassembler::new(&Arc::new(Symbols::none()));
+            format!("`{}`", disassembler.one_line(bytes, 0))
+        }
+        (SiteOutcome::Nop, _) => "nothing".into(),
+        (SiteOutcome::Trap, _) => "trap".into(),
+        _ => "call".into(),
+    }
+}
+
+/// Documentation as rustdoc has it, with links that a plain Markdown reader can follow.
+fn push_documentation(text: &mut String, documentation: &str) {
+    for line in documentation.lines() {
+        let line = line.strip_prefix(' ').unwrap_or(line);
+        match line.strip_prefix("# ") {
+            Some(heading) => push(text, format_args!("**{heading}**\n")),
+            None => push(text, format_args!("{}\n", plain_links(line))),
+        }
+    }
+}
+
+/// `[text](fn@crate::group::op)` leads to the op's heading; of other items only the text stays.
+fn plain_links(line: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once("](") {
+        let (target, behind) = after.split_once(')').unwrap_or((after, ""));
+        match (target.strip_prefix("fn@crate::"), before.rsplit_once('[')) {
+            (Some(op), _) => push(
+                &mut plain,
+                format_args!("{before}](#{})", op.replace("::", "")),
+            ),
+            (None, Some((head, words))) if target.starts_with("crate::") => {
+                push(&mut plain, format_args!("{head}{words}"));
+            }
+            _ => push(&mut plain, format_args!("{before}]({target})")),
+        }
+        rest = behind;
+    }
+    plain + rest
+}
+
+fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a string has no error.
+    let _ = text.write_fmt(arguments);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_reference_is_what_the_declaration_says() {
+        let committed = fs::read_to_string(path().unwrap()).unwrap_or_default();
+        assert!(
+            committed == reference(),
+            "docs/ops.md is outdated: run `cargo xtask ops`"
+        );
+    }
+
+    #[test]
+    fn links_lead_to_headings_or_nowhere() {
+        assert_eq!(
+            plain_links(
+                "as [`enable`](fn@crate::irq::enable) and [`fixup`](crate::extable::fixup)."
+            ),
+            "as [`enable`](#irqenable) and `fixup`."
+        );
+        assert_eq!(plain_links("[a](b.md), x[1]"), "[a](b.md), x[1]");
+    }
+
+    #[test]
+    fn an_op_tells_what_patching_makes_of_it() {
+        let text = reference();
+        let expected = "\
+### irq.disable
+
+```rust
+fn disable()
+```
+
+preserve class, shape `plain`, 6 bytes. Native: `cli`.
+
+Disables interrupts on this CPU. Any context.
+";
+        assert!(text.contains(expected));
+        assert!(text.contains("Native: `out 0x80, al`. KVM: nothing."));
+        assert!(text.contains("Native: call. KVM: call of its own."));
+    }
+}
