@@ -98,10 +98,13 @@ fn changed<'a>(
     sites: &'a [&'a [SiteRecord]],
     changes: &'a [Change],
 ) -> impl Iterator<Item = (&'a SiteRecord, &'a Change)> {
-    sites.iter().copied().flatten().filter_map(|record| {
-        let mut changes = changes.iter();
-        Some((record, changes.find(|change| change.op() == record.op())?))
-    })
+    let records = sites.iter().flat_map(|&records| records);
+    records.filter_map(|record| Some((record, change_of(record, changes)?)))
+}
+
+#[inline(never)]
+fn change_of<'a>(record: &SiteRecord, changes: &'a [Change]) -> Option<&'a Change> {
+    changes.iter().find(|change| change.op() == record.op())
 }
 
 /// The same, of sites that were found good, ready to be written.
