@@ -1,17 +1,20 @@
 //! Sites that change while they are in use.
 
 use core::arch::naked_asm;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use pvops_core::cpu_set::CpuSet;
 use pvops_core::live::{self, Change};
 use pvops_core::site::image_sites;
-use pvops_core::{Op, cpu, installed, op, preserve};
+use pvops_core::{Op, cpu, installed, mmu, op, preserve};
 
-use super::{Outcome, patch};
-use crate::interrupts;
-use crate::layout;
+use super::{Outcome, long_or, patch};
+use crate::layout::{self, SCRATCH};
 use crate::platform::Platform;
 use crate::text::{ensure, text};
 use crate::trap;
+use crate::work::{begin, finish};
+use crate::{cpus, interrupts};
 
 /// Whole rounds of three.
 const CHANGES: usize = 1002;
@@ -24,12 +27,6 @@ const TWO: usize = 0x2222;
 /// In the middle of each change, where other CPUs would serialise, this one runs into the INT3, with
 /// interrupts on and off, and does the new thing. What needs a second CPU is not seen here.
 pub(super) fn repatch() -> Outcome {
-    unsafe extern "C" fn one() -> usize {
-        ONE
-    }
-    unsafe extern "C" fn two() -> usize {
-        TWO
-    }
     let Some(bindings) = installed() else {
         return Err(text!("nothing is installed"));
     };
@@ -74,6 +71,76 @@ pub(super) fn repatch() -> Outcome {
     Ok(text!(
         "{changes} changes of {sites} sites, {breakpoints} uses at an INT3"
     ))
+}
+
+/// The same sites change to and fro between two calls while all other CPUs use them: each use gives
+/// one of the two results. A shootdown serialises, for INVLPG does (Intel SDM volume 3, section
+/// 10.3), and costs no exit.
+pub(super) fn hammered() -> Outcome {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    static WRONG: AtomicU64 = AtomicU64::new(0);
+    fn hammer(_: usize) -> u64 {
+        let mut uses = 0;
+        while !STOP.load(Ordering::Relaxed) {
+            for value in [site(0), site(8)] {
+                if value != ONE && value != TWO {
+                    WRONG.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            uses += 2;
+        }
+        uses
+    }
+    let Some(bindings) = installed() else {
+        return Err(text!("nothing is installed"));
+    };
+    let others: CpuSet = (1..cpus::count()).collect();
+    let change = |change: Change| {
+        // SAFETY: the CPUs are online and take the library's vector.
+        let mut serialize = || unsafe {
+            mmu::flush_tlb_multi(&raw const others, SCRATCH.start, SCRATCH.start + 1);
+        };
+        // SAFETY: all sites are given; the handler asks; what stands in for CR4 is harmless to those
+        // who may read it now.
+        unsafe { live::repatch(&Platform, &mut serialize, &[image_sites()], &[change]) }
+            .map_err(|error| text!("{error}"))
+    };
+    let steps = [
+        Change::to(preserve!(cpu::read_cr4, one)),
+        Change::to(preserve!(cpu::read_cr4, two)),
+    ];
+    // More virtual CPUs than real ones wait for each other.
+    let count = cpus::count() as u64;
+    let changes = long_or(100_000, 2000 / (count * count)).max(2) as usize;
+    STOP.store(false, Ordering::Relaxed);
+    change(steps[0])?;
+    (1..cpus::count()).for_each(|cpu| begin(cpu, hammer, 0));
+    let changed = (1..=changes).try_for_each(|number| change(steps[number % 2]).map(drop));
+    STOP.store(true, Ordering::Relaxed);
+    let mut uses = 0;
+    let mut breakpoints = 0;
+    for cpu in 1..cpus::count() {
+        let Some(more) = finish(cpu) else {
+            return Err(text!("CPU {cpu} is gone"));
+        };
+        uses += more;
+        breakpoints += trap::count_on(cpu, 3);
+    }
+    change(Change::to(bindings.cpu.read_cr4))?;
+    changed?;
+    let wrong = WRONG.load(Ordering::Relaxed);
+    ensure!(wrong == 0, "{wrong} of {uses} results were neither");
+    Ok(text!(
+        "{changes} changes, {uses} uses, {breakpoints} at an INT3"
+    ))
+}
+
+unsafe extern "C" fn one() -> usize {
+    ONE
+}
+
+unsafe extern "C" fn two() -> usize {
+    TWO
 }
 
 /// A site of `cpu.read_cr4` at a stack pointer that is `misalign` (0 or 8) below a multiple of 16.

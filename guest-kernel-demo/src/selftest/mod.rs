@@ -134,6 +134,11 @@ static SMP_CHECKS: &[Check] = &[
     check("smp.crossed_shootdowns", smp::crossed_shootdowns),
     check("smp.clock", smp::clock),
     check("smp.events", smp::events),
+    Check {
+        name: "smp.live_patching",
+        needs: Some("int3"),
+        run: live::hammered,
+    },
     check("smp.offline", smp::offline),
 ];
 
