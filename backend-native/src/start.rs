@@ -8,8 +8,10 @@ use core::mem::offset_of;
 use core::ptr;
 
 use pvops_core::cpu_start::{CpuStart, StartStatus};
-use pvops_core::{apic, cpu, time};
+use pvops_core::{apic, cpu};
 use x86::msr::IA32_EFER;
+
+use crate::clock;
 
 /// The op `smp.start_cpu` on a machine without a local APIC.
 pub(crate) unsafe extern "C" fn unavailable(_apic_id: u32, _start: *const CpuStart) -> StartStatus {
@@ -62,9 +64,11 @@ pub(crate) unsafe extern "C" fn start_cpu(apic_id: u32, start: *const CpuStart) 
     StartStatus::TOLD
 }
 
+/// By the time-stamp counter, which runs whatever a hypervisor's clock does.
 fn wait_us(microseconds: u64) {
-    let end = time::clock_ns() + microseconds * 1000;
-    while time::clock_ns() < end {}
+    let ticks = clock::ticks(microseconds * 1000);
+    let start = cpu::read_tsc_ordered();
+    while cpu::read_tsc_ordered().wrapping_sub(start) < ticks {}
 }
 
 const PAGE: u64 = 4096;
