@@ -10,6 +10,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering
 use pvops_core::cpu_set::{CpuSet, MAX_CPUS};
 use pvops_core::{mmu, smp};
 
+use crate::smp::is_up;
+
 /// Beyond so many pages, dropping everything is cheaper.
 const MAX_PAGES: usize = 32;
 const PAGE: usize = 4096;
@@ -50,11 +52,15 @@ pub(crate) unsafe extern "C" fn flush_tlb_multi(cpus: *const CpuSet, start: usiz
     };
     let this = kernel.cpu_index();
     // SAFETY: the op's caller gives a set.
-    let mut others = unsafe { *cpus };
-    if others.contains(this) {
-        others.remove(this);
+    let cpus = unsafe { *cpus };
+    if cpus.contains(this) {
         flush(start, end);
     }
+    // A CPU that is off takes no interrupt, and has no translations when it comes back.
+    let others: CpuSet = cpus
+        .iter()
+        .filter(|&cpu| cpu != this && is_up(cpu))
+        .collect();
     if others.is_empty() {
         return;
     }

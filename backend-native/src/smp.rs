@@ -51,6 +51,13 @@ pub(crate) fn take_down(host: &Host<'_>) {
     }
 }
 
+/// Whether a CPU was brought up, and not taken down since.
+pub(crate) fn is_up(cpu: usize) -> bool {
+    APIC_IDS
+        .get(cpu)
+        .is_some_and(|id| id.load(Ordering::Relaxed) != NOBODY)
+}
+
 const NOBODY: u32 = u32::MAX;
 
 /// The local APIC's id of each CPU that was brought up.

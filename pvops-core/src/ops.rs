@@ -267,12 +267,13 @@ declare_ops! {
         /// Drops this CPU's translation of the page that holds `address`. Any context.
         [plain] safe fn flush_tlb_page(address: usize);
         /// Drops the translations from `start` to `end` (virtual addresses) of the CPUs in a set, and
-        /// returns when that is done. Not in an interrupt handler; with interrupts on or off.
+        /// returns when that is done. CPUs that are off are passed over. Not in an interrupt handler;
+        /// with interrupts on or off.
         ///
         /// # Safety
         ///
-        /// `cpus` must point to a [`CpuSet`] of CPUs that have been
-        /// [brought up](crate::bring_up_cpu) and take the vector that the kernel gave to
+        /// `cpus` must point to a [`CpuSet`]; those of them that have been
+        /// [brought up](crate::bring_up_cpu) take the vector that the kernel gave to
         /// [`setup_ipi`](fn@crate::smp::setup_ipi).
         [c] unsafe fn flush_tlb_multi(cpus: *const CpuSet, start: usize, end: usize);
         /// Stores an entry of a page table (4 KiB pages).

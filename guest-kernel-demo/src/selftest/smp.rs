@@ -245,6 +245,10 @@ pub(super) fn offline() -> Outcome {
                 came == 0,
                 "round {round}: CPU {cpu} is off and took an interrupt"
             );
+            // A shootdown does not wait for it either.
+            let all = CpuSet::first(cpus::count());
+            // SAFETY: the CPUs that are online take the library's vector.
+            unsafe { mmu::flush_tlb_multi(&raw const all, SCRATCH.start, SCRATCH.end) };
             ensure!(
                 cpus::start_one(cpu),
                 "round {round}: CPU {cpu} does not come back"
