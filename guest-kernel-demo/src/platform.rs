@@ -57,14 +57,12 @@ unsafe impl Kernel for Platform {
         let flags = irq::save_flags();
         irq::disable();
         let cr0 = cpu::read_cr0();
-        // SAFETY: protection is off only while `write` runs, with interrupts off. Writing through
-        // the same addresses that are executed needs no more than the jump that follows (Intel SDM
-        // volume 3, section 10.1.3), and CPUID besides serialises.
+        // SAFETY: protection is off only while `write` runs, with interrupts off. Restoring CR0
+        // serialises, so that this CPU executes what was written (Intel SDM volume 3, section 10.3).
         unsafe {
             cpu::write_cr0(cr0 & !WRITE_PROTECT);
             write(0);
             cpu::write_cr0(cr0);
-            cpu::cpuid(0, 0);
             irq::restore_flags(flags);
         }
     }
