@@ -59,34 +59,38 @@ pub(crate) unsafe fn write(
         return Ok(());
     };
     let bindings = bindings.as_slice();
+    // Nobody may ever call the closure.
+    let mut result = sites
+        .first()
+        .map_or(Ok(()), |record| Err(not_written(record)));
     let mut write = |alias: isize| {
-        for record in sites {
+        result = sites.iter().try_for_each(|record| {
             let mut buffer = [0; MAX_SITE];
-            let Ok((new, _)) = replacement(record, bindings, &mut buffer) else {
-                continue;
-            };
+            let (new, _) = replacement(record, bindings, &mut buffer)?;
             let site = ptr::with_exposed_provenance_mut::<u8>(record.address());
             for (offset, &byte) in new.iter().enumerate() {
                 // SAFETY: the caller vouches for the records, and the kernel has just said that
                 // their range can be written at this distance.
                 unsafe { site.offset(alias).add(offset).write_volatile(byte) };
             }
-        }
+            // SAFETY: the caller vouches for the record.
+            if new == unsafe { current(record) } {
+                Ok(())
+            } else {
+                Err(not_written(record))
+            }
+        });
     };
     // SAFETY: the caller vouches that nobody runs the sites meanwhile.
     unsafe { kernel.with_writable_text(range, &mut write) };
-    for record in sites {
-        let mut buffer = [0; MAX_SITE];
-        let (new, _) = replacement(record, bindings, &mut buffer)?;
-        // SAFETY: the site was verified and written.
-        if new != unsafe { current(record) } {
-            return Err(PatchError::NotWritten {
-                site: record.address(),
-                op: record.op(),
-            });
-        }
+    result
+}
+
+fn not_written(record: &SiteRecord) -> PatchError {
+    PatchError::NotWritten {
+        site: record.address(),
+        op: record.op(),
     }
-    Ok(())
 }
 
 /// Checks that all sites can be patched, and counts what they would become. Writes nothing.
@@ -171,8 +175,7 @@ pub fn preview(
             .filter(|template| template.len() <= out.len())
         {
             Some(template) => {
-                let mut bytes = [0; MAX_SITE];
-                encode::template(template.copy_to(&mut bytes), out);
+                template.copy_to(encode::room(template.len(), out));
                 Outcome::Inline
             }
             None => Outcome::Call,

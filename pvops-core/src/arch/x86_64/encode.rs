@@ -63,14 +63,15 @@ pub(crate) fn call(site: usize, target: usize, out: &mut [u8]) -> bool {
     true
 }
 
-/// Fills a site with a template that is not longer than the site.
-pub(crate) fn template(template: &[u8], out: &mut [u8]) {
-    let padding = padded_length(template.len(), out.len()) - template.len();
+/// Fills a site but for the room that it returns, where a template of `length` bytes, not more than
+/// the site has, is to go.
+pub(crate) fn room(length: usize, out: &mut [u8]) -> &mut [u8] {
+    let padding = padded_length(length, out.len()) - length;
     let (prefixes, rest) = out.split_at_mut(padding);
     prefixes.fill(DS);
-    let (body, rest) = rest.split_at_mut(template.len());
-    body.copy_from_slice(template);
+    let (room, rest) = rest.split_at_mut(length);
     nops(rest);
+    room
 }
 
 /// Length of the first instruction that [`template`] leaves, where the template is one instruction.
