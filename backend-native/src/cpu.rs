@@ -6,8 +6,11 @@ use pvops_core::binding::Binding;
 use pvops_core::descriptor::GateDescriptor;
 use pvops_core::msr::MsrWrite;
 use pvops_core::op::RegisterPair;
-use pvops_core::{call, extable_entry, inline};
-use x86::msr::{IA32_FS_BASE, IA32_GS_BASE, IA32_KERNEL_GSBASE};
+use pvops_core::{SyscallEntry, call, extable_entry, inline};
+use x86::msr::{
+    IA32_EFER, IA32_FMASK, IA32_FS_BASE, IA32_GS_BASE, IA32_KERNEL_GSBASE, IA32_LSTAR, IA32_STAR,
+    rdmsr, wrmsr,
+};
 
 pub(crate) const BINDINGS: pvops_core::bindings::cpu = pvops_core::bindings::cpu {
     read_cr0: inline!(cpu::read_cr0, "mov rax, cr0"),
@@ -41,6 +44,17 @@ pub(crate) const BINDINGS: pvops_core::bindings::cpu = pvops_core::bindings::cpu
         "mov cr0, rax"
     ),
     swapgs: inline!(cpu::swapgs, "swapgs"),
+    interrupt_return: inline!(cpu::interrupt_return, "iretq"),
+    // The frame has RIP, CS, flags, RSP, SS.
+    syscall_return: inline!(
+        cpu::syscall_return,
+        "pop rcx",
+        "pop r11",
+        "pop r11",
+        "pop rsp",
+        "sysretq"
+    ),
+    setup_syscall: call!(cpu::setup_syscall, setup_syscall),
     read_fs_base: inline!(cpu::read_fs_base, "mov ecx, 0xc0000100", "rdmsr"),
     write_fs_base: inline!(cpu::write_fs_base, "mov ecx, 0xc0000100", "wrmsr"),
     read_gs_base: inline!(cpu::read_gs_base, "mov ecx, 0xc0000101", "rdmsr"),
@@ -75,6 +89,25 @@ unsafe extern "C" fn load_tls(table: *mut u64, first: usize, entries: *const [u6
     // SAFETY: the op's caller vouches for the entries and their places.
     unsafe { table.add(first).cast::<[u64; 3]>().write(entries.read()) };
 }
+
+/// Intel SDM volume 3, section 6.8.8 and figure 6-14.
+unsafe extern "C" fn setup_syscall(entry: *const SyscallEntry) {
+    const SYSCALL_ENABLE: u64 = 1;
+    // SAFETY: the op's caller vouches for the pointer.
+    let entry = unsafe { entry.read() };
+    let star = u64::from(entry.kernel_code) << 32 | u64::from(entry.user_base) << 48;
+    // SAFETY: every 64-bit CPU has these registers, and the op's caller vouches for the entry.
+    unsafe {
+        wrmsr(IA32_STAR, star);
+        wrmsr(IA32_LSTAR, entry.direct as u64);
+        wrmsr(IA32_FMASK, CLEARED_FLAGS);
+        wrmsr(IA32_EFER, rdmsr(IA32_EFER) | SYSCALL_ENABLE);
+    }
+}
+
+/// Flags that SYSCALL clears: trap, interrupt, direction, I/O privilege, nested task, alignment
+/// check. Intel SDM volume 1, section 3.4.3.
+const CLEARED_FLAGS: u64 = 1 << 8 | 1 << 9 | 1 << 10 | 3 << 12 | 1 << 14 | 1 << 18;
 
 macro_rules! debug_registers {
     ($($number:literal $name:literal),*) => {

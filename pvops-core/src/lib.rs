@@ -37,6 +37,7 @@ pub mod cpu_start;
 pub mod descriptor;
 pub mod event;
 pub mod extable;
+mod frame;
 mod install;
 mod kernel;
 pub mod lazy;
@@ -50,10 +51,13 @@ pub mod probe;
 pub mod pvclock;
 mod section;
 pub mod site;
+mod syscall;
 mod table;
 pub mod tsc;
 pub mod tsc_scale;
 
+pub use arch::asm_op;
+pub use frame::InterruptFrame;
 pub use install::{InstallError, bring_up_cpu, install, installed, kernel, take_down_cpu};
 pub use kernel::Kernel;
 pub use op::{Op, OpNumber};
@@ -61,6 +65,7 @@ pub use ops::{
     Bindings, DECLARATIONS, GROUPS, GroupDeclaration, OpDeclaration, apic, bindings, cpu, io, irq,
     smp, system, time,
 };
+pub use syscall::SyscallEntry;
 pub use table::OpTable;
 
 /// Page tables and the TLB.

@@ -129,6 +129,34 @@ declare_ops! {
         ///
         /// Nobody may rely on GS as it was: interrupts off.
         [plain] unsafe fn swapgs();
+        /// Leaves an interrupt or exception handler, for the kernel or a program, as the frame says:
+        /// IRET. Interrupts off. For user mode, after [`swapgs`](fn@crate::cpu::swapgs); by
+        /// [`asm_site!`](crate::asm_site) where the general registers, which go along as they are,
+        /// are the interrupted code's own again.
+        ///
+        /// # Safety
+        ///
+        /// The frame must be good, else the CPU raises #GP in the kernel; and what it leads to must
+        /// bear to go on so. Whatever is on the stack below the frame is lost.
+        [exit] unsafe fn interrupt_return(frame: *const InterruptFrame) -> !;
+        /// Leaves a system call for user mode, as the frame says: SYSRET. The program loses rcx and
+        /// r11; all else as for [`interrupt_return`](fn@crate::cpu::interrupt_return).
+        ///
+        /// # Safety
+        ///
+        /// As for `interrupt_return`. The selectors must be the ones that the CPU was
+        /// [told](fn@crate::cpu::setup_syscall), and the address that the frame leads to canonical:
+        /// Intel's CPUs raise #GP in kernel mode on the program's stack if it is not (Intel SDM volume 2,
+        /// SYSRET).
+        [exit, 9] unsafe fn syscall_return(frame: *const InterruptFrame) -> !;
+        /// Says where system calls enter the kernel on this CPU. Interrupts off.
+        ///
+        /// # Safety
+        ///
+        /// `entry` must point to a [`SyscallEntry`] that is right. As SYSCALL does not switch stacks,
+        /// neither a non-maskable interrupt nor a machine check may come to its direct entry on a
+        /// stack that is not its own.
+        [c] unsafe fn setup_syscall(entry: *const SyscallEntry);
         /// Base of FS. Any context.
         [base_read, 7] safe fn read_fs_base() -> usize;
         /// Sets the base of FS.
@@ -622,8 +650,10 @@ mod types {
     pub(super) use crate::cpu_start::{CpuStart, StartStatus};
     pub(super) use crate::descriptor::{DescriptorTablePointer, GateDescriptor};
     pub(super) use crate::event::EventStatus;
+    pub(super) use crate::frame::InterruptFrame;
     pub(super) use crate::lock::Queue;
     pub(super) use crate::msr::{MsrFault, MsrWrite};
+    pub(super) use crate::syscall::SyscallEntry;
     pub(super) use raw_cpuid::CpuIdResult;
 }
 

@@ -27,6 +27,11 @@ const NATIVE: &[(&str, &str)] = &[
     ("cpu.clear_task_switched", "clts"),
     ("cpu.set_task_switched", "mov rax,cr0; or al,8; mov cr0,rax"),
     ("cpu.swapgs", "swapgs"),
+    ("cpu.interrupt_return", "iretq"),
+    (
+        "cpu.syscall_return",
+        "pop rcx; pop r11; pop r11; pop rsp; sysretq",
+    ),
     ("cpu.read_fs_base", "mov ecx,0C0000100h; rdmsr"),
     ("cpu.write_fs_base", "mov ecx,0C0000100h; wrmsr"),
     ("cpu.read_gs_base", "mov ecx,0C0000101h; rdmsr"),

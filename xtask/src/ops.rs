@@ -71,6 +71,7 @@ fn push_op(text: &mut String, op: &OpDeclaration, native: &ErasedBinding, kvm: &
     );
     let class = match op.shape {
         "c" | "c_pair" => "C",
+        "exit" => "exit",
         _ => "preserve",
     };
     push(

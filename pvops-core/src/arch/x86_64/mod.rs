@@ -10,6 +10,7 @@ mod thunk;
 pub use template::is_single_instruction;
 
 pub(crate) use shape::{class_of, function_type};
+pub use site::asm_op;
 #[cfg(target_feature = "sse")]
 pub(crate) use site::vector_asm;
 pub(crate) use site::{c_site, call_site, preserve_asm, preserve_site, site_asm};

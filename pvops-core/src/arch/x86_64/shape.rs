@@ -16,11 +16,14 @@
 //! | `port_in` | preserve | dx | al, ax, eax | |
 //! | `port_out` | preserve | dx, eax (zero-extended) | | |
 //! | `cpuid` | preserve | eax, ecx | eax, ebx, ecx, edx | rbx, rcx, rdx |
+//! | `exit` | exit | rsp leads to an [`InterruptFrame`](crate::InterruptFrame) | never returns | |
 //! | `c` | C | rdi, rsi, rdx | rax | all that the C ABI says |
 //! | `c_pair` | C | rdi, rsi | rax, rdx | all that the C ABI says |
 //!
 //! The flags are lost at every site. Preserve sites do not align the stack; C sites do, to 16 bytes
-//! before the call. Where the target has vector registers, every site loses them.
+//! before the call. Where the target has vector registers, every site loses them. An exit site takes all
+//! registers to where it leads; a backend's function finds a return address on top of the frame, and
+//! drops it.
 #![allow(non_upper_case_globals)]
 
 /// Arguments in rdi, rsi and rdx, result in rax.
@@ -47,6 +50,8 @@ pub const c_pair: u32 = 9;
 pub const base_read: u32 = 10;
 /// Value in edx:eax; rcx is free for the inline form.
 pub const base_write: u32 = 11;
+/// An [`InterruptFrame`](crate::InterruptFrame) at rsp, and no way back.
+pub const exit: u32 = 12;
 
 /// The function that an op of a shape is, for backends written in Rust.
 macro_rules! function_type {
@@ -55,6 +60,9 @@ macro_rules! function_type {
     };
     (c_pair, ($($type:ty),*) -> $result:ty) => {
         unsafe extern "C" fn($($type),*) -> $crate::op::RegisterPair
+    };
+    (exit, ($($type:ty),*) -> !) => {
+        unsafe extern "C" fn()
     };
     ($shape:ident, ($($type:ty),*) $(-> $result:ty)?) => {
         unsafe extern "C" fn($($type),*) $(-> $result)?
@@ -70,6 +78,7 @@ macro_rules! class_of {
         // SAFETY: sites of this shape follow the C ABI.
         unsafe impl $crate::op::COp for $name {}
     };
+    (exit, $name:ident) => {};
     ($shape:ident, $name:ident) => {
         // SAFETY: sites of this shape lose only what the shape says.
         unsafe impl $crate::op::PreserveOp for $name {}

@@ -13,6 +13,10 @@
 //!
 //! Other code, such as the library in a Linux process, has a red zone: its sites are not `nostack`.
 //! They also give up the vector registers, which the function behind the site is free to use.
+//!
+//! Entry code that is written in assembly has sites by [`asm_site!`](crate::asm_site).
+
+use crate::op::Op;
 
 /// A site and its record between two other instructions, with the operands given.
 macro_rules! site_asm {
@@ -78,6 +82,53 @@ macro_rules! vector_asm {
             out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
         ])
     };
+}
+
+/// Assembler lines (a string literal) that are a call site, for `global_asm!` and `naked_asm!` in
+/// either syntax. The argument names a `const` operand, which [`asm_op`] makes of the op:
+///
+/// ```text
+/// naked_asm!(
+///     pvops_core::asm_site!("swapgs"),
+///     pvops_core::asm_site!("interrupt_return"),
+///     swapgs = const asm_op::<op::cpu::swapgs>(),
+///     interrupt_return = const asm_op::<op::cpu::interrupt_return>(),
+/// )
+/// ```
+///
+/// Operands are, and registers are lost, as the op's [shape](crate::arch::shape) says; the flags and
+/// whatever is below rsp are lost at every site. The assembly answers for what the op's function has
+/// as its safety contract.
+///
+/// [`asm_op`]: crate::asm_op
+#[macro_export]
+macro_rules! asm_site {
+    ($operand:literal) => {
+        concat!(
+            "771:\n",
+            // call [rip + displacement], as bytes because the two syntaxes write it differently.
+            ".byte 0xff, 0x15\n",
+            ".long pvops_op_table + ({",
+            $operand,
+            "} & 0xffff) * 8 - . - 4\n",
+            ".skip {",
+            $operand,
+            "} / 0x10000 - 6, 0x90\n",
+            ".pushsection pvops_sites, \"aR\", @progbits\n",
+            ".balign 4\n",
+            ".long 771b - .\n",
+            ".long {",
+            $operand,
+            "}\n",
+            ".popsection\n"
+        )
+    };
+}
+
+/// An op as the operand that [`asm_site!`](crate::asm_site) wants: the last four bytes of its
+/// [site record](crate::site::SiteRecord), number and length.
+pub const fn asm_op<O: Op>() -> u32 {
+    O::NUMBER.0 as u32 | (O::SITE_LENGTH as u32) << 16
 }
 
 /// A preserve site with nothing around it.
@@ -168,6 +219,13 @@ macro_rules! call_site {
         );
         CpuIdResult { eax, ebx: rbx as u32, ecx, edx }
     }};
+    // All registers but rsp go along as they are.
+    (exit, $op:ty, ($frame:ident) -> $result:ty) => {
+        $crate::arch::site_asm!(
+            $op, ("mov rsp, {pvops_frame}", ""), [pvops_frame = in(reg) $frame,],
+            [options(noreturn)]
+        )
+    };
     (c, $op:ty, ()) => {
         $crate::arch::c_site!($op, [])
     };

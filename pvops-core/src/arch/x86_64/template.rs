@@ -11,7 +11,8 @@
 ///
 /// The lines find the operands where the op's [shape](crate::arch::shape) says, may change only
 /// what the shape says, and must neither return nor mention `rsp` or `rip`: at a site they run
-/// without a return address on the stack. Lines longer than the op's site are called instead.
+/// without a return address on the stack. (Those of an exit op do both: at a site and in the function
+/// they have the frame at `rsp`.) Lines longer than the op's site are called instead.
 ///
 /// Lines that address memory by a number known only at boot write that number as the operand
 /// `{operand}`, as in `"mov dword ptr [{operand}], 0"`, and say how many bytes of the last
@@ -27,7 +28,16 @@ macro_rules! inline {
     ($group:ident::$name:ident, $($line:literal),+ $(,)?) => {{
         #[unsafe(naked)]
         unsafe extern "C" fn thunk() {
-            core::arch::naked_asm!($($line,)+ "ret")
+            core::arch::naked_asm!(
+                // Away with the return address.
+                ".if {shape} == {exit}",
+                "add rsp, 8",
+                ".endif",
+                $($line,)+
+                "ret",
+                shape = const <$crate::op::$group::$name as $crate::Op>::SHAPE,
+                exit = const $crate::arch::shape::exit,
+            )
         }
         #[unsafe(naked)]
         unsafe extern "C" fn template() {

@@ -18,6 +18,7 @@ use pvops_tests::image::Image;
 use pvops_tests::sites::Sites;
 
 use crate::backend::{self, BACKEND};
+use crate::exits::exits;
 use crate::process::{self, Process};
 use crate::registers::{self, RAX, RBX, RCX, RDI, RDX, RSI, Registers, pattern};
 
@@ -25,6 +26,7 @@ type Check = fn() -> Result<(), String>;
 
 pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("unpatched sites work", unpatched),
+    ("unpatched exits lead where they should", exits),
     ("the image and its file agree", file_agrees),
     ("a tampered site is named, and nothing is written", tampered),
     ("bad records are refused", bad_records),
@@ -33,6 +35,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("installing twice is refused", install_twice),
     ("every site decodes to its outcome", outcomes),
     ("patched ops reach the backend", patched),
+    ("patched exits lead where they should", exits),
     ("lazy mode reaches the backend", lazy),
     ("an op that is not available traps", trap),
     ("thunks lose no register", thunks),

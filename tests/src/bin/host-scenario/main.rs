@@ -8,6 +8,7 @@
 
 mod backend;
 mod checks;
+mod exits;
 mod process;
 mod registers;
 
