@@ -72,11 +72,15 @@ pub(crate) unsafe fn start(start_info: u64) -> Machine {
     map.reserve(0..1 << 20);
     let image = layout::image();
     map.reserve((image.start - KERNEL_OFFSET) as u64..(image.end - KERNEL_OFFSET) as u64);
-    for region in map.usable() {
-        frames::add(region.start.min(MAPPED)..region.end.min(MAPPED));
-    }
-    // SAFETY: the caller calls once, on the tables of `entry`.
-    if unsafe { paging::start(map) }.is_err() {
+    let memory = map
+        .usable()
+        .map(|region| region.start.min(MAPPED)..region.end.min(MAPPED));
+    // SAFETY: the caller calls once, on the tables of `entry`, which have memory up to that end.
+    let started = unsafe {
+        frames::start(memory);
+        paging::start(map)
+    };
+    if started.is_err() {
         panic!(
             "not enough memory for page tables; the map is {:?}",
             map.regions()

@@ -7,11 +7,12 @@ use pvops_core::{bring_up_cpu, irq, mmu, smp, take_down_cpu, time};
 
 use crate::boot::Machine;
 use crate::console::println;
-use crate::layout::{DIRECT_MAP, PAGE, STACKS};
-use crate::paging::{self, Flags};
+use crate::layout::DIRECT_MAP;
+use crate::paging;
 use crate::per_cpu::{self, MAX_CPUS};
+use crate::tables::Flags;
 use crate::trap::LIBRARY_VECTOR;
-use crate::{frames, gdt, interrupts, trap, work};
+use crate::{gdt, idt, interrupts, stacks, trap_entry, work};
 
 /// How many CPUs run. They are numbered without gaps.
 pub(crate) fn count() -> usize {
@@ -38,7 +39,9 @@ pub(crate) unsafe fn start(machine: &Machine) {
             println!("more than {MAX_CPUS} CPUs; the others stay off");
             break;
         }
-        let Some(stack_top) = stack(cpu) else { break };
+        let Some(stack_top) = stacks::of_cpu(cpu) else {
+            break;
+        };
         let of = per_cpu::of(cpu);
         of.apic_id.store(apic_id, Ordering::Relaxed);
         of.stack_top.store(stack_top, Ordering::Relaxed);
@@ -108,17 +111,6 @@ const PATIENCE_NS: u64 = 5_000_000_000;
 static COUNT: AtomicUsize = AtomicUsize::new(1);
 static EXPECTED: AtomicUsize = AtomicUsize::new(1);
 
-/// Four pages, and one below that is not mapped.
-fn stack(cpu: usize) -> Option<usize> {
-    const PAGES: usize = 4;
-    let bottom = STACKS.start + cpu * (PAGES + 1) * PAGE + PAGE;
-    for page in 0..PAGES {
-        let (frame, _) = frames::allocate()?;
-        paging::map(bottom + page * PAGE, frame, Flags::DATA).ok()?;
-    }
-    Some(bottom + PAGES * PAGE)
-}
-
 fn comes(cpu: usize) -> bool {
     let start = time::clock_ns();
     while !per_cpu::of(cpu).online.load(Ordering::Acquire) {
@@ -135,10 +127,11 @@ extern "C" fn entry(cpu: usize) -> ! {
     unsafe {
         gdt::load(cpu);
         per_cpu::load(cpu);
-        trap::load();
+        idt::load();
         if let Err(error) = bring_up_cpu() {
             panic!("CPU {cpu}: {error}");
         }
+        trap_entry::enable_syscalls();
         interrupts::start();
     }
     let this = per_cpu::of(cpu);

@@ -4,7 +4,8 @@ use core::ops::Range;
 
 use crate::frames;
 use crate::layout::{PAGE, SCRATCH};
-use crate::paging::{self, Flags};
+use crate::paging;
+use crate::tables::Flags;
 
 /// The addresses where any page may be touched.
 pub(crate) const REGION: Range<usize> = SCRATCH.start + (1 << 20)..SCRATCH.end;

@@ -6,12 +6,18 @@ use core::cell::UnsafeCell;
 use pvops_core::cpu;
 use pvops_core::descriptor::DescriptorTablePointer;
 
-use crate::per_cpu::MAX_CPUS;
+use crate::per_cpu::{self, MAX_CPUS};
 
 /// Selector of the kernel's code segment.
 pub(crate) const KERNEL_CODE: u16 = 0x08;
-const KERNEL_DATA: u16 = 0x10;
-const TASK: u16 = 0x18;
+/// Selector of the kernel's data segment, which is also that of its stacks.
+pub(crate) const KERNEL_DATA: u16 = 0x10;
+/// Selector of the programs' data segment.
+pub(crate) const USER_DATA: u16 = 0x18 | 3;
+/// Selector of the programs' code segment.
+pub(crate) const USER_CODE: u16 = 0x20 | 3;
+/// Selector of the task state segment.
+pub(crate) const TASK: u16 = 0x28;
 
 /// Which of the task state segment's interrupt stacks a double fault takes.
 pub(crate) const DOUBLE_FAULT_STACK: u8 = 1;
@@ -33,14 +39,18 @@ pub(crate) unsafe fn load(cpu: usize) {
         let task = (&raw const (*cell).task).addr() as u64;
         // A 64-bit TSS descriptor takes two entries. Intel SDM volume 3, figure 9-4.
         let limit = size_of::<TaskState>() as u64 - 1;
-        // Null, 64-bit code, data. All is written here, so that the tables take no room in the image.
-        (*cell).descriptors[1] = 0x00af_9b00_0000_ffff;
-        (*cell).descriptors[2] = 0x00cf_9300_0000_ffff;
-        (*cell).descriptors[3] =
-            limit | (task & 0xff_ffff) << 16 | 0x89 << 40 | (task >> 24 & 0xff) << 56;
-        (*cell).descriptors[4] = task >> 32;
+        // All is written here, so that the tables take no room in the image. The order is SYSRET's.
+        (*cell).descriptors = [
+            0,
+            0x00af_9b00_0000_ffff,
+            0x00cf_9300_0000_ffff,
+            0x00cf_f300_0000_ffff,
+            0x00af_fb00_0000_ffff,
+            limit | (task & 0xff_ffff) << 16 | 0x89 << 40 | (task >> 24 & 0xff) << 56,
+            task >> 32,
+        ];
         let pointer = DescriptorTablePointer {
-            limit: size_of::<[u64; 5]>() as u16 - 1,
+            limit: size_of::<[u64; ENTRIES]>() as u16 - 1,
             base: (&raw const (*cell).descriptors).addr(),
         };
         cpu::load_gdt(&raw const pointer);
@@ -64,6 +74,17 @@ pub(crate) unsafe fn load(cpu: usize) {
     }
 }
 
+/// Sets the stack that this CPU takes when it comes from a program.
+///
+/// # Safety
+///
+/// `stack` is the end of a stack that nobody uses meanwhile; interrupts off.
+pub(crate) unsafe fn set_kernel_stack(stack: usize) {
+    let cell = TABLES[per_cpu::index()].0.get();
+    // SAFETY: the segment is this CPU's.
+    unsafe { cpu::load_kernel_stack((&raw mut (*cell).task.privilege_stacks).cast(), stack) };
+}
+
 #[repr(C, align(16))]
 struct Stack([u8; 8192]);
 
@@ -81,11 +102,14 @@ struct TaskState {
 
 const _: () = assert!(size_of::<TaskState>() == 104);
 
+/// Null, four segments, and two for the task state segment.
+const ENTRIES: usize = 7;
+
 #[repr(C, align(16))]
 struct Tables {
     double_fault_stack: Stack,
     task: TaskState,
-    descriptors: [u64; 5],
+    descriptors: [u64; ENTRIES],
 }
 
 struct TablesCell(UnsafeCell<Tables>);
@@ -108,7 +132,7 @@ impl TablesCell {
                 reserved_3: 0,
                 io_map_base: 0,
             },
-            descriptors: [0, 0, 0, 0, 0],
+            descriptors: [0; ENTRIES],
         }))
     }
 }

@@ -10,8 +10,12 @@ pub(crate) const DIRECT_MAP: usize = 0xffff_8880_0000_0000;
 pub(crate) const DEVICES: Range<usize> = 0xffff_ffff_c000_0000..0xffff_ffff_c020_0000;
 /// Addresses that the self-test maps and unmaps.
 pub(crate) const SCRATCH: Range<usize> = 0xffff_ffff_c020_0000..0xffff_ffff_c040_0000;
-/// Stacks of the CPUs but the first.
+/// Stacks of the CPUs but the first, and of tasks.
 pub(crate) const STACKS: Range<usize> = 0xffff_ffff_c040_0000..0xffff_ffff_c060_0000;
+
+/// Addresses of programs. The highest page of the lower half is no program's: behind a system call
+/// at its end there is no canonical address to return to.
+pub(crate) const USER: Range<usize> = PAGE..0x7fff_ffff_f000;
 
 /// Bytes in a page.
 pub(crate) const PAGE: usize = 4096;

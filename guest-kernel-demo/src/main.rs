@@ -7,24 +7,35 @@
 #![no_main]
 
 mod acpi;
+mod address_space;
 mod boot;
 mod console;
 mod cpus;
 mod demand;
 mod entry;
 mod exit;
+mod frame;
 mod frames;
 mod gdt;
+mod idt;
 mod interrupts;
 mod layout;
 mod measure;
 mod paging;
 mod per_cpu;
 mod platform;
+mod programs;
+mod scheduler;
 mod selftest;
+mod stacks;
+mod syscall;
+mod tables;
+mod task;
 mod text;
 mod trap;
+mod trap_entry;
 mod work;
+mod workloads;
 
 use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;
@@ -45,8 +56,8 @@ extern "C" fn start(start_info: u64) -> ! {
     let machine = unsafe {
         gdt::load(0);
         per_cpu::load(0);
-        trap::prepare();
-        trap::load();
+        idt::prepare();
+        idt::load();
         boot::start(start_info)
     };
     let command_line = machine.command_line;
@@ -81,8 +92,13 @@ extern "C" fn start(start_info: u64) -> ! {
         if let Err(error) = bring_up_cpu() {
             panic!("the boot CPU: {error}");
         }
+        trap_entry::enable_syscalls();
         interrupts::start();
         cpus::start(&machine);
+    }
+    if measure {
+        measure::boot();
+        workloads::measure();
     }
     let pass = selftest::run(command_line);
     match command_line.value("end") {

@@ -13,6 +13,11 @@ pub(crate) const MAX_CPUS: usize = 16;
 #[repr(C)]
 pub(crate) struct PerCpu {
     index: usize,
+    /// Where a system call finds its stack, and keeps the program's meanwhile.
+    pub(crate) kernel_stack: AtomicUsize,
+    pub(crate) user_stack: AtomicUsize,
+    /// The scheduler's.
+    pub(crate) schedule: Schedule,
     /// How it is started.
     pub(crate) apic_id: AtomicU32,
     pub(crate) stack_top: AtomicUsize,
@@ -23,6 +28,22 @@ pub(crate) struct PerCpu {
     pub(crate) argument: AtomicUsize,
     pub(crate) result: AtomicU64,
     pub(crate) state: AtomicU32,
+}
+
+/// What the scheduler keeps of a CPU. Only the CPU itself uses it.
+pub(crate) struct Schedule {
+    /// The task that runs, or [`NO_TASK`](Schedule::NO_TASK).
+    pub(crate) task: AtomicUsize,
+    /// Saved stack pointer of whoever runs when no task does.
+    pub(crate) base_stack: AtomicUsize,
+    /// The root of the page tables in use.
+    pub(crate) root: AtomicU64,
+    /// Whether the running program has had its time.
+    pub(crate) is_over: AtomicBool,
+}
+
+impl Schedule {
+    pub(crate) const NO_TASK: usize = usize::MAX;
 }
 
 /// The number of this CPU, from 0. Any context after [`load`].
@@ -39,6 +60,11 @@ pub(crate) fn index() -> usize {
         );
     }
     index
+}
+
+/// What this CPU has.
+pub(crate) fn this() -> &'static PerCpu {
+    of(index())
 }
 
 /// What a CPU has.
@@ -77,6 +103,14 @@ impl PerCpu {
     const fn new() -> Self {
         PerCpu {
             index: 0,
+            kernel_stack: AtomicUsize::new(0),
+            user_stack: AtomicUsize::new(0),
+            schedule: Schedule {
+                task: AtomicUsize::new(Schedule::NO_TASK),
+                base_stack: AtomicUsize::new(0),
+                root: AtomicU64::new(0),
+                is_over: AtomicBool::new(false),
+            },
             apic_id: AtomicU32::new(0),
             stack_top: AtomicUsize::new(0),
             online: AtomicBool::new(false),

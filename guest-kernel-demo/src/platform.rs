@@ -9,8 +9,9 @@ use pvops_core::{Kernel, cpu, irq};
 
 use crate::frames;
 use crate::layout::{self, DEVICES, DIRECT_MAP, KERNEL_OFFSET, PAGE};
-use crate::paging::{self, Flags};
+use crate::paging;
 use crate::per_cpu;
+use crate::tables::Flags;
 
 /// This kernel.
 pub(crate) struct Platform;

@@ -25,7 +25,19 @@ const CASES: [&str; 12] = [
 /// Numbers of sites whose patching is measured, each ten times the one before.
 const PATCHED_SITES: [u64; 3] = [100, 1_000, 10_000];
 
-/// Most instructions from the kernel's entry to its first check.
+/// Pieces of a kernel's work, and the most instructions that one may cost.
+const WORKLOADS: [(&str, u64); 5] = [
+    ("thread_switch", 140),
+    ("syscall", 110),
+    ("program_switch", 500),
+    ("page_fault", 1_150),
+    ("fork_2000_pages", 550_000),
+];
+
+/// Most instructions for a shootdown, for each CPU that the machine has.
+const MAX_SHOOTDOWN_PER_CPU: u64 = 250;
+
+/// Most instructions from the kernel's entry to its first check, without others to start.
 const MAX_ENTRY_TO_FIRST_CHECK: u64 = 3_000_000;
 
 /// A measurement: its name, and its other fields as they came.
@@ -33,7 +45,7 @@ pub(crate) type Measurement = (String, Map<String, Value>);
 
 /// # Errors
 /// A figure is missing, comes twice, or is not what it must be; the error says which.
-pub(crate) fn check(measurements: &[Measurement]) -> Result<(), String> {
+pub(crate) fn check(measurements: &[Measurement], cpus: u16) -> Result<(), String> {
     for name in CASES {
         case(name, only(measurements, name, |found, _| found == name)?)?;
     }
@@ -46,14 +58,33 @@ pub(crate) fn check(measurements: &[Measurement]) -> Result<(), String> {
         costs.push(number(&what, fields, "cost")?);
     }
     linear(&costs)?;
-    let name = "entry_to_first_check";
+    for (name, max) in WORKLOADS {
+        at_most(measurements, name, max)?;
+    }
+    at_most(
+        measurements,
+        "shootdown",
+        MAX_SHOOTDOWN_PER_CPU * u64::from(cpus),
+    )?;
+    let max = if cpus == 1 {
+        MAX_ENTRY_TO_FIRST_CHECK
+    } else {
+        u64::MAX
+    };
+    at_most(measurements, "entry_to_first_check", max)
+}
+
+/// One round of what was measured under `name` must cost something, and not more than `max`.
+fn at_most(measurements: &[Measurement], name: &str, max: u64) -> Result<(), String> {
     let fields = only(measurements, name, |found, _| found == name)?;
+    let rounds = match fields.get("rounds") {
+        Some(_) => number(name, fields, "rounds")?.max(1),
+        None => 1,
+    };
     match number(name, fields, "cost")? {
         0 => Err(format!("{name} is 0: nothing was counted")),
-        1..=MAX_ENTRY_TO_FIRST_CHECK => Ok(()),
-        cost => Err(format!(
-            "{name} is {cost}, more than {MAX_ENTRY_TO_FIRST_CHECK}"
-        )),
+        cost if cost / rounds <= max => Ok(()),
+        cost => Err(format!("{name} is {}, more than {max}", cost / rounds)),
     }
 }
 
@@ -130,12 +161,18 @@ mod tests {
         format!(r#"@{{"event":"measure","name":"entry_to_first_check","cost":{cost}}}"#)
     }
 
+    fn workload_line(name: &str, cost: u64) -> String {
+        format!(r#"@{{"event":"measure","name":"{name}","rounds":1000,"cost":{cost}}}"#)
+    }
+
     /// The measurements of a boot as it should be.
     fn log() -> Vec<String> {
         let mut log: Vec<_> = CASES.iter().map(|name| case_line(name)).collect();
         log.extend(
             [(100, 74_030), (1_000, 739_129), (10_000, 7_390_129)].map(|(n, c)| patch_line(n, c)),
         );
+        log.extend(WORKLOADS.map(|(name, max)| workload_line(name, max * 1000)));
+        log.push(workload_line("shootdown", 250_000));
         log.push(entry_line(2_819_662));
         log
     }
@@ -148,7 +185,7 @@ mod tests {
                 overlong: false,
             });
         }
-        check(&transcript.measurements)
+        check(&transcript.measurements, 1)
     }
 
     /// The error after the line for `from` is replaced.
@@ -235,5 +272,38 @@ mod tests {
             "entry_to_first_check is 3000001, more than 3000000"
         );
         assert!(error(&good, &entry_line(0)).contains("nothing was counted"));
+    }
+
+    #[test]
+    fn a_workload_must_not_cost_more_than_it_may() {
+        let good = workload_line("syscall", 110_000);
+        assert_eq!(
+            error(&good, &workload_line("syscall", 111_000)),
+            "syscall is 111, more than 110"
+        );
+        assert!(error(&good, &workload_line("syscall", 0)).contains("nothing was counted"));
+        let good = workload_line("shootdown", 250_000);
+        assert_eq!(
+            error(&good, &workload_line("shootdown", 251_000)),
+            "shootdown is 251, more than 250"
+        );
+    }
+
+    #[test]
+    fn more_cpus_may_take_longer() {
+        let mut transcript = Transcript::default();
+        for line in log() {
+            let line = match line.as_str() {
+                line if line.contains("shootdown") => workload_line("shootdown", 1_000_000),
+                line if line.contains("entry_to") => entry_line(200_000_000),
+                line => line.into(),
+            };
+            transcript.note(&Line {
+                bytes: line.into_bytes(),
+                overlong: false,
+            });
+        }
+        assert_eq!(check(&transcript.measurements, 4), Ok(()));
+        assert!(check(&transcript.measurements, 3).is_err());
     }
 }

@@ -78,7 +78,7 @@ impl Lab {
         let mut verdict = transcript.verdict(&run.end, scenario.ending);
         if verdict == Verdict::Pass
             && scenario.counts_instructions
-            && let Err(reason) = figures::check(&transcript.measurements)
+            && let Err(reason) = figures::check(&transcript.measurements, options.smp)
         {
             verdict = Verdict::Fail(reason);
         }

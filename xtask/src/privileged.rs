@@ -29,8 +29,8 @@ static PERMITS: [Permit; 8] = [
     // From the loader's world to the kernel's.
     any(Place::Symbol("pvh_entry")),
     any(Place::Symbol("entry_long")),
-    // The way back from an interrupt.
-    only(Place::Symbol("trap_common"), "iretq"),
+    // Only the SYSCALL instruction leads there.
+    only(Place::Symbol("syscall_direct"), "swapgs"),
     // What the ops are measured against.
     any(Place::Module("guest_kernel_demo::measure")),
     // Reads back what the op has loaded; there is no op that reads it.
@@ -154,8 +154,8 @@ mod tests {
 
     #[test]
     fn some_places_may_hold_one_instruction_only() {
-        assert_eq!(judged("trap_common", b"\x48\xcf"), Ok(1));
-        assert!(judged("trap_common", b"\xfa\x48\xcf").is_err());
+        assert_eq!(judged("syscall_direct", b"\x0f\x01\xf8"), Ok(1));
+        assert!(judged("syscall_direct", b"\xfa\x0f\x01\xf8").is_err());
         let name = "guest_kernel_demo::selftest::cpu::descriptor_tables";
         assert_eq!(judged(name, b"\x66\x0f\x00\xc8"), Ok(1));
         assert!(judged(name, b"\x66\x0f\x00\xd8").is_err());

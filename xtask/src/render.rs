@@ -78,6 +78,9 @@ fn measure_text(name: &str, fields: &Map<String, Value>) -> String {
         ("entry_to_first_check", Some(cost), None) => {
             format!("  entry to first check: {cost} TSC ticks")
         }
+        (_, Some(cost), None) if let Some(rounds @ 1..) = number("rounds") => {
+            format!("  {name}: {} TSC ticks ({rounds} rounds)", cost / rounds)
+        }
         _ => format!("  measured {name}:{}", fields_text(fields)),
     }
 }
@@ -147,6 +150,10 @@ mod tests {
         assert_eq!(
             shown(br#"@{"event":"measure","name":"entry_to_first_check","cost":2845300}"#),
             "  entry to first check: 2845300 TSC ticks"
+        );
+        assert_eq!(
+            shown(br#"@{"event":"measure","name":"syscall","rounds":1000,"cost":90006}"#),
+            "  syscall: 90 TSC ticks (1000 rounds)"
         );
     }
 

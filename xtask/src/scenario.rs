@@ -88,20 +88,20 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cmdline: "measure",
         ending: Ending::DebugExit,
         timeout: Duration::from_secs(60),
-        prepare: |_| {
-            Ok(emulated(&[
-                "-M",
-                "q35",
-                "-accel",
-                "tcg",
-                "-cpu",
-                "max",
-                "-icount",
-                "shift=0,sleep=off",
-                "-rtc",
-                "clock=vm,base=2020-01-01",
-            ]))
-        },
+        prepare: |_| Ok(emulated(COUNTING)),
+    },
+    // What a shootdown costs takes more than one CPU.
+    Scenario {
+        name: "tcg-icount-smp",
+        host: "TCG, counting instructions",
+        default: false,
+        single_cpu: false,
+        cpus: &[2, 4],
+        counts_instructions: true,
+        cmdline: "measure only=smp.online",
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(60),
+        prepare: |_| Ok(emulated(COUNTING)),
     },
     Scenario {
         name: "tcg-poweroff",
@@ -197,12 +197,25 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
                 },
                 Kvm::Software => Setting {
                     qemu: &["-M", MICROVM, "-accel", "kvm", "-cpu", SOFTWARE_KVM_CPU],
-                    lacks: &["int3", "hypercall", "xcr", "swapgs", "pit", "pci"],
+                    lacks: &["int3", "hypercall", "xcr", "syscall", "pit", "pci"],
                     ..setting
                 },
             })
         },
     },
+];
+
+const COUNTING: &[&str] = &[
+    "-M",
+    "q35",
+    "-accel",
+    "tcg",
+    "-cpu",
+    "max",
+    "-icount",
+    "shift=0,sleep=off",
+    "-rtc",
+    "clock=vm,base=2020-01-01",
 ];
 
 const MICROVM: &str = "microvm,pit=off,pic=off,rtc=off,isa-serial=on";
@@ -232,11 +245,12 @@ fn kvm(host: &Host) -> Result<Setting, String> {
         }),
         Kvm::Software => Ok(Setting {
             qemu: &["-M", "q35", "-accel", "kvm", "-cpu", SOFTWARE_KVM_CPU],
-            lacks: &["int3", "hypercall", "xcr", "swapgs"],
+            lacks: &["int3", "hypercall", "xcr", "syscall"],
             cmdline: String::new(),
             note: Some(
                 "this machine's /dev/kvm works without VT-x or SVM: KVM interprets the \
-                 kernel, and can execute neither INT3 nor hypercalls, XGETBV, XSETBV or SWAPGS",
+                 kernel, can execute neither INT3 nor hypercalls, XGETBV or XSETBV, and leaves a \
+                 program that executes SYSCALL in user mode",
             ),
         }),
     }
@@ -300,7 +314,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount, tcg-poweroff, tcg-reboot, tcg-stress, tcg-pm-timer, microvm, microvm-kvm"
+            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stress, tcg-pm-timer, microvm, microvm-kvm"
         );
     }
 
@@ -308,7 +322,7 @@ mod tests {
     fn a_software_kvm_lacks_int3_and_hypercalls() {
         let setting = |kvm| kvm_setting(Ok(kvm)).unwrap();
         let software = setting(Kvm::Software);
-        assert_eq!(software.lacks, ["int3", "hypercall", "xcr", "swapgs"]);
+        assert_eq!(software.lacks, ["int3", "hypercall", "xcr", "syscall"]);
         assert!(software.qemu.last().unwrap().contains(",-kvm-pv-unhalt,"));
         assert!(setting(Kvm::Hardware).lacks.is_empty());
         assert_eq!(

@@ -258,7 +258,7 @@ pub(super) fn descriptor_tables() -> Outcome {
         asm!("mov {0:x}, cs", "str {1:x}", out(reg) code, out(reg) task, options(nomem, nostack));
     }
     ensure!(code == crate::gdt::KERNEL_CODE, "cs is {code:#x}");
-    ensure!(task == 0x18, "the task register is {task:#x}");
+    ensure!(task == crate::gdt::TASK, "the task register is {task:#x}");
     Ok(text!("cs {code:#x}, task register {task:#x}, no ldt"))
 }
 

@@ -5,7 +5,8 @@ use pvops_core::mmu as op;
 use super::Outcome;
 use super::extable::{execute_data, probe_read, probe_write};
 use crate::layout::{PAGE, SCRATCH};
-use crate::paging::{self, Flags};
+use crate::paging;
+use crate::tables::Flags;
 use crate::text::{ensure, text};
 use crate::{demand, frames, layout, trap};
 

@@ -5,10 +5,12 @@ mod cpu;
 mod extable;
 mod irq;
 mod live;
+mod lock;
 mod mmu;
 mod patch;
 mod segments;
 mod smp;
+mod tasks;
 mod time;
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +18,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use pvops_core::boot_info::CommandLine;
 
 use crate::console::{Json, println, report};
+use crate::cpus;
 use crate::text::{Text, text};
-use crate::{cpus, measure};
 
 /// What a check found, or what is wrong.
 type Outcome = Result<Text, Text>;
@@ -65,17 +67,9 @@ static CHECKS: &[Check] = &[
     },
     check("cpu.caches", cpu::caches),
     check("cpu.bases", segments::bases),
-    Check {
-        name: "cpu.swapgs",
-        needs: Some("swapgs"),
-        run: segments::swapgs,
-    },
+    check("cpu.swapgs", segments::swapgs),
     check("cpu.table_entries", segments::entries),
-    Check {
-        name: "cpu.gs_selector",
-        needs: Some("swapgs"),
-        run: segments::gs_selector,
-    },
+    check("cpu.gs_selector", segments::gs_selector),
     check("cpu.kernel_stack", segments::kernel_stack),
     Check {
         name: "cpu.breakpoint",
@@ -124,6 +118,18 @@ static CHECKS: &[Check] = &[
     },
     check("time.halt", time::halt),
     check("time.pending_halt", time::pending_halt),
+    check("tasks.threads", tasks::threads),
+    Check {
+        name: "tasks.programs",
+        needs: Some("syscall"),
+        run: tasks::programs,
+    },
+    Check {
+        name: "tasks.fork",
+        needs: Some("syscall"),
+        run: tasks::fork,
+    },
+    check("tasks.wild", tasks::wild),
     check("smp.online", smp::online),
 ];
 
@@ -133,7 +139,13 @@ static SMP_CHECKS: &[Check] = &[
     check("smp.shootdown", smp::shootdown),
     check("smp.crossed_shootdowns", smp::crossed_shootdowns),
     check("smp.clock", smp::clock),
+    check("smp.lock", lock::contended),
     check("smp.events", smp::events),
+    Check {
+        name: "smp.tasks",
+        needs: Some("syscall"),
+        run: tasks::on_all_cpus,
+    },
     Check {
         name: "smp.live_patching",
         needs: Some("int3"),
@@ -161,7 +173,6 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
     let only = command_line.value("only");
     let lacks = command_line.value("host-lacks").unwrap_or("");
     let (mut checks, mut failed, mut skipped) = (0, 0, 0);
-    measure::boot();
     let smp_checks = if cpus::count() > 1 { SMP_CHECKS } else { &[] };
     for check in CHECKS
         .iter()

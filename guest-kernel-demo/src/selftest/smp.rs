@@ -11,11 +11,12 @@ use super::long_or;
 use crate::cpus;
 use crate::frames;
 use crate::layout::{PAGE, SCRATCH};
-use crate::paging::{self, Flags};
-use crate::per_cpu;
+use crate::paging;
+use crate::tables::Flags;
 use crate::text::{ensure, text};
 use crate::trap::{self, SELF_VECTOR, TIMER_VECTOR};
 use crate::work::{begin, finish, run_on};
+use crate::{per_cpu, stacks};
 
 /// All CPUs that the machine has run, each under its own number and on its own stack.
 pub(super) fn online() -> Outcome {
@@ -31,7 +32,7 @@ pub(super) fn online() -> Outcome {
         let Some(here) = here else {
             return Err(text!("CPU {cpu} is gone"));
         };
-        let slot = (here as usize - crate::layout::STACKS.start) / (5 * PAGE);
+        let slot = (here as usize - crate::layout::STACKS.start) / stacks::DISTANCE;
         ensure!(slot == cpu, "CPU {cpu} runs on the stack of CPU {slot}");
     }
     Ok(text!("{count} of {expected}"))

@@ -1,0 +1,43 @@
+//! System calls: the number in rax, the result in rax; a number that is none gives [`NO_RESULT`], as
+//! does what fails.
+
+use pvops_core::irq;
+
+use crate::frame::Frame;
+use crate::scheduler;
+
+/// Ends the program with the code in rdi.
+pub(crate) const EXIT: u64 = 0;
+/// Does nothing.
+pub(crate) const NOTHING: u64 = 1;
+/// Lets others run.
+pub(crate) const YIELD: u64 = 2;
+/// Makes a second program of this one, for which the result is 0.
+pub(crate) const FORK: u64 = 3;
+/// Waits for a program that was forked, and gives how it has ended.
+pub(crate) const WAIT: u64 = 4;
+/// How often the program has lost its CPU to others because its time was over.
+pub(crate) const PREEMPTIONS: u64 = 5;
+
+/// The result of what can't be done.
+pub(crate) const NO_RESULT: u64 = u64::MAX;
+
+/// All system calls come here, interrupts off.
+pub(crate) extern "C" fn handle(frame: &mut Frame) {
+    // SAFETY: a program had them on.
+    unsafe { irq::enable() };
+    frame.registers.rax = match frame.registers.rax {
+        EXIT => scheduler::exit(frame.registers.rdi),
+        NOTHING => 0,
+        YIELD => {
+            scheduler::yield_now();
+            0
+        }
+        FORK => scheduler::fork(frame).unwrap_or(NO_RESULT),
+        WAIT => scheduler::wait().unwrap_or(NO_RESULT),
+        PREEMPTIONS => scheduler::preemptions(),
+        _ => NO_RESULT,
+    };
+    irq::disable();
+    scheduler::preempt();
+}

@@ -1,0 +1,284 @@
+//! Four levels of page tables: what all address spaces are made of.
+
+use bitflags::bitflags;
+use pvops_core::mmu;
+
+use crate::frames;
+use crate::layout::{DIRECT_MAP, PAGE, USER};
+
+bitflags! {
+    /// Bits of an entry. Intel SDM volume 3, tables 5-15 to 5-20.
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    pub(crate) struct Flags: u64 {
+        const PRESENT = 1 << 0;
+        const WRITABLE = 1 << 1;
+        const USER = 1 << 2;
+        const WRITE_THROUGH = 1 << 3;
+        const UNCACHED = 1 << 4;
+        const ACCESSED = 1 << 5;
+        const DIRTY = 1 << 6;
+        const LARGE = 1 << 7;
+        const GLOBAL = 1 << 8;
+        const NO_EXECUTE = 1 << 63;
+    }
+}
+
+impl Flags {
+    /// Text.
+    pub(crate) const EXECUTABLE: Flags = Flags::PRESENT;
+    /// Data that nobody writes.
+    pub(crate) const READ_ONLY: Flags = Flags::PRESENT.union(Flags::NO_EXECUTE);
+    /// Data.
+    pub(crate) const DATA: Flags = Flags::READ_ONLY.union(Flags::WRITABLE);
+    /// Registers of devices.
+    pub(crate) const DEVICE: Flags = Flags::DATA
+        .union(Flags::UNCACHED)
+        .union(Flags::WRITE_THROUGH);
+}
+
+/// The mapping can't be made: no memory is left for a table, or a large page is in the way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MapError;
+
+/// Four levels of tables, by the physical address of the first.
+pub(crate) struct Tables {
+    root: u64,
+}
+
+/// A page as its entry has it: physical address and flags.
+#[derive(Clone, Copy)]
+pub(crate) struct Page {
+    pub(crate) physical: u64,
+    pub(crate) flags: Flags,
+}
+
+impl Tables {
+    /// No tables at all.
+    pub(crate) const fn none() -> Self {
+        Tables { root: 0 }
+    }
+
+    /// Tables that map nothing.
+    pub(crate) fn new() -> Result<Self, MapError> {
+        let (root, _) = frames::allocate().ok_or(MapError)?;
+        // SAFETY: the frame is ours, and changes only by the ops.
+        unsafe { mmu::alloc_table(root / PAGE as u64, 4) };
+        Ok(Tables { root })
+    }
+
+    /// Physical address of the first table.
+    pub(crate) fn root(&self) -> u64 {
+        self.root
+    }
+
+    /// Maps a page; leaves the TLB as it is.
+    pub(crate) fn map(
+        &mut self,
+        address: usize,
+        physical: u64,
+        flags: Flags,
+    ) -> Result<(), MapError> {
+        let entry = self.entry(address, 0)?;
+        // SAFETY: the entry is in our tables; what is mapped where is our callers' affair.
+        unsafe { mmu::set_pte(entry, mmu::make_entry(physical | flags.bits())) };
+        Ok(())
+    }
+
+    /// Maps 2 MiB.
+    pub(crate) fn map_large(
+        &mut self,
+        address: usize,
+        physical: u64,
+        flags: Flags,
+    ) -> Result<(), MapError> {
+        let entry = self.entry(address, 1)?;
+        let value = mmu::make_entry(physical | (flags | Flags::LARGE).bits());
+        // SAFETY: as for `map`.
+        unsafe { mmu::set_pmd(entry, value) };
+        Ok(())
+    }
+
+    /// The page that is mapped at an address.
+    pub(crate) fn page(&mut self, address: usize) -> Option<Page> {
+        let entry = self.entry(address, 0).ok()?;
+        // SAFETY: the entry is in our tables.
+        present(unsafe { entry.read() })
+    }
+
+    /// Gives a mapped page other flags and returns those that it had, accessed and dirty included; the
+    /// latter two stay. `None` if nothing is mapped there. Leaves the TLB as it is.
+    pub(crate) fn protect(&mut self, address: usize, flags: Flags) -> Option<Flags> {
+        let entry = self.entry(address, 0).ok()?;
+        // SAFETY: the entry is in our tables.
+        unsafe { protect(entry, flags) }
+    }
+
+    /// Unmaps a page and returns the frame it had; leaves the TLB as it is.
+    pub(crate) fn unmap(&mut self, address: usize) -> Option<u64> {
+        let entry = self.entry(address, 0).ok()?;
+        // SAFETY: the entry is in our tables.
+        let page = present(unsafe { entry.read() })?;
+        // SAFETY: as above, and the caller does not use the page any more.
+        unsafe { mmu::set_pte(entry, 0) };
+        Some(page.physical)
+    }
+
+    /// Lets these tables have what `other` has in the upper half of the address space.
+    pub(crate) fn share_upper_half(&mut self, other: &Tables) {
+        for index in ENTRIES / 2..ENTRIES {
+            // SAFETY: the entries are in tables of ours, and those that they lead to stay for good.
+            unsafe {
+                let value = entry_at(other.root, index).read();
+                if value != 0 {
+                    mmu::set_p4d(entry_at(self.root, index), value);
+                }
+            }
+        }
+    }
+
+    /// Calls `visit` with the address of each page in the lower half, and the page; what it returns
+    /// are the page's flags from then on.
+    pub(crate) fn update_lower_half(
+        &mut self,
+        visit: &mut dyn FnMut(usize, Page) -> Result<Flags, MapError>,
+    ) -> Result<(), MapError> {
+        // SAFETY: the tables are ours.
+        unsafe { update(self.root, 3, 0, visit) }
+    }
+
+    /// The entry for `address` in a table of `level` (0: 4 KiB pages), with all tables above it.
+    fn entry(&mut self, address: usize, level: u32) -> Result<*mut u64, MapError> {
+        let mut table = self.root;
+        for above in (level + 1..4).rev() {
+            let entry = entry(table, address, above);
+            // SAFETY: the entry is in our tables.
+            if let Some(found) = present(unsafe { entry.read() }) {
+                if found.flags.contains(Flags::LARGE) {
+                    return Err(MapError);
+                }
+                table = found.physical;
+                continue;
+            }
+            table = frames::allocate().ok_or(MapError)?.0;
+            let mut flags = Flags::PRESENT | Flags::WRITABLE;
+            flags.set(Flags::USER, USER.contains(&address));
+            let value = mmu::make_entry(table | flags.bits());
+            // SAFETY: the entry is in our tables and leads to an empty table, which is ours.
+            unsafe {
+                mmu::alloc_table(table / PAGE as u64, above);
+                match above {
+                    3 => mmu::set_p4d(entry, value),
+                    2 => mmu::set_pud(entry, value),
+                    _ => mmu::set_pmd(entry, value),
+                }
+            }
+            // It will be read again, perhaps by a caller who is in lazy mode.
+            mmu::flush_lazy();
+        }
+        Ok(entry(table, address, level))
+    }
+}
+
+impl Drop for Tables {
+    /// Gives back the tables, and all frames that are mapped in the lower half. No CPU uses them any
+    /// more.
+    fn drop(&mut self) {
+        if self.root != 0 {
+            // SAFETY: the tables are ours, and whoever has used them has gone on to others.
+            unsafe { release(self.root, 3) };
+        }
+    }
+}
+
+const ENTRIES: usize = 512;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// What a stored entry leads to, if anything.
+fn present(stored: u64) -> Option<Page> {
+    let value = mmu::entry_value(stored);
+    let flags = Flags::from_bits_truncate(value);
+    flags.contains(Flags::PRESENT).then_some(Page {
+        physical: value & ADDRESS,
+        flags,
+    })
+}
+
+/// # Safety
+///
+/// The entry is one of a page, in tables of the caller's that nobody else changes.
+unsafe fn protect(entry: *mut u64, flags: Flags) -> Option<Flags> {
+    // SAFETY: as the caller vouches, and the commit follows.
+    unsafe {
+        let old = mmu::start_protection(entry);
+        let page = present(old);
+        let new = page.map_or(old, |page| {
+            let kept = page.flags & (Flags::ACCESSED | Flags::DIRTY);
+            mmu::make_entry(page.physical | (flags | kept).bits())
+        });
+        mmu::commit_protection(entry, new);
+        page.map(|page| page.flags)
+    }
+}
+
+/// # Safety
+///
+/// The table is of `level` and the caller's; so is what it leads to.
+unsafe fn update(
+    table: u64,
+    level: u32,
+    start: usize,
+    visit: &mut dyn FnMut(usize, Page) -> Result<Flags, MapError>,
+) -> Result<(), MapError> {
+    for index in 0..owned_entries(level) {
+        let address = start + (index << (12 + 9 * level));
+        let entry = entry_at(table, index);
+        // SAFETY: the entry is in the table, which leads to tables one level below.
+        unsafe {
+            match present(entry.read()) {
+                None => {}
+                Some(below) if level > 0 => update(below.physical, level - 1, address, visit)?,
+                Some(page) => {
+                    let flags = visit(address, page)?;
+                    if flags != page.flags {
+                        protect(entry, flags);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// # Safety
+///
+/// The table is of `level` and the caller's; so is what it leads to. No CPU uses it.
+unsafe fn release(table: u64, level: u32) {
+    for index in 0..owned_entries(level) {
+        // SAFETY: the entry is in the table; nobody uses what it leads to.
+        unsafe {
+            match present(entry_at(table, index).read()) {
+                None => {}
+                Some(below) if level > 0 => release(below.physical, level - 1),
+                Some(page) => frames::free(page.physical),
+            }
+        }
+    }
+    // SAFETY: nothing leads to the table any more but a table that is released too.
+    unsafe {
+        mmu::release_table(table / PAGE as u64, level + 1);
+        frames::free(table);
+    }
+}
+
+/// The upper half of the first table leads to tables that all address spaces share.
+fn owned_entries(level: u32) -> usize {
+    if level == 3 { ENTRIES / 2 } else { ENTRIES }
+}
+
+fn entry(table: u64, address: usize, level: u32) -> *mut u64 {
+    entry_at(table, address >> (12 + 9 * level) & (ENTRIES - 1))
+}
+
+fn entry_at(table: u64, index: usize) -> *mut u64 {
+    (DIRECT_MAP + table as usize + index * size_of::<u64>()) as *mut u64
+}
