@@ -61,6 +61,7 @@ const BOOT: Bindings = Bindings {
         reboot: reset::REBOOT,
         // Nobody listens.
         report_crash: Binding::nothing(),
+        hypercall: Binding::unavailable(),
         yield_cpu: inline!(system::yield_cpu, "pause"),
     },
     lock: lock::BINDINGS,

@@ -52,9 +52,8 @@ macro_rules! declare_ops {
                     #[allow(unused_imports)]
                     use super::super::types::*;
                     $(
-                        #[doc = concat!(
-                            "Marks [`", stringify!($name), "`](fn@crate::", stringify!($group), "::",
-                            stringify!($name), ").",
+                        #[doc = $crate::declare::op_link!(
+                            "Marks ", $shape, $group, $name, "."
                         )]
                         #[derive(Clone, Copy, Debug)]
                         pub enum $name {}
@@ -120,9 +119,8 @@ macro_rules! declare_ops {
                 #[repr(C)]
                 pub struct $group {
                     $(
-                        #[doc = concat!(
-                            "Binds [`", stringify!($name), "`](fn@crate::", stringify!($group), "::",
-                            stringify!($name), ").",
+                        #[doc = $crate::declare::op_link!(
+                            "Binds ", $shape, $group, $name, "."
                         )]
                         pub $name: $crate::binding::Binding<super::op::$group::$name>,
                     )*
@@ -164,7 +162,37 @@ macro_rules! declare_ops {
     };
 }
 
+/// Names an op, with a link to its function if it has one.
+macro_rules! op_link {
+    ($before:literal, hypercall, $group:ident, $name:ident, $after:literal) => {
+        concat!(
+            $before,
+            "`",
+            stringify!($group),
+            ".",
+            stringify!($name),
+            "`",
+            $after
+        )
+    };
+    ($before:literal, $shape:ident, $group:ident, $name:ident, $after:literal) => {
+        concat!(
+            $before,
+            "[`",
+            stringify!($name),
+            "`](fn@crate::",
+            stringify!($group),
+            "::",
+            stringify!($name),
+            ")",
+            $after
+        )
+    };
+}
+
 macro_rules! facade {
+    // Where its operands are only the host's backend knows.
+    ($(#[$attribute:meta])* [hypercall $group:ident::$name:ident] $($function:tt)*) => {};
     ($(#[$attribute:meta])* [$shape:ident $group:ident::$name:ident]
      safe fn $function:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?) => {
         $(#[$attribute])*
@@ -212,4 +240,4 @@ macro_rules! no_result {
     ($name:ident -> $result:ty) => {};
 }
 
-pub(crate) use {declare_ops, facade, no_result, site_length};
+pub(crate) use {declare_ops, facade, no_result, op_link, site_length};

@@ -596,6 +596,14 @@ declare_ops! {
         /// Tells the host that the kernel has crashed, so that it can keep a dump or start another.
         /// Returns if the host only takes note, or has no ear for it. Any context, once.
         [c] safe fn report_crash();
+        /// The instruction that calls the host: VMCALL, VMMCALL, SYSCALL. For backends, which know
+        /// the registers: by [`asm_site!`](crate::asm_site) with `op::system::hypercall`. On a host
+        /// that takes no calls it is an invalid opcode.
+        ///
+        /// # Safety
+        ///
+        /// As the host says of the call.
+        [hypercall] unsafe fn hypercall();
         /// Gives others the time while this CPU waits in a loop: another thread of the core, or where
         /// the host can do that another virtual CPU. Any context.
         [plain] safe fn yield_cpu();

@@ -72,6 +72,7 @@ fn push_op(text: &mut String, op: &OpDeclaration, native: &ErasedBinding, kvm: &
     let class = match op.shape {
         "c" | "c_pair" => "C",
         "exit" => "exit",
+        "hypercall" => "hypercall",
         _ => "preserve",
     };
     push(

@@ -17,6 +17,7 @@
 //! | `port_out` | preserve | dx, eax (zero-extended) | | |
 //! | `cpuid` | preserve | eax, ecx | eax, ebx, ecx, edx | rbx, rcx, rdx |
 //! | `exit` | exit | rsp leads to an [`InterruptFrame`](crate::InterruptFrame) | never returns | |
+//! | `hypercall` | hypercall | as the host's ABI says | as the host's ABI says | as the host's ABI says |
 //! | `c` | C | rdi, rsi, rdx | rax | all that the C ABI says |
 //! | `c_pair` | C | rdi, rsi | rax, rdx | all that the C ABI says |
 //!
@@ -53,6 +54,9 @@ pub const base_write: u32 = 11;
 /// An [`InterruptFrame`](crate::InterruptFrame) at rsp, and no way back.
 pub const exit: u32 = 12;
 
+/// The host's own ABI; only sites in assembly have it.
+pub const hypercall: u32 = 13;
+
 /// The function that an op of a shape is, for backends written in Rust.
 macro_rules! function_type {
     (cpuid, ($($type:ty),*) -> $result:ty) => {
@@ -79,6 +83,7 @@ macro_rules! class_of {
         unsafe impl $crate::op::COp for $name {}
     };
     (exit, $name:ident) => {};
+    (hypercall, $name:ident) => {};
     ($shape:ident, $name:ident) => {
         // SAFETY: sites of this shape lose only what the shape says.
         unsafe impl $crate::op::PreserveOp for $name {}
