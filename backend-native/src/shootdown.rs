@@ -30,8 +30,11 @@ static REQUEST: Request = Request {
 
 static PENDING: [AtomicU64; MAX_CPUS / 64] = [const { AtomicU64::new(0) }; MAX_CPUS / 64];
 
-/// The vector that the kernel gave us.
-static VECTOR: AtomicU32 = AtomicU32::new(0);
+/// The vector that the kernel gave us, or [`NONE`].
+static VECTOR: AtomicU32 = AtomicU32::new(NONE);
+
+/// Vector 0 is a CPU exception's.
+const NONE: u32 = 0;
 
 /// The op `smp.setup_ipi`.
 pub(crate) unsafe extern "C" fn setup(vector: u32) {
@@ -64,6 +67,7 @@ pub(crate) unsafe extern "C" fn flush_tlb_multi(cpus: *const CpuSet, start: usiz
     if others.is_empty() {
         return;
     }
+    let vector = lent(VECTOR.load(Ordering::Relaxed));
     while REQUEST.busy.swap(true, Ordering::Acquire) {
         serve(this);
         spin_loop();
@@ -76,12 +80,22 @@ pub(crate) unsafe extern "C" fn flush_tlb_multi(cpus: *const CpuSet, start: usiz
         PENDING[cpu / 64].fetch_or(1 << (cpu % 64), Ordering::Release);
     }
     // SAFETY: the op's caller says that the CPUs take this vector.
-    unsafe { smp::send_ipi_set(&raw const others, VECTOR.load(Ordering::Relaxed)) };
+    unsafe { smp::send_ipi_set(&raw const others, vector) };
     // Ends: each CPU of the set runs, and takes interrupts or waits in here.
     while PENDING.iter().any(|word| word.load(Ordering::Acquire) != 0) {
         spin_loop();
     }
     REQUEST.busy.store(false, Ordering::Release);
+}
+
+/// The vector, if it is one. Without it the other CPUs would keep their translations, or be waited
+/// for without end.
+fn lent(vector: u32) -> u32 {
+    assert!(
+        vector != NONE,
+        "mmu.flush_tlb_multi for another CPU before smp.setup_ipi"
+    );
+    vector
 }
 
 /// Serves the request if it is waiting for this CPU.
@@ -108,5 +122,21 @@ fn flush(start: usize, end: usize) {
         mmu::flush_tlb_all();
     } else {
         (first..end).step_by(PAGE).for_each(mmu::flush_tlb_page);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NONE, lent};
+
+    #[test]
+    fn a_vector_that_was_lent_is_used() {
+        assert_eq!(lent(0xf0), 0xf0);
+    }
+
+    #[test]
+    #[should_panic(expected = "before smp.setup_ipi")]
+    fn without_a_vector_nobody_is_waited_for() {
+        lent(NONE);
     }
 }

@@ -298,6 +298,11 @@ declare_ops! {
         /// returns when that is done. CPUs that are off are passed over. Not in an interrupt handler;
         /// with interrupts on or off.
         ///
+        /// # Panics
+        ///
+        /// Natively, if another CPU of the set is up and
+        /// [`setup_ipi`](fn@crate::smp::setup_ipi) was never called.
+        ///
         /// # Safety
         ///
         /// `cpus` must point to a [`CpuSet`]; those of them that have been
