@@ -25,6 +25,7 @@ mod paging;
 mod per_cpu;
 mod platform;
 mod programs;
+mod ready_queue;
 mod scheduler;
 mod selftest;
 mod stacks;

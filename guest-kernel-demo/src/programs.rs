@@ -7,7 +7,7 @@ use core::slice;
 use crate::address_space::{HEAP, TEXT};
 use crate::layout::PAGE;
 use crate::scheduler::{self, TaskId};
-use crate::syscall::{EXIT, FORK, NOTHING, PREEMPTIONS, WAIT, YIELD};
+use crate::syscall::{EXIT, FORK, NOTHING, TURNS, WAIT, YIELD};
 
 /// A program: where its label is in the kernel's image.
 #[derive(Clone, Copy)]
@@ -31,7 +31,7 @@ macro_rules! programs {
 }
 
 programs! {
-    /// Counts in its memory until it was preempted five times, and ends with its count. Its argument,
+    /// Counts in its memory until its time was over five times, and ends with its count. Its argument,
     /// which it keeps on its heap, is its name.
     count = program_count;
     /// Writes to as many pages as its argument says, forks, and both write again.
@@ -96,7 +96,7 @@ global_asm!(
     "jne program_wrong",
     "dec ecx",
     "jnz 3b",
-    "system_call {preemptions}",
+    "system_call {turns}",
     "cmp rax, 5",
     "jae 4f",
     "dec r13d",
@@ -250,5 +250,5 @@ global_asm!(
     yield_now = const YIELD,
     fork = const FORK,
     wait = const WAIT,
-    preemptions = const PREEMPTIONS,
+    turns = const TURNS,
 );

@@ -6,13 +6,14 @@ use core::sync::atomic::Ordering;
 
 use pvops_core::cpu_set::CpuSet;
 use pvops_core::lock::{Mutex, MutexGuard};
-use pvops_core::{cpu, irq, mmu, smp, time};
+use pvops_core::{InterruptFrame, cpu, irq, mmu, smp, time};
 
 use crate::address_space::{AddressSpace, HEAP, STACK};
 use crate::frame::{Frame, Registers};
 use crate::gdt::{self, KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
 use crate::per_cpu::{self, Schedule};
 use crate::platform::Platform;
+use crate::ready_queue::ReadyQueue;
 use crate::task::{Parent, State, Task, switch_stacks};
 use crate::trap::WORK_VECTOR;
 use crate::{interrupts, paging, stacks};
@@ -28,7 +29,7 @@ pub(crate) struct TaskId(usize);
 #[derive(Clone, Copy)]
 pub(crate) struct End {
     pub(crate) code: u64,
-    /// How often its time was over while others waited for theirs.
+    /// How often its time was over and others ran.
     pub(crate) preemptions: u64,
 }
 
@@ -46,7 +47,7 @@ pub(crate) fn spawn(function: fn(usize) -> u64, argument: usize) -> Option<TaskI
             rsi: argument as u64,
             ..Registers::default()
         },
-        interrupt: pvops_core::InterruptFrame {
+        interrupt: InterruptFrame {
             rip: run as *const () as u64,
             cs: KERNEL_CODE.into(),
             flags: INTERRUPTS_ON,
@@ -68,7 +69,7 @@ pub(crate) fn spawn_program(text: &[u8], entry: usize, argument: u64) -> Option<
             rdi: argument,
             ..Registers::default()
         },
-        interrupt: pvops_core::InterruptFrame {
+        interrupt: InterruptFrame {
             rip: entry as u64,
             cs: USER_CODE.into(),
             flags: INTERRUPTS_ON,
@@ -140,8 +141,11 @@ pub(crate) fn preempt() {
     }
     let mut scheduler = SCHEDULER.lock();
     begin_time();
-    if !scheduler.ready.is_empty() {
-        scheduler.tasks[current()].preemptions += 1;
+    let others_wait = !scheduler.ready.is_empty();
+    let task = &mut scheduler.tasks[current()];
+    task.turns += 1;
+    if others_wait {
+        task.preemptions += 1;
         scheduler.ready.push(current());
         switch(scheduler);
     }
@@ -201,9 +205,9 @@ pub(crate) fn wait() -> Option<u64> {
     })
 }
 
-/// How often the running program's time was over while others waited for theirs.
-pub(crate) fn preemptions() -> u64 {
-    interrupts::without(|| SCHEDULER.lock().tasks[current()].preemptions)
+/// How often the running program's time was over.
+pub(crate) fn turns() -> u64 {
+    interrupts::without(|| SCHEDULER.lock().tasks[current()].turns)
 }
 
 /// Ends the running task.
@@ -234,11 +238,7 @@ const TIME_NS: u64 = 1_000_000;
 /// Taken with interrupts off, as a switch hands it over to the next task.
 static SCHEDULER: Mutex<Platform, Scheduler> = Mutex::new(Scheduler {
     tasks: [Task::FREE; TASKS],
-    ready: Queue {
-        tasks: [0; TASKS],
-        first: 0,
-        length: 0,
-    },
+    ready: ReadyQueue::new(),
     idle: CpuSet::new(),
     alive: 0,
 });
@@ -250,7 +250,7 @@ static SPACES: [spin::Mutex<Option<AddressSpace>>; TASKS] =
 struct Scheduler {
     tasks: [Task; TASKS],
     /// Who waits for a CPU.
-    ready: Queue,
+    ready: ReadyQueue,
     /// CPUs that wait for a task.
     idle: CpuSet,
     /// Tasks that have not ended.
@@ -393,33 +393,5 @@ impl Scheduler {
                 unsafe { smp::send_ipi(cpu as u32, u32::from(WORK_VECTOR)) };
             }
         }
-    }
-}
-
-/// First in, first out; no task is in it twice.
-struct Queue {
-    tasks: [usize; TASKS],
-    first: usize,
-    length: usize,
-}
-
-impl Queue {
-    fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    fn push(&mut self, id: usize) {
-        self.tasks[(self.first + self.length) % TASKS] = id;
-        self.length += 1;
-    }
-
-    fn pop(&mut self) -> Option<usize> {
-        if self.is_empty() {
-            return None;
-        }
-        let id = self.tasks[self.first];
-        self.first = (self.first + 1) % TASKS;
-        self.length -= 1;
-        Some(id)
     }
 }

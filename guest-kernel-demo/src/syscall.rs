@@ -16,8 +16,8 @@ pub(crate) const YIELD: u64 = 2;
 pub(crate) const FORK: u64 = 3;
 /// Waits for a program that was forked, and gives how it has ended.
 pub(crate) const WAIT: u64 = 4;
-/// How often the program has lost its CPU to others because its time was over.
-pub(crate) const PREEMPTIONS: u64 = 5;
+/// How often the program's time was over.
+pub(crate) const TURNS: u64 = 5;
 
 /// The result of what can't be done.
 pub(crate) const NO_RESULT: u64 = u64::MAX;
@@ -35,7 +35,7 @@ pub(crate) extern "C" fn handle(frame: &mut Frame) {
         }
         FORK => scheduler::fork(frame).unwrap_or(NO_RESULT),
         WAIT => scheduler::wait().unwrap_or(NO_RESULT),
-        PREEMPTIONS => scheduler::preemptions(),
+        TURNS => scheduler::turns(),
         _ => NO_RESULT,
     };
     irq::disable();

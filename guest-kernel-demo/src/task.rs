@@ -15,7 +15,9 @@ pub(crate) struct Task {
     pub(crate) root: Option<u64>,
     /// How it ended.
     pub(crate) code: u64,
-    /// How often its time was over while others waited for theirs.
+    /// How often its time was over.
+    pub(crate) turns: u64,
+    /// How often others ran for that.
     pub(crate) preemptions: u64,
 }
 
@@ -50,6 +52,7 @@ impl Task {
         stack_pointer: 0,
         root: None,
         code: 0,
+        turns: 0,
         preemptions: 0,
     };
 
@@ -74,6 +77,7 @@ impl Task {
             stack_pointer: context_at,
             root,
             code: 0,
+            turns: 0,
             preemptions: 0,
         };
     }
