@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::Command;
 
+use anyhow::Context;
+
 use crate::annotate::Annotator;
 use crate::figures;
 use crate::guest::{self, Run};
@@ -59,7 +61,9 @@ impl Lab {
             writeln!(out, "note: {note}")?;
             self.notes.push(note);
         }
-        let mut command = qemu::command(scenario, &setting, options, &self.kernel);
+        let kernel = self.kernel.to_str().context("odd kernel path")?;
+        let mut command = Command::new(qemu::PROGRAM);
+        command.args(qemu::arguments(scenario, &setting, options, kernel));
         let mut transcript = Transcript::default();
         let mut tail = VecDeque::new();
         let run = guest::run(&mut command, scenario.timeout, &mut |line| {
