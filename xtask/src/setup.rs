@@ -53,6 +53,16 @@ pub(crate) fn qemu(out: &mut dyn Write) -> anyhow::Result<String> {
     qemu_version()?.context(remedy)
 }
 
+/// Brings apt's lists of packages up to date if this is root on Debian.
+pub(crate) fn package_lists(out: &mut dyn Write) -> anyhow::Result<()> {
+    let remedy = "apt's lists lack packages; run: apt-get update";
+    if !is_root_on_debian() {
+        bail!(remedy);
+    }
+    writeln!(out, "updating apt's lists of packages (apt-get update)")?;
+    apt_get(&["update"], remedy)
+}
+
 fn apt_get(arguments: &[&str], remedy: &str) -> anyhow::Result<()> {
     let shell = Shell::new()?;
     shell.set_var("DEBIAN_FRONTEND", "noninteractive");
@@ -84,6 +94,11 @@ fn short_version(text: &str) -> String {
         Some((_, rest)) => format!("QEMU {}", rest.split_whitespace().next().unwrap_or("?")),
         None => "QEMU".into(),
     }
+}
+
+/// Whether this run decides if a change goes in: what is missing must not open that gate.
+pub(crate) fn is_gate() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
 }
 
 fn is_root_on_debian() -> bool {
