@@ -111,7 +111,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         default: false,
         carrier: Carrier::KvmAppliance,
         single_cpu: false,
-        cpus: &[1, 4],
+        cpus: &[1, 2, 4],
         counts_instructions: false,
         cmdline: "",
         ending: Ending::DebugExit,

@@ -36,7 +36,8 @@ pub(crate) fn closure(roots: &[&str], out: &mut dyn Write) -> anyhow::Result<Vec
             setup::package_lists(out)?;
             try_closure(roots).with_context(|| {
                 format!(
-                    "apt does not know all of: {}; they are Debian's",
+                    "apt does not know all of {}; on Debian, with its section main in \
+                     /etc/apt/sources.list and a network, run: apt-get update",
                     roots.join(", ")
                 )
             })
@@ -155,6 +156,9 @@ pub(crate) fn unpack(packages: &[Package], store: &Path, directory: &Path) -> an
     Ok(())
 }
 
+/// Of a program's messages so many lines are shown: apt-get may have one for each package.
+const MAX_REASONS: usize = 3;
+
 /// What a program writes when it succeeds.
 fn output(command: &mut Command) -> anyhow::Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
@@ -164,8 +168,9 @@ fn output(command: &mut Command) -> anyhow::Result<String> {
         .output()
         .with_context(|| format!("{program} does not run"))?;
     if !output.status.success() {
-        let reason = String::from_utf8_lossy(&output.stderr);
-        bail!("{program} failed: {}", reason.trim_end());
+        let reasons = String::from_utf8_lossy(&output.stderr);
+        let first: Vec<_> = reasons.lines().take(MAX_REASONS).collect();
+        bail!("{program} failed: {}", first.join("; "));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
