@@ -2,13 +2,6 @@
 
 [ -c /dev/kvm ] || fail "KVM offers no /dev/kvm; its last words: $(dmesg | grep -i -e kvm -e svm | tail -n 3)"
 
-# QEMU's TCG forgets on VMRUN that the instruction after STI must not be interrupted (its
-# helper_vmrun does not read the interrupt shadow from the control block). So a timer of KVM that
-# comes just between STI and HLT lets the guest's interrupt in before HLT, which then never ends.
-# With an advance larger than the guest's short waits, no such timer runs during them. That makes the
-# hang rarer at best: any other interrupt of this Linux can come there too.
-echo 1000000 >/sys/module/kvm/parameters/lapic_timer_advance_ns || fail "KVM's timer cannot be set"
-
 set --
 while IFS= read -r word; do
     set -- "$@" "$word"
