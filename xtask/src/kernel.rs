@@ -136,15 +136,17 @@ fn executable(messages: &str, name: &str) -> Option<PathBuf> {
 
 fn keep_copy(executable: &Path) -> anyhow::Result<PathBuf> {
     // <target directory>/x86_64-unknown-none/release/guest-kernel-demo
-    let target = executable
-        .ancestors()
-        .nth(3)
-        .with_context(|| format!("odd kernel path {}", executable.display()))?;
-    let directory = target.join("guest/x86_64");
+    let directory = target_directory(executable)?.join("guest/x86_64");
     let copy = directory.join(PACKAGE);
     fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
     fs::copy(executable, &copy).with_context(|| copy.display().to_string())?;
     Ok(copy)
+}
+
+/// The target directory that `kernel` is in, three levels up: the executable as well as the copy.
+pub(crate) fn target_directory(kernel: &Path) -> anyhow::Result<&Path> {
+    let target = kernel.ancestors().nth(3);
+    target.with_context(|| format!("odd kernel path {}", kernel.display()))
 }
 
 /// Relative to the current directory if that is shorter.

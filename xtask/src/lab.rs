@@ -5,14 +5,19 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::Command;
 
+use anyhow::Context;
+
 use crate::annotate::Annotator;
+use crate::appliance::Built;
+use crate::appliance::kvm::{self, KVM};
 use crate::figures;
 use crate::guest::{self, Run};
 use crate::host::Host;
+use crate::kernel;
 use crate::qemu::{self, Options};
 use crate::render;
 use crate::report::Report;
-use crate::scenario::{Scenario, Setting};
+use crate::scenario::{Carrier, Scenario, Setting};
 use crate::transcript::{End, Transcript, Verdict};
 
 /// After a hang so many lines are shown again.
@@ -25,6 +30,8 @@ pub(crate) struct Lab {
     qemu: String,
     host: Host,
     annotator: Annotator,
+    /// Why it cannot be built, or where it is, once that is known.
+    kvm_appliance: Option<Result<Built, String>>,
     /// Notes on hosts that were printed already.
     notes: Vec<&'static str>,
 }
@@ -37,6 +44,7 @@ impl Lab {
             kernel,
             qemu,
             host: Host::detect(),
+            kvm_appliance: None,
             notes: Vec::new(),
         }
     }
@@ -53,16 +61,19 @@ impl Lab {
             Ok(setting) => setting,
             Err(reason) => return Ok(Report::skipped(scenario.name, reason)),
         };
+        let mut command = match self.command(scenario, &setting, options, out)? {
+            Ok(command) => command,
+            Err(reason) => return Ok(Report::lacking(scenario.name, reason)),
+        };
         let host = format!("{} {}", self.qemu, scenario.host);
         writeln!(out, "== {}, {}: {host}", scenario.name, cpus(options.smp))?;
         if let Some(note) = setting.note.filter(|note| !self.notes.contains(note)) {
             writeln!(out, "note: {note}")?;
             self.notes.push(note);
         }
-        let mut command = qemu::command(scenario, &setting, options, &self.kernel);
         let mut transcript = Transcript::default();
         let mut tail = VecDeque::new();
-        let run = guest::run(&mut command, scenario.timeout, &mut |line| {
+        let mut run = guest::run(&mut command, scenario.timeout, &mut |line| {
             let content = transcript.note(line);
             let Some(text) = render::text(line, &content) else {
                 return Ok(());
@@ -75,6 +86,9 @@ impl Lab {
             }
             Ok(())
         })?;
+        if scenario.carrier == Carrier::KvmAppliance {
+            run.end = transcript.end_in_appliance(run.end);
+        }
         let mut verdict = transcript.verdict(&run.end, scenario.ending);
         if verdict == Verdict::Pass
             && scenario.counts_instructions
@@ -101,6 +115,44 @@ impl Lab {
             return Err("it runs one CPU only; leave out --smp".into());
         }
         (scenario.prepare)(&self.host)
+    }
+
+    /// The command that boots the kernel, with all that it needs; when this machine cannot
+    /// provide that, the inner error is the reason.
+    fn command(
+        &mut self,
+        scenario: &Scenario,
+        setting: &Setting,
+        options: &Options<'_>,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<Result<Command, String>> {
+        match scenario.carrier {
+            Carrier::Qemu => {
+                let kernel = self.kernel.to_str().context("odd kernel path")?;
+                let mut command = Command::new(qemu::PROGRAM);
+                command.args(qemu::arguments(scenario, setting, options, kernel));
+                Ok(Ok(command))
+            }
+            Carrier::KvmAppliance => {
+                let built = match self.kvm_appliance(out)? {
+                    Ok(built) => built,
+                    Err(reason) => return Ok(Err(reason)),
+                };
+                let arguments = qemu::arguments(scenario, setting, options, kvm::KERNEL);
+                kvm::command(&built, &self.kernel, &arguments, options, scenario.timeout).map(Ok)
+            }
+        }
+    }
+
+    /// Builds it if it is the first time that it is asked for.
+    fn kvm_appliance(&mut self, out: &mut dyn Write) -> anyhow::Result<Result<Built, String>> {
+        if let Some(known) = &self.kvm_appliance {
+            return Ok(known.clone());
+        }
+        let target = kernel::target_directory(&self.kernel)?.join("appliance");
+        let built = KVM.build(&target, out)?;
+        self.kvm_appliance = Some(built.clone());
+        Ok(built)
     }
 
     fn explain(

@@ -4,6 +4,7 @@
 //! or the machine is wrong (unknown scenario, missing tool, unreadable file).
 
 mod annotate;
+mod appliance;
 mod boot;
 mod cli;
 mod figures;

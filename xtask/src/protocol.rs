@@ -2,6 +2,8 @@
 //!
 //! A guest can send anything, so every field that is used is checked here once.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
@@ -13,6 +15,12 @@ pub(crate) enum Event {
     /// A measurement: its name, and its other fields as they came.
     Measure(String, Map<String, Value>),
     Result(Summary),
+    /// KVM's counters of the virtual machine that the kernel ran in, by name.
+    KvmCounters(BTreeMap<String, u64>),
+    /// The exit status of the QEMU in the appliance.
+    GuestEnd(i32),
+    /// Why the appliance could not run the kernel to its end.
+    ApplianceFailed(String),
     /// An event this program does not know.
     Other(String, Map<String, Value>),
 }
@@ -84,6 +92,15 @@ pub(crate) fn parse(line: &[u8]) -> anyhow::Result<Event> {
         "boot" => Event::Boot(boot(&fields)?),
         "check" => Event::Check(check(&fields)?),
         "result" => Event::Result(summary(&fields)?),
+        "kvm_counters" => {
+            fields.remove("event");
+            Event::KvmCounters(counters(&fields)?)
+        }
+        "guest_end" => {
+            let status = i32::try_from(number(&fields, "status")?);
+            Event::GuestEnd(status.context("\"status\" is no exit status")?)
+        }
+        "appliance_failed" => Event::ApplianceFailed(string(&fields, "reason")?),
         "measure" => {
             let name = string(&fields, "name")?;
             fields.retain(|key, _| key != "event" && key != "name");
@@ -161,6 +178,12 @@ fn summary(fields: &Map<String, Value>) -> anyhow::Result<Summary> {
     })
 }
 
+fn counters(fields: &Map<String, Value>) -> anyhow::Result<BTreeMap<String, u64>> {
+    let names = fields.keys();
+    let counters = names.map(|name| Ok((name.clone(), number(fields, name)?)));
+    counters.collect()
+}
+
 fn string(fields: &Map<String, Value>, key: &str) -> anyhow::Result<String> {
     let value = fields.get(key).and_then(Value::as_str);
     Ok(value
@@ -221,6 +244,21 @@ mod tests {
                 skipped: 1
             })
         );
+        assert_eq!(
+            parse(br#"{"event":"kvm_counters","exits":30000,"halt_exits":22}"#).unwrap(),
+            Event::KvmCounters(BTreeMap::from([
+                ("exits".into(), 30_000),
+                ("halt_exits".into(), 22)
+            ]))
+        );
+        assert_eq!(
+            parse(br#"{"event":"guest_end","status":33}"#).unwrap(),
+            Event::GuestEnd(33)
+        );
+        assert_eq!(
+            parse(br#"{"event":"appliance_failed","reason":"no"}"#).unwrap(),
+            Event::ApplianceFailed("no".into())
+        );
         let measure = parse(br#"{"event":"measure","name":"cli","instructions":1}"#).unwrap();
         assert!(matches!(measure, Event::Measure(name, fields)
             if name == "cli" && fields.len() == 1 && fields["instructions"] == 1));
@@ -250,6 +288,14 @@ mod tests {
             (
                 br#"{"event":"result","pass":true,"checks":-1,"failed":0,"skipped":0}"#,
                 "\"checks\" is not a number from 0",
+            ),
+            (
+                br#"{"event":"kvm_counters","exits":"many"}"#,
+                "\"exits\" is not a number from 0",
+            ),
+            (
+                br#"{"event":"guest_end","status":4294967329}"#,
+                "\"status\" is no exit status",
             ),
             (
                 br#"{"event":"boot","interfaces":[3]}"#,

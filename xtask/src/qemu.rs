@@ -1,8 +1,5 @@
 //! QEMU's command line.
 
-use std::path::Path;
-use std::process::Command;
-
 use crate::scenario::{Ending, Scenario, Setting};
 
 /// What the user may change about the machine.
@@ -15,35 +12,35 @@ pub(crate) struct Options<'a> {
     pub(crate) cmdline: &'a str,
 }
 
-/// QEMU with all arguments to boot `kernel` in `scenario`; the serial port is its standard
-/// output.
-pub(crate) fn command(
+/// QEMU's program.
+pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
+
+/// QEMU's arguments to boot `kernel` in `scenario`; the serial port is its standard output.
+pub(crate) fn arguments(
     scenario: &Scenario,
     setting: &Setting,
     options: &Options<'_>,
-    kernel: &Path,
-) -> Command {
-    let mut command = Command::new("qemu-system-x86_64");
-    command
-        .args(setting.qemu)
-        .args(["-display", "none", "-nodefaults"])
-        .args(["-serial", "stdio"])
-        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"])
-        .args(["-m", &options.mem.to_string()])
-        .args(["-smp", &options.smp.to_string()])
-        .arg("-kernel")
-        .arg(kernel);
+    kernel: &str,
+) -> Vec<String> {
+    let (memory, cpus) = (options.mem.to_string(), options.smp.to_string());
+    let mut arguments: Vec<&str> = setting.qemu.to_vec();
+    arguments.extend(CONSOLE_ONLY);
+    arguments.extend(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+    arguments.extend(["-m", &memory, "-smp", &cpus, "-kernel", kernel]);
     // A reset must not look like the end. Where it would, the machine boots again instead, and
     // gives itself away by a second result.
     if scenario.ending != Ending::PowerOff {
-        command.arg("-no-reboot");
+        arguments.push("-no-reboot");
     }
     let cmdline = kernel_cmdline(scenario, setting, options);
     if !cmdline.is_empty() {
-        command.args(["-append", &cmdline]);
+        arguments.extend(["-append", &cmdline]);
     }
-    command
+    arguments.into_iter().map(String::from).collect()
 }
+
+/// No devices but the machine's own and a serial port.
+pub(crate) const CONSOLE_ONLY: [&str; 5] = ["-display", "none", "-nodefaults", "-serial", "stdio"];
 
 fn kernel_cmdline(scenario: &Scenario, setting: &Setting, options: &Options<'_>) -> String {
     let mut words = vec![scenario.cmdline.to_string()];
@@ -59,9 +56,9 @@ fn kernel_cmdline(scenario: &Scenario, setting: &Setting, options: &Options<'_>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::SCENARIOS;
+    use crate::scenario;
 
-    fn cmdline(scenario: usize, lacks: &'static [&'static str], cmdline: &str) -> String {
+    fn cmdline(scenario: &str, lacks: &'static [&'static str], cmdline: &str) -> String {
         let setting = Setting {
             qemu: &[],
             lacks,
@@ -73,15 +70,15 @@ mod tests {
             mem: 128,
             cmdline,
         };
-        kernel_cmdline(&SCENARIOS[scenario], &setting, &options)
+        kernel_cmdline(scenario::find(scenario).unwrap(), &setting, &options)
     }
 
     #[test]
     fn the_kernel_is_told_its_mode_its_host_and_the_users_words() {
-        assert_eq!(cmdline(0, &[], ""), "");
-        assert_eq!(cmdline(0, &[], " only=irq.flags "), "only=irq.flags");
+        assert_eq!(cmdline("tcg", &[], ""), "");
+        assert_eq!(cmdline("tcg", &[], " only=irq.flags "), "only=irq.flags");
         assert_eq!(
-            cmdline(2, &["int3", "hypercall"], "pv=native"),
+            cmdline("tcg-icount", &["int3", "hypercall"], "pv=native"),
             "measure host-lacks=int3,hypercall pv=native"
         );
     }

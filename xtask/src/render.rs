@@ -1,5 +1,7 @@
 //! Serial lines as a person wants to read them.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::lines::Line;
@@ -53,6 +55,9 @@ fn event_text(event: &Event) -> Option<String> {
             result.failed,
             result.skipped
         ),
+        Event::KvmCounters(counters) => format!("  KVM counted:{}", counters_text(counters)),
+        Event::GuestEnd(status) => format!("  QEMU in the appliance ended with status {status}"),
+        Event::ApplianceFailed(reason) => format!("  FAIL appliance: {reason}"),
         Event::Other(event, fields) => format!("  {event}:{}", fields_text(fields)),
     })
 }
@@ -83,6 +88,15 @@ fn measure_text(name: &str, fields: &Map<String, Value>) -> String {
         }
         _ => format!("  measured {name}:{}", fields_text(fields)),
     }
+}
+
+/// All counters of exits, and what else tells of paravirtual paths taken.
+fn counters_text(counters: &BTreeMap<String, u64>) -> String {
+    counters
+        .iter()
+        .filter(|(name, _)| name.ends_with("exits") || *name == "hypercalls")
+        .map(|(name, count)| format!(" {name}={count}"))
+        .collect()
 }
 
 fn fields_text(fields: &Map<String, Value>) -> String {
@@ -126,6 +140,14 @@ mod tests {
         assert_eq!(
             shown(br#"@{"event":"measure","name":"cli","unit":"instructions","value":1}"#),
             "  measured cli: unit=instructions value=1"
+        );
+        assert_eq!(
+            shown(br#"@{"event":"kvm_counters","exits":9,"halt_exits":2,"hypercalls":1,"pf_fixed":4}"#),
+            "  KVM counted: exits=9 halt_exits=2 hypercalls=1"
+        );
+        assert_eq!(
+            shown(br#"@{"event":"appliance_failed","reason":"no /dev/kvm"}"#),
+            "  FAIL appliance: no /dev/kvm"
         );
         assert_eq!(
             shown(br#"@{"event":"result","pass":false,"checks":4,"failed":1,"skipped":0}"#),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::protocol::Boot;
 use crate::render::printable;
+use crate::setup;
 use crate::table;
 use crate::transcript::{Transcript, Verdict};
 
@@ -29,6 +30,18 @@ impl Report {
             transcript: Transcript::default(),
             duration: Duration::ZERO,
             verdict: Verdict::Skip(reason),
+        }
+    }
+
+    /// What could be had is missing on this machine. That is no skip where it decides.
+    pub(crate) fn lacking(scenario: &'static str, reason: String) -> Self {
+        let skipped = Self::skipped(scenario, reason.clone());
+        match setup::is_gate() {
+            true => Self {
+                verdict: Verdict::Fail(reason),
+                ..skipped
+            },
+            false => skipped,
         }
     }
 

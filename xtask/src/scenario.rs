@@ -13,6 +13,8 @@ pub(crate) struct Scenario {
     pub(crate) host: &'static str,
     /// Whether it is booted when no scenario is named.
     pub(crate) default: bool,
+    /// What boots the kernel.
+    pub(crate) carrier: Carrier,
     /// Whether the host runs one CPU only.
     pub(crate) single_cpu: bool,
     /// Numbers of CPUs that it is tested with.
@@ -27,6 +29,15 @@ pub(crate) struct Scenario {
     pub(crate) timeout: Duration,
     /// What the machine adds to the description, or why it cannot run the scenario.
     pub(crate) prepare: fn(&Host) -> Result<Setting, String>,
+}
+
+/// What boots a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// This machine's QEMU.
+    Qemu,
+    /// QEMU in an appliance with stock KVM, which this machine's QEMU emulates.
+    KvmAppliance,
 }
 
 /// How a kernel ends that has passed.
@@ -57,6 +68,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "tcg",
         host: "TCG",
         default: true,
+        carrier: Carrier::Qemu,
         single_cpu: false,
         cpus: &[1, 2, 4, 8],
         counts_instructions: false,
@@ -69,6 +81,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "kvm",
         host: "KVM",
         default: true,
+        carrier: Carrier::Qemu,
         single_cpu: false,
         cpus: &[1, 2, 4],
         counts_instructions: false,
@@ -77,11 +90,44 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         timeout: Duration::from_secs(120),
         prepare: kvm,
     },
+    // TCG emulates an AMD CPU with SVM; on it run Debian's Linux, its KVM and its QEMU.
+    Scenario {
+        name: "kvm-l1",
+        host: "TCG, Linux with KVM",
+        default: false,
+        carrier: Carrier::KvmAppliance,
+        single_cpu: false,
+        cpus: &[1, 2, 4, 8],
+        counts_instructions: false,
+        cmdline: "",
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(240),
+        prepare: |_| Ok(stock_kvm(&["-M", "q35", "-accel", "kvm", "-cpu", "host"])),
+    },
+    // KVM's own leaves move to 0x40000100.
+    Scenario {
+        name: "kvm-l1-hyperv",
+        host: "TCG, Linux with KVM as Hyper-V",
+        default: false,
+        carrier: Carrier::KvmAppliance,
+        single_cpu: false,
+        cpus: &[1, 2, 4],
+        counts_instructions: false,
+        cmdline: "",
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(240),
+        prepare: |_| {
+            Ok(stock_kvm(&[
+                "-M", "q35", "-accel", "kvm", "-cpu", HYPERV_CPU,
+            ]))
+        },
+    },
     // The TSC advances by one for each executed instruction.
     Scenario {
         name: "tcg-icount",
         host: "TCG, counting instructions",
         default: false,
+        carrier: Carrier::Qemu,
         single_cpu: true,
         cpus: &[1],
         counts_instructions: true,
@@ -95,6 +141,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "tcg-icount-smp",
         host: "TCG, counting instructions",
         default: false,
+        carrier: Carrier::Qemu,
         single_cpu: false,
         cpus: &[2, 4],
         counts_instructions: true,
@@ -107,6 +154,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "tcg-poweroff",
         host: "TCG, turned off by ACPI",
         default: false,
+        carrier: Carrier::Qemu,
         single_cpu: false,
         cpus: &[1],
         counts_instructions: false,
@@ -119,6 +167,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "tcg-reboot",
         host: "TCG, reset by the kernel",
         default: false,
+        carrier: Carrier::Qemu,
         single_cpu: false,
         cpus: &[1],
         counts_instructions: false,
@@ -132,6 +181,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "tcg-stress",
         host: "TCG, for longer",
         default: false,
+        carrier: Carrier::Qemu,
         single_cpu: false,
         cpus: &[2],
         counts_instructions: false,
@@ -145,6 +195,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "tcg-pm-timer",
         host: "TCG, without HPET and PIT",
         default: false,
+        carrier: Carrier::Qemu,
         single_cpu: false,
         cpus: &[1],
         counts_instructions: false,
@@ -164,6 +215,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "microvm",
         host: "TCG, microvm without PIT, PIC and RTC",
         default: false,
+        carrier: Carrier::Qemu,
         single_cpu: false,
         cpus: &[1, 2, 4],
         counts_instructions: false,
@@ -181,6 +233,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "microvm-kvm",
         host: "KVM, microvm without PIT, PIC and RTC",
         default: false,
+        carrier: Carrier::Qemu,
         single_cpu: false,
         cpus: &[1, 2, 4],
         counts_instructions: false,
@@ -224,6 +277,21 @@ const MICROVM: &str = "microvm,pit=off,pic=off,rtc=off,isa-serial=on";
 /// CPU that lacks it, and QEMU then aborts when it cannot set it.
 const SOFTWARE_KVM_CPU: &str = "host,-arch-capabilities,kvm-pv-enforce-cpuid=on,\
                                 -kvm-pv-unhalt,-kvm-pv-ipi,-kvm-pv-sched-yield";
+
+/// All enlightenments that QEMU 7.2 and Linux 6.1 have on an AMD CPU.
+const HYPERV_CPU: &str = "host,hv-relaxed,hv-vapic,hv-spinlocks=0x1fff,hv-vpindex,hv-runtime,\
+                          hv-crash,hv-time,hv-synic,hv-stimer,hv-tlbflush,hv-ipi,hv-reset,\
+                          hv-frequencies";
+
+/// Stock KVM can do all that the kernel asks for.
+fn stock_kvm(qemu: &'static [&'static str]) -> Setting {
+    Setting {
+        qemu,
+        lacks: &[],
+        cmdline: String::new(),
+        note: None,
+    }
+}
 
 /// TCG reads any model-specific register, as 0 if it does not exist.
 fn emulated(qemu: &'static [&'static str]) -> Setting {
@@ -314,7 +382,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stress, tcg-pm-timer, microvm, microvm-kvm"
+            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-hyperv, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stress, tcg-pm-timer, microvm, microvm-kvm"
         );
     }
 

@@ -48,22 +48,33 @@ pub(crate) fn qemu(out: &mut dyn Write) -> anyhow::Result<String> {
         bail!(remedy);
     }
     writeln!(out, "installing qemu-system-x86 ({QEMU_INSTALL})")?;
+    apt_get(&["update"], &remedy)?;
+    apt_get(&["install", "-y", "qemu-system-x86"], &remedy)?;
+    qemu_version()?.context(remedy)
+}
+
+/// Brings apt's lists of packages up to date if this is root on Debian.
+pub(crate) fn package_lists(out: &mut dyn Write) -> anyhow::Result<()> {
+    let remedy = "apt's lists lack packages; run: apt-get update";
+    if !is_root_on_debian() {
+        bail!(remedy);
+    }
+    writeln!(out, "updating apt's lists of packages (apt-get update)")?;
+    apt_get(&["update"], remedy)
+}
+
+fn apt_get(arguments: &[&str], remedy: &str) -> anyhow::Result<()> {
     let shell = Shell::new()?;
     shell.set_var("DEBIAN_FRONTEND", "noninteractive");
-    let steps = [
-        cmd!(shell, "apt-get update"),
-        cmd!(shell, "apt-get install -y qemu-system-x86"),
-    ];
-    for step in steps {
-        let title = step.to_string();
-        let output = progress::during(&title, || step.ignore_status().output())
-            .with_context(|| remedy.clone())?;
-        if !output.status.success() {
-            let reason = String::from_utf8_lossy(&output.stderr);
-            bail!("{remedy}\n{title} failed: {}", reason.trim_end());
-        }
+    let step = cmd!(shell, "apt-get {arguments...}");
+    let title = step.to_string();
+    let output = progress::during(&title, || step.ignore_status().output())
+        .with_context(|| remedy.to_string())?;
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        bail!("{remedy}\n{title} failed: {}", reason.trim_end());
     }
-    qemu_version()?.context(remedy)
+    Ok(())
 }
 
 /// `None` when QEMU is not in the path.
@@ -83,6 +94,11 @@ fn short_version(text: &str) -> String {
         Some((_, rest)) => format!("QEMU {}", rest.split_whitespace().next().unwrap_or("?")),
         None => "QEMU".into(),
     }
+}
+
+/// Whether this run decides if a change goes in: what is missing must not open that gate.
+pub(crate) fn is_gate() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
 }
 
 fn is_root_on_debian() -> bool {

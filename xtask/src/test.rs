@@ -159,8 +159,7 @@ fn lab(kernel: Option<PathBuf>, qemu: Result<String, String>, tally: &mut Tally)
     match qemu {
         Ok(qemu) => Some(Lab::new(kernel, qemu)),
         Err(reason) => {
-            // Where this is the gate, a machine without QEMU must not open it.
-            if std::env::var("CI").is_ok_and(|value| value == "true") {
+            if setup::is_gate() {
                 tally.fail(1, format!("scenarios: {reason}"));
             } else {
                 skip_scenarios(tally, &reason);

@@ -45,6 +45,10 @@ pub(crate) struct Transcript {
     pub(crate) skipped: Vec<(String, String)>,
     pub(crate) measurements: Vec<Measurement>,
     results: Vec<Summary>,
+    /// Status of the QEMU in an appliance.
+    guest_ends: Vec<i32>,
+    /// Why an appliance could not run the kernel to its end.
+    appliance_failure: Option<String>,
     /// The last line says that the kernel is about to reset the machine.
     resetting: bool,
     first_failed: Option<String>,
@@ -91,9 +95,29 @@ impl Transcript {
             Event::Measure(name, fields) => {
                 self.measurements.push((name.clone(), fields.clone()));
             }
+            Event::ApplianceFailed(reason) => {
+                self.appliance_failure.get_or_insert(reason.clone());
+            }
+            Event::GuestEnd(status) if self.guest_ends.len() < 2 => self.guest_ends.push(*status),
             // More than two are no more wrong than two.
             Event::Result(summary) if self.results.len() < 2 => self.results.push(*summary),
-            Event::Result(_) | Event::Other(..) => {}
+            Event::Result(_) | Event::GuestEnd(_) | Event::KvmCounters(_) | Event::Other(..) => {}
+        }
+    }
+
+    /// How the QEMU ended that ran the kernel in an appliance; `end` is the outer one's.
+    pub(crate) fn end_in_appliance(&self, end: End) -> End {
+        if let Some(reason) = &self.appliance_failure {
+            return End::Ended(format!("the appliance failed: {reason}"));
+        }
+        match (&end, &self.guest_ends[..]) {
+            (End::Ended(_), _) => end,
+            (End::Exit(Some(EXIT_STATUS_OFF)), [status]) => End::Exit(Some(*status)),
+            _ => End::Ended(format!(
+                "the appliance said {} times how the kernel ended, not once; {}",
+                self.guest_ends.len(),
+                describe(&end)
+            )),
         }
     }
 

@@ -198,3 +198,34 @@ fn a_reset_passes_where_it_is_asked_for_and_announced() {
         Verdict::Fail(_)
     ));
 }
+
+#[test]
+fn in_an_appliance_the_inner_end_counts() {
+    let end = |log: &[&str], status| {
+        let transcript = read(log.join("\n").as_bytes());
+        transcript.end_in_appliance(End::Exit(Some(status)))
+    };
+    let pass = r#"@{"event":"guest_end","status":33}"#;
+    let fail = r#"@{"event":"guest_end","status":35}"#;
+    let log = ["appliance: QEMU starts", BOOT, OK, PASS_1, pass];
+    assert_eq!(end(&log, 0), End::Exit(Some(33)));
+    assert_eq!(verdict(&log, 33), Verdict::Pass);
+    assert_eq!(end(&[OK, PASS_1, fail], 0), End::Exit(Some(35)));
+    let hung = End::Ended("hung".into());
+    assert_eq!(read(pass.as_bytes()).end_in_appliance(hung.clone()), hung);
+    // Linux or the script crashed, the kernel imitates the script, the outer QEMU crashed.
+    for (log, status) in [(&[OK, PASS_1][..], 0), (&[pass, pass], 0), (&[pass], 1)] {
+        assert!(matches!(end(log, status), End::Ended(_)), "{log:?}");
+    }
+}
+
+#[test]
+fn an_appliance_that_failed_says_why() {
+    let failed = r#"@{"event":"appliance_failed","reason":"KVM offers no /dev/kvm"}"#;
+    let transcript = read([OK, PASS_1, failed].join("\n").as_bytes());
+    let end = transcript.end_in_appliance(End::Exit(Some(0)));
+    assert_eq!(
+        transcript.verdict(&end, Ending::DebugExit),
+        Verdict::Fail("the appliance failed: KVM offers no /dev/kvm".into())
+    );
+}

@@ -1,0 +1,96 @@
+//! The appliance with stock KVM: Linux, its module for AMD's SVM, and Debian's QEMU.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use super::{Appliance, Built};
+use crate::qemu::{self, Options};
+
+pub(crate) static KVM: Appliance = Appliance {
+    name: "kvm",
+    linux: "linux-image-cloud-amd64",
+    packages: &["qemu-system-x86", "qemu-system-data", "seabios"],
+    programs: &["usr/bin/qemu-system-x86_64"],
+    files: &[
+        "usr/share/seabios/bios-256k.bin",
+        "usr/share/qemu/kvmvapic.bin",
+        "usr/share/qemu/linuxboot_dma.bin",
+        "usr/share/qemu/pvh.bin",
+    ],
+    modules: &["kvm-amd"],
+    script: include_str!("kvm.sh"),
+};
+
+/// Where the kernel under test is in the appliance.
+pub(crate) const KERNEL: &str = "/guest/kernel";
+
+/// What Linux and QEMU want, in MiB, besides the guest's memory: the initramfs is there twice
+/// while it is unpacked.
+const OWN_MEMORY: u32 = 640;
+
+/// One virtual CPU: with two, QEMU 7.2 runs nested guests in parallel, and some of them hang.
+const MACHINE: [&str; 8] = ["-M", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1"];
+
+/// Linux says nothing but why it dies, so as not to break the kernel's lines.
+const CMDLINE: &str = "console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off";
+
+/// This machine's QEMU with all arguments to boot the appliance, whose QEMU gets `arguments`
+/// to boot `kernel` with so many MiB of `memory`.
+pub(crate) fn command(
+    appliance: &Built,
+    kernel: &Path,
+    arguments: &[String],
+    options: &Options<'_>,
+    timeout: Duration,
+) -> anyhow::Result<Command> {
+    let kernel = fs::read(kernel).with_context(|| kernel.display().to_string())?;
+    // The appliance can say what hangs, if it is given the time.
+    let seconds = format!("{}\n", timeout.as_secs() * 3 / 4);
+    let initramfs = appliance.initramfs_with(&[
+        (KERNEL.trim_start_matches('/'), &kernel),
+        ("guest/arguments", lines(arguments)?.as_bytes()),
+        ("guest/seconds", seconds.as_bytes()),
+    ])?;
+    let memory = (OWN_MEMORY + options.mem).to_string();
+    let mut command = Command::new(qemu::PROGRAM);
+    command
+        .args(MACHINE)
+        .args(qemu::CONSOLE_ONLY)
+        .args(["-m", &memory, "-no-reboot", "-append", CMDLINE])
+        .arg("-kernel")
+        .arg(appliance.linux())
+        .arg("-initrd")
+        .arg(initramfs);
+    Ok(command)
+}
+
+/// The script reads one argument a line.
+fn lines(arguments: &[String]) -> anyhow::Result<String> {
+    if let Some(argument) = arguments.iter().find(|argument| argument.contains('\n')) {
+        bail!("{argument:?} is more than one line");
+    }
+    Ok(arguments
+        .iter()
+        .map(|argument| format!("{argument}\n"))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_argument_is_one_line() {
+        let words = |words: &[&str]| words.iter().map(|&word| word.into()).collect::<Vec<_>>();
+        let arguments = words(&["-append", "only=irq.flags end=poweroff"]);
+        assert_eq!(
+            lines(&arguments).unwrap(),
+            "-append\nonly=irq.flags end=poweroff\n"
+        );
+        assert!(lines(&words(&["-append", "a\nb"])).is_err());
+    }
+}
