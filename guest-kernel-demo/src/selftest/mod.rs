@@ -116,7 +116,11 @@ static CHECKS: &[Check] = &[
         needs: Some("rtc"),
         run: time::wall_clock,
     },
-    check("time.halt", time::halt),
+    Check {
+        name: "time.halt",
+        needs: Some("sti-shadow"),
+        run: time::halt,
+    },
     check("time.pending_halt", time::pending_halt),
     check("tasks.threads", tasks::threads),
     Check {
