@@ -1,5 +1,7 @@
 //! Interrupts of this CPU: the old controllers silenced, the local APIC and the event timer on.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use pvops_core::{apic, io, irq, time};
 
 use crate::trap::{SPURIOUS_VECTOR, TIMER_VECTOR};
@@ -30,6 +32,30 @@ pub(crate) unsafe fn start() {
         irq::enable();
     }
 }
+
+/// Enables interrupts and waits for one; they are off before and after. None can slip in before the
+/// wait; where one can ([`distrust_halt`]), the wait ends after a while all the same.
+pub(crate) fn wait() {
+    const WHILE_NS: u64 = 20_000_000;
+    let distrust = DISTRUST_HALT.load(Ordering::Relaxed);
+    if distrust {
+        // One that has passed already comes at once.
+        let _ = time::set_event(time::clock_ns() + WHILE_NS);
+    }
+    // SAFETY: interrupts have handlers.
+    unsafe { irq::safe_halt() };
+    irq::disable();
+    if distrust {
+        time::cancel_event();
+    }
+}
+
+/// For hosts that forget the shadow of STI, in which no interrupt comes: QEMU's emulation of SVM.
+pub(crate) fn distrust_halt() {
+    DISTRUST_HALT.store(true, Ordering::Relaxed);
+}
+
+static DISTRUST_HALT: AtomicBool = AtomicBool::new(false);
 
 /// Runs `body` with interrupts off.
 pub(crate) fn without<R>(body: impl FnOnce() -> R) -> R {

@@ -94,16 +94,13 @@ pub(crate) fn run() {
             // SAFETY: interrupts were on.
             return unsafe { irq::enable() };
         }
-        // SAFETY: interrupts were on. What makes a task ready sees that this CPU is idle, and wakes it.
-        unsafe {
-            if scheduler.ready.is_empty() {
-                scheduler.idle.insert(cpu);
-                drop(scheduler);
-                irq::safe_halt();
-            } else {
-                switch(scheduler);
-                irq::enable();
-            }
+        if scheduler.ready.is_empty() {
+            // What makes a task ready sees that this CPU is idle, and wakes it.
+            scheduler.idle.insert(cpu);
+            drop(scheduler);
+            interrupts::wait();
+        } else {
+            switch(scheduler);
         }
     }
 }

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 
 use pvops_core::{irq, smp, time};
 
+use crate::interrupts;
 use crate::per_cpu::{self, PerCpu};
 use crate::trap::WORK_VECTOR;
 
@@ -60,8 +61,8 @@ pub(crate) fn wait_for_ever(this: &PerCpu) -> ! {
             }
             this.state.store(DONE, Ordering::Release);
         } else {
-            // SAFETY: interrupts have handlers. Work that comes now wakes the CPU by its interrupt.
-            unsafe { irq::safe_halt() };
+            // Work that comes now wakes the CPU by its interrupt.
+            interrupts::wait();
         }
     }
 }

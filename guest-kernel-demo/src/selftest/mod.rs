@@ -170,12 +170,17 @@ fn long_or(long: u64, short: u64) -> u64 {
 
 static STRESS: AtomicBool = AtomicBool::new(false);
 
+/// Whether the command line says that the host can't do something.
+pub(crate) fn host_lacks(command_line: CommandLine<'_>, ability: &str) -> bool {
+    let lacks = command_line.value("host-lacks").unwrap_or("");
+    lacks.split(',').any(|lack| lack == ability)
+}
+
 /// Runs the checks that the command line asks for (`only=`), but not those that the host can't run
 /// (`host-lacks=`), reports each, and says whether all is well.
 pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
     STRESS.store(command_line.flag("stress"), Ordering::Relaxed);
     let only = command_line.value("only");
-    let lacks = command_line.value("host-lacks").unwrap_or("");
     let (mut checks, mut failed, mut skipped) = (0, 0, 0);
     let smp_checks = if cpus::count() > 1 { SMP_CHECKS } else { &[] };
     for check in CHECKS
@@ -184,9 +189,7 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
         .filter(|check| only.is_none_or(|only| only == check.name))
     {
         checks += 1;
-        let lacking = check
-            .needs
-            .filter(|&need| lacks.split(',').any(|lack| lack == need));
+        let lacking = check.needs.filter(|need| host_lacks(command_line, need));
         let (status, detail) = match lacking {
             Some(need) => {
                 skipped += 1;
