@@ -230,7 +230,7 @@ pub(crate) const TASKS: usize = 32;
 
 const INTERRUPTS_ON: u64 = 1 << 9 | 1 << 1;
 /// How long a program runs while others wait.
-const TIME_NS: u64 = 1_000_000;
+const TIME_NS: u64 = 4_000_000;
 
 /// Taken with interrupts off, as a switch hands it over to the next task.
 static SCHEDULER: Mutex<Platform, Scheduler> = Mutex::new(Scheduler {

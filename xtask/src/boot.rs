@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &BootArguments, out: &mut dyn Write) -> anyhow::Res
         smp: arguments.smp,
         mem: arguments.mem,
         cmdline: arguments.cmdline.as_deref().unwrap_or_default(),
+        cpu_flags: arguments.cpu.as_deref().unwrap_or_default(),
     };
     let mut lab = Lab::new(kernel, qemu);
     let mut reports = Vec::new();

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Sites(SitesArguments),
     /// Write docs/ops.md, the reference of all ops, from their declaration
     Ops,
+    /// Count what each feature of KVM saves, and write the table in docs/kvm.md
+    Gains,
 }
 
 #[derive(Args, Default)]
@@ -48,6 +50,9 @@ pub(crate) struct BootArguments {
     /// Words to add to the kernel's command line, such as only=irq.flags
     #[arg(long, value_name = "WORDS")]
     pub(crate) cmdline: Option<String>,
+    /// Flags to add to QEMU's CPU, such as -kvm-pv-eoi
+    #[arg(long, value_name = "FLAGS", allow_hyphen_values = true)]
+    pub(crate) cpu: Option<String>,
 }
 
 #[derive(Args)]

@@ -31,7 +31,7 @@ const WORKLOADS: [(&str, u64); 5] = [
     ("syscall", 110),
     ("program_switch", 500),
     ("page_fault", 1_150),
-    ("fork_2000_pages", 550_000),
+    ("fork_2000_pages", 470_000),
 ];
 
 /// Most instructions for a shootdown, for each CPU that the machine has.

@@ -86,7 +86,7 @@ impl Lab {
             }
             Ok(())
         })?;
-        if scenario.carrier == Carrier::KvmAppliance {
+        if matches!(scenario.carrier, Carrier::KvmAppliance(_)) {
             run.end = transcript.end_in_appliance(run.end);
         }
         let mut verdict = transcript.verdict(&run.end, scenario.ending);
@@ -133,13 +133,18 @@ impl Lab {
                 command.args(qemu::arguments(scenario, setting, options, kernel));
                 Ok(Ok(command))
             }
-            Carrier::KvmAppliance => {
+            Carrier::KvmAppliance(more) => {
                 let built = match self.kvm_appliance(out)? {
                     Ok(built) => built,
                     Err(reason) => return Ok(Err(reason)),
                 };
                 let arguments = qemu::arguments(scenario, setting, options, kvm::KERNEL);
-                kvm::command(&built, &self.kernel, &arguments, options, scenario.timeout).map(Ok)
+                let command =
+                    kvm::command(&built, &self.kernel, &arguments, options, scenario.timeout);
+                command.map(|mut command| {
+                    command.args(more);
+                    Ok(command)
+                })
             }
         }
     }

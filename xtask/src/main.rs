@@ -8,6 +8,7 @@ mod appliance;
 mod boot;
 mod cli;
 mod figures;
+mod gains;
 mod guest;
 mod host;
 mod kernel;
@@ -66,6 +67,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Test => test::run(out),
         Command::Sites(arguments) => sites::run(&arguments, out),
         Command::Ops => ops::run(out),
+        Command::Gains => gains::run(out),
     }
 }
 

@@ -60,6 +60,8 @@ pub(crate) struct Check {
     pub(crate) name: String,
     pub(crate) status: Status,
     pub(crate) detail: String,
+    /// How long it took, in ticks of the time-stamp counter; 0 if it was skipped.
+    pub(crate) ticks: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +165,10 @@ fn check(fields: &Map<String, Value>) -> anyhow::Result<Check> {
             true => string(fields, "detail")?,
             false => String::new(),
         },
+        ticks: match fields.contains_key("ticks") {
+            true => number(fields, "ticks")?,
+            false => 0,
+        },
     })
 }
 
@@ -232,7 +238,8 @@ mod tests {
             Event::Check(Check {
                 name: "irq.flags".into(),
                 status: Status::Skip,
-                detail: String::new()
+                detail: String::new(),
+                ticks: 0,
             })
         );
         assert_eq!(

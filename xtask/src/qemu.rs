@@ -10,6 +10,8 @@ pub(crate) struct Options<'a> {
     pub(crate) mem: u32,
     /// More words for the kernel's command line.
     pub(crate) cmdline: &'a str,
+    /// What to add to QEMU's `-cpu`, such as `-kvm-pv-eoi`; may be empty.
+    pub(crate) cpu_flags: &'a str,
 }
 
 /// QEMU's program.
@@ -24,6 +26,15 @@ pub(crate) fn arguments(
 ) -> Vec<String> {
     let (memory, cpus) = (options.mem.to_string(), options.smp.to_string());
     let mut arguments: Vec<&str> = setting.qemu.to_vec();
+    let position = arguments.iter().position(|&argument| argument == "-cpu");
+    let model = position.and_then(|position| arguments.get_mut(position + 1));
+    let flagged;
+    if let Some(model) = model
+        && !options.cpu_flags.is_empty()
+    {
+        flagged = format!("{model},{}", options.cpu_flags);
+        *model = &flagged;
+    }
     arguments.extend(CONSOLE_ONLY);
     arguments.extend(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
     arguments.extend(["-m", &memory, "-smp", &cpus, "-kernel", kernel]);
@@ -69,6 +80,7 @@ mod tests {
             smp: 1,
             mem: 128,
             cmdline,
+            cpu_flags: "",
         };
         kernel_cmdline(scenario::find(scenario).unwrap(), &setting, &options)
     }

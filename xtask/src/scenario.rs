@@ -36,8 +36,8 @@ pub(crate) struct Scenario {
 pub(crate) enum Carrier {
     /// This machine's QEMU.
     Qemu,
-    /// QEMU in an appliance with stock KVM, which this machine's QEMU emulates.
-    KvmAppliance,
+    /// QEMU in an appliance with stock KVM, which this machine's QEMU emulates, with more arguments.
+    KvmAppliance(&'static [&'static str]),
 }
 
 /// How a kernel ends that has passed.
@@ -95,7 +95,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "kvm-l1",
         host: "TCG, Linux with KVM",
         default: false,
-        carrier: Carrier::KvmAppliance,
+        carrier: Carrier::KvmAppliance(&[]),
         single_cpu: false,
         cpus: &[1, 2, 4, 8],
         counts_instructions: false,
@@ -109,7 +109,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "kvm-l1-hyperv",
         host: "TCG, Linux with KVM as Hyper-V",
         default: false,
-        carrier: Carrier::KvmAppliance,
+        carrier: Carrier::KvmAppliance(&[]),
         single_cpu: false,
         cpus: &[1, 2, 4],
         counts_instructions: false,
@@ -121,6 +121,20 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
                 "-M", "q35", "-accel", "kvm", "-cpu", HYPERV_CPU,
             ]))
         },
+    },
+    // All of that counting instructions, KVM's own included.
+    Scenario {
+        name: "kvm-l1-icount",
+        host: "TCG counting instructions, Linux with KVM",
+        default: false,
+        carrier: Carrier::KvmAppliance(COUNTING_ONLY),
+        single_cpu: false,
+        cpus: &[1],
+        counts_instructions: false,
+        cmdline: "measure only=irq.flags",
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(240),
+        prepare: |_| Ok(stock_kvm(&["-M", "q35", "-accel", "kvm", "-cpu", "host"])),
     },
     // The TSC advances by one for each executed instruction.
     Scenario {
@@ -288,6 +302,7 @@ const COUNTING: &[&str] = &[
     "-rtc",
     "clock=vm,base=2020-01-01",
 ];
+const COUNTING_ONLY: &[&str] = COUNTING.split_at(6).1;
 
 const MICROVM_PIT: &str = "microvm,pit=on,pic=on,rtc=on,isa-serial=on";
 const MICROVM: &str = "microvm,pit=off,pic=off,rtc=off,isa-serial=on";
@@ -402,7 +417,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-hyperv, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm"
+            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-hyperv, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm"
         );
     }
 

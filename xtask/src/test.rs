@@ -183,6 +183,7 @@ fn boot_all(mut lab: Lab, tally: &mut Tally, out: &mut dyn Write) -> anyhow::Res
                 smp,
                 mem: 128,
                 cmdline: "",
+                cpu_flags: "",
             };
             let start = step::begin(&format!("scenario {} -smp {smp}", scenario.name), out)?;
             let mut log = Vec::new();

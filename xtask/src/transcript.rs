@@ -3,6 +3,8 @@
 //! A pass needs the exit status of a pass *and* one sound result line that agrees with
 //! the checks seen. Anything else is a failure with a reason.
 
+use std::collections::BTreeMap;
+
 use crate::figures::Measurement;
 use crate::lines::Line;
 use crate::protocol::{self, Boot, Event, Status, Summary};
@@ -44,6 +46,10 @@ pub(crate) struct Transcript {
     /// Name and reason of each skipped check.
     pub(crate) skipped: Vec<(String, String)>,
     pub(crate) measurements: Vec<Measurement>,
+    /// The check that passed last, and the ticks that it took.
+    pub(crate) last_passed: Option<(String, u64)>,
+    /// What KVM has counted, in an appliance.
+    pub(crate) kvm_counters: BTreeMap<String, u64>,
     results: Vec<Summary>,
     /// Status of the QEMU in an appliance.
     guest_ends: Vec<i32>,
@@ -83,7 +89,10 @@ impl Transcript {
         match event {
             Event::Boot(boot) => self.boot = Some(boot.clone()),
             Event::Check(check) => match check.status {
-                Status::Pass => self.passed += 1,
+                Status::Pass => {
+                    self.passed += 1;
+                    self.last_passed = Some((check.name.clone(), check.ticks));
+                }
                 Status::Fail => {
                     self.failed += 1;
                     self.first_failed.get_or_insert(check.name.clone());
@@ -101,7 +110,8 @@ impl Transcript {
             Event::GuestEnd(status) if self.guest_ends.len() < 2 => self.guest_ends.push(*status),
             // More than two are no more wrong than two.
             Event::Result(summary) if self.results.len() < 2 => self.results.push(*summary),
-            Event::Result(_) | Event::GuestEnd(_) | Event::KvmCounters(_) | Event::Other(..) => {}
+            Event::KvmCounters(counters) => self.kvm_counters.clone_from(counters),
+            Event::Result(_) | Event::GuestEnd(_) | Event::Other(..) => {}
         }
     }
 

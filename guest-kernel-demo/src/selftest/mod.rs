@@ -16,6 +16,7 @@ mod time;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use pvops_core::boot_info::CommandLine;
+use pvops_core::cpu as op;
 
 use crate::console::{Json, println, report};
 use crate::cpus;
@@ -190,6 +191,7 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
     {
         checks += 1;
         let lacking = check.needs.filter(|need| host_lacks(command_line, need));
+        let start = op::read_tsc_ordered();
         let (status, detail) = match lacking {
             Some(need) => {
                 skipped += 1;
@@ -203,8 +205,10 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
                 }
             },
         };
+        let ticks = op::read_tsc_ordered() - start;
         report!(
-            "\"event\":\"check\",\"name\":\"{}\",\"status\":\"{status}\",\"detail\":\"{}\"",
+            "\"event\":\"check\",\"name\":\"{}\",\"status\":\"{status}\",\"detail\":\"{}\",\
+             \"ticks\":{ticks}",
             check.name,
             Json(detail.as_bytes()),
         );

@@ -65,6 +65,7 @@ fn one(shell: &Shell, variant: &Variant, qemu: &Result<String, String>) -> anyho
         smp: 1,
         mem: 128,
         cmdline: "",
+        cpu_flags: "",
     };
     let mut log = Vec::new();
     let tcg = scenario::find("tcg")?;
