@@ -3,12 +3,12 @@
 use core::ptr::NonNull;
 
 use pvops_core::cpu_set::MAX_CPUS;
-use pvops_core::pvclock::{Flags, MonotonicClock, TimeInfo, TimeInfoPointer};
-use pvops_core::tsc_scale::TscScale;
+use pvops_core::pvclock::{Flags, MonotonicClock, Parameters, TimeInfoPointer};
 use pvops_core::{Kernel, cpu, irq};
 use spin::Once;
 
 use crate::features::Features;
+use crate::shared;
 
 /// MSR_KVM_SYSTEM_TIME and MSR_KVM_SYSTEM_TIME_NEW: the record's physical address and an enable bit.
 const SYSTEM_TIME: u32 = 0x12;
@@ -19,21 +19,16 @@ const ENABLE: u64 = 1;
 static RECORDS: [Once<TimeInfoPointer>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
 static CLOCK: MonotonicClock = MonotonicClock::new();
 
-/// Has the host keep a record for this CPU, and returns its clock. `None` if the host
+/// Has the host keep a record for this CPU, and returns what is in it. `None` if the host
 /// offers no kvmclock, or its record makes no sense: then the host has been told to stop. On each
-/// CPU; a CPU that comes back gets the frame that it had.
-pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<Clock> {
+/// CPU.
+pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<Parameters> {
     let register = register(features)?;
     let slot = RECORDS.get(kernel.cpu_index())?;
-    let record = match slot.get() {
-        Some(record) => *record,
-        None => {
-            let frame = kernel.shared_frame()?;
-            // SAFETY: the frame is zeroed, mapped for good, and nobody's but ours and the host's.
-            unsafe { TimeInfoPointer::new(frame.cast()).ok()? }
-        }
-    };
-    let physical = kernel.virtual_to_physical(record.as_ptr().as_ptr().addr())?;
+    let record = &shared::of_this_cpu(kernel)?.clock;
+    let physical = shared::physical(kernel, record)?;
+    // SAFETY: the record stays mapped for good, and is made of atomics.
+    let record = unsafe { TimeInfoPointer::new(NonNull::from(record)).ok()? };
     // SAFETY: the feature bit says that the register exists; the host writes the frame only.
     unsafe { cpu::write_msr(register, physical | ENABLE) };
     let Ok(parameters) = record.parameters() else {
@@ -44,21 +39,8 @@ pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<Clock> {
         CLOCK.set_valid_flags(Flags::TSC_STABLE);
     }
     slot.call_once(|| record);
-    Some(Clock {
-        scale: parameters.scale,
-        frame: record.as_ptr().cast(),
-    })
+    Some(parameters)
 }
-
-/// A clock that runs.
-pub(crate) struct Clock {
-    pub(crate) scale: TscScale,
-    /// The frame shared with the host; of it the first [`RECORD_BYTES`] are in use.
-    pub(crate) frame: NonNull<u8>,
-}
-
-/// Size of a record in the frame.
-pub(crate) const RECORD_BYTES: usize = size_of::<TimeInfo>();
 
 /// Has the host stop writing this CPU's record.
 pub(crate) fn stop(features: Features) {

@@ -6,6 +6,7 @@
 
 mod clock;
 mod features;
+mod shared;
 mod wall_clock;
 
 use pvops_backend_native as native;
@@ -35,19 +36,14 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     let clock = clock::start(host.kernel, features);
     let frequency = tsc_khz_leaf(host).or_else(|| {
         Some(TscFrequency {
-            khz: clock.as_ref()?.scale.tsc_khz(),
+            khz: clock?.scale.tsc_khz(),
             source: "kvmclock",
         })
     });
     let mut bindings = native::bind_with_tsc(host, frequency)?;
-    if let Some(clock) = clock {
+    if clock.is_some() {
         bindings.time.clock_ns = CLOCK_NS;
-        // SAFETY: the frame is ours and the host's for good, and larger than both records.
-        let has_wall_clock = unsafe {
-            let record = clock.frame.add(clock::RECORD_BYTES);
-            wall_clock::start(host.kernel, features, record)
-        };
-        if has_wall_clock {
+        if wall_clock::start(host.kernel, features) {
             bindings.time.wall_clock_ns = WALL_CLOCK_NS;
         }
     }

@@ -7,8 +7,8 @@ use pvops_core::{Kernel, cpu};
 use spin::Once;
 use spin::mutex::SpinMutex;
 
-use crate::clock;
 use crate::features::Features;
+use crate::{clock, shared};
 
 /// MSR_KVM_WALL_CLOCK and MSR_KVM_WALL_CLOCK_NEW: writing the record's physical address has KVM
 /// write the record.
@@ -25,23 +25,22 @@ struct Record {
     asking: SpinMutex<()>,
 }
 
-/// Readies the record, at `record` in a frame shared with the host; whether the host writes one that
-/// makes sense.
-///
-/// # Safety
-///
-/// The frame stays mapped for good, and the record is nobody else's.
-pub(crate) unsafe fn start(kernel: &dyn Kernel, features: Features, record: NonNull<u8>) -> bool {
+/// Readies the record in this CPU's frame; whether the host writes one that makes sense. On the boot
+/// CPU, where kvmclock runs.
+pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> bool {
     let register = if features.contains(Features::CLOCKSOURCE2) {
         WALL_CLOCK_NEW
     } else {
         WALL_CLOCK
     };
-    let Some(physical) = kernel.virtual_to_physical(record.as_ptr().addr()) else {
+    let Some(record) = shared::of_this_cpu(kernel).map(|frame| &frame.wall_clock) else {
         return false;
     };
-    // SAFETY: the caller vouches for the record.
-    let Ok(pointer) = (unsafe { WallClockPointer::new(record.cast()) }) else {
+    let Some(physical) = shared::physical(kernel, record) else {
+        return false;
+    };
+    // SAFETY: the record stays mapped for good, and is made of atomics.
+    let Ok(pointer) = (unsafe { WallClockPointer::new(NonNull::from(record)) }) else {
         return false;
     };
     let record = RECORD.call_once(|| Record {
