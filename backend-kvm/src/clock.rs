@@ -8,12 +8,11 @@ use pvops_core::{Kernel, cpu, irq};
 use spin::Once;
 
 use crate::features::Features;
-use crate::shared;
+use crate::shared::{self, ENABLE};
 
 /// MSR_KVM_SYSTEM_TIME and MSR_KVM_SYSTEM_TIME_NEW: the record's physical address and an enable bit.
 const SYSTEM_TIME: u32 = 0x12;
 const SYSTEM_TIME_NEW: u32 = 0x4b56_4d01;
-const ENABLE: u64 = 1;
 
 /// The record of each CPU.
 static RECORDS: [Once<TimeInfoPointer>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
@@ -42,7 +41,7 @@ pub(crate) fn start(kernel: &dyn Kernel, features: Features) -> Option<Parameter
     Some(parameters)
 }
 
-/// Has the host stop writing this CPU's record.
+/// Has the host stop writing this CPU's record, if it does.
 pub(crate) fn stop(features: Features) {
     if let Some(register) = register(features) {
         // SAFETY: the feature bit says that the register exists.

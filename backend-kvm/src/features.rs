@@ -1,5 +1,7 @@
 //! What KVM offers, as its CPUID leaf says.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use bitflags::bitflags;
 use pvops_core::cpu;
 use pvops_core::probe::Interface;
@@ -52,7 +54,21 @@ bitflags! {
 
 const FEATURE_LEAF: u32 = 1;
 
+/// What this backend uses; nothing until it is bound.
+static IN_USE: AtomicU32 = AtomicU32::new(0);
+
 impl Features {
+    /// The features that the host offers and this backend uses. Empty until it is installed, and for
+    /// ever if another is. Any context.
+    pub fn in_use() -> Self {
+        Features::from_bits_retain(IN_USE.load(Ordering::Relaxed))
+    }
+
+    /// Says that the backend uses these.
+    pub(crate) fn put_to_use(self) {
+        IN_USE.store(self.bits(), Ordering::Relaxed);
+    }
+
     /// The features that the interface offers. Any context; CPUID exits.
     pub fn of(interface: &Interface) -> Self {
         let leaf = interface.leaf(&cpu::cpuid, FEATURE_LEAF);

@@ -7,6 +7,7 @@
 mod clock;
 mod features;
 mod shared;
+mod steal_time;
 mod wall_clock;
 
 use pvops_backend_native as native;
@@ -14,7 +15,7 @@ use pvops_core::backend::{Backend, BindError, Host};
 use pvops_core::binding::Binding;
 use pvops_core::probe::Signature;
 use pvops_core::tsc::TscFrequency;
-use pvops_core::{Bindings, bindings, call, cpu, preserve};
+use pvops_core::{Bindings, Kernel, bindings, call, cpu, preserve};
 
 pub use features::{Features, Hints};
 
@@ -32,7 +33,11 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     let interface = host
         .interface
         .ok_or(BindError("no KVM interface in CPUID"))?;
-    let features = Features::of(interface);
+    let mut features = Features::of(interface);
+    if shared::of_this_cpu(host.kernel).is_none() {
+        features.remove(NEED_FRAME);
+    }
+    features.put_to_use();
     let clock = clock::start(host.kernel, features);
     let frequency = tsc_khz_leaf(host).or_else(|| {
         Some(TscFrequency {
@@ -47,25 +52,48 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
             bindings.time.wall_clock_ns = WALL_CLOCK_NS;
         }
     }
+    if features.contains(Features::STEAL_TIME) {
+        bindings.time.stolen_ns = STOLEN_NS;
+        bindings.lock.vcpu_is_preempted = VCPU_IS_PREEMPTED;
+    }
     if features.contains(Features::NOP_IO_DELAY) {
         bindings.io.delay = Binding::nothing();
     }
     Ok(bindings)
 }
 
-/// Gives the host a record of the time for this CPU, and readies the rest as on hardware.
+/// Has the host keep its records for this CPU, and readies the rest as on hardware.
 fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
-    let features = host.interface.map_or(Features::empty(), Features::of);
+    let features = Features::in_use();
     if clock::is_bound() && clock::start(host.kernel, features).is_none() {
         return Err(BindError("the host keeps no time for this CPU"));
     }
+    start_records(host.kernel, features).ok_or(BindError(
+        "no memory for what this CPU shares with the host",
+    ))?;
     native::bring_up_cpu(host)
 }
 
-/// Has the host stop writing this CPU's record.
+/// Has the host stop writing this CPU's records.
 fn take_down_cpu(host: &Host<'_>) {
+    let features = Features::in_use();
     native::take_down_cpu(host);
-    clock::stop(host.interface.map_or(Features::empty(), Features::of));
+    if features.contains(Features::STEAL_TIME) {
+        steal_time::stop(host.kernel);
+    }
+    clock::stop(features);
+}
+
+/// The features that are nothing without memory to share.
+const NEED_FRAME: Features = Features::STEAL_TIME;
+
+/// Has the host begin to write this CPU's records, but the clock's. `None` if the kernel has no memory
+/// for them.
+fn start_records(kernel: &dyn Kernel, features: Features) -> Option<()> {
+    if features.contains(Features::STEAL_TIME) {
+        steal_time::start(kernel)?;
+    }
+    Some(())
 }
 
 /// What this backend binds on a host with all the features it uses, for tools that show what it puts
@@ -76,7 +104,12 @@ pub fn typical() -> Bindings {
         time: bindings::time {
             clock_ns: CLOCK_NS,
             wall_clock_ns: WALL_CLOCK_NS,
+            stolen_ns: STOLEN_NS,
             ..native.time
+        },
+        lock: bindings::lock {
+            vcpu_is_preempted: VCPU_IS_PREEMPTED,
+            ..native.lock
         },
         io: bindings::io {
             delay: Binding::nothing(),
@@ -90,6 +123,10 @@ const CLOCK_NS: Binding<pvops_core::op::time::clock_ns> =
     preserve!(time::clock_ns, clock::clock_ns);
 const WALL_CLOCK_NS: Binding<pvops_core::op::time::wall_clock_ns> =
     call!(time::wall_clock_ns, wall_clock::wall_clock_ns);
+const STOLEN_NS: Binding<pvops_core::op::time::stolen_ns> =
+    preserve!(time::stolen_ns, steal_time::stolen_ns);
+const VCPU_IS_PREEMPTED: Binding<pvops_core::op::lock::vcpu_is_preempted> =
+    preserve!(lock::vcpu_is_preempted, steal_time::vcpu_is_preempted);
 
 /// Leaf 0x10 of the interface: eax is the time-stamp counter's rate in kHz, or 0. Virtual machine
 /// monitors add it; KVM itself does not.

@@ -12,9 +12,12 @@ use pvops_core::cpu_set::MAX_CPUS;
 use pvops_core::pvclock::{TimeInfo, WallClock};
 use spin::Once;
 
+use crate::steal_time::StealTime;
+
 /// What one CPU shares with the host.
 #[repr(C, align(4096))]
 pub(crate) struct SharedFrame {
+    pub(crate) steal_time: StealTime,
     pub(crate) clock: TimeInfo,
     pub(crate) wall_clock: WallClock,
 }
@@ -22,9 +25,13 @@ pub(crate) struct SharedFrame {
 const _: () = {
     assert!(size_of::<SharedFrame>() == 4096);
     // The registers keep flags in the low bits of an address.
+    assert!(offset_of!(SharedFrame, steal_time).is_multiple_of(64));
     assert!(offset_of!(SharedFrame, clock).is_multiple_of(4));
     assert!(offset_of!(SharedFrame, wall_clock).is_multiple_of(4));
 };
+
+/// Set in a register beside a record's physical address: the host writes the record.
+pub(crate) const ENABLE: u64 = 1;
 
 static FRAMES: [Once<&'static SharedFrame>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
 
@@ -40,6 +47,11 @@ pub(crate) fn of_this_cpu(kernel: &dyn Kernel) -> Option<&'static SharedFrame> {
     })
     .ok()
     .copied()
+}
+
+/// The frame of a CPU, if it has one.
+pub(crate) fn of(cpu: usize) -> Option<&'static SharedFrame> {
+    FRAMES.get(cpu)?.get().copied()
 }
 
 /// The physical address of a record in a frame.

@@ -4,6 +4,7 @@ mod apic;
 mod cpu;
 mod extable;
 mod irq;
+mod kvm;
 mod live;
 mod lock;
 mod mmu;
@@ -15,6 +16,7 @@ mod time;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use pvops_backend_kvm::Features;
 use pvops_core::boot_info::CommandLine;
 use pvops_core::cpu as op;
 
@@ -29,6 +31,8 @@ struct Check {
     name: &'static str,
     /// What the host must be able to do.
     needs: Option<&'static str>,
+    /// What KVM must give it.
+    kvm: Features,
     run: fn() -> Outcome,
 }
 
@@ -36,7 +40,22 @@ const fn check(name: &'static str, run: fn() -> Outcome) -> Check {
     Check {
         name,
         needs: None,
+        kvm: Features::empty(),
         run,
+    }
+}
+
+const fn needs(need: &'static str, name: &'static str, run: fn() -> Outcome) -> Check {
+    Check {
+        needs: Some(need),
+        ..check(name, run)
+    }
+}
+
+const fn kvm(kvm: Features, name: &'static str, run: fn() -> Outcome) -> Check {
+    Check {
+        kvm,
+        ..check(name, run)
     }
 }
 
@@ -51,37 +70,21 @@ static CHECKS: &[Check] = &[
     check("cpu.debug_registers", cpu::debug_registers),
     check("cpu.cpuid", cpu::cpuid),
     check("cpu.msr", cpu::msr),
-    Check {
-        name: "cpu.msr_read_safe",
-        needs: Some("rdmsr-fault"),
-        run: cpu::msr_read_safe,
-    },
+    needs("rdmsr-fault", "cpu.msr_read_safe", cpu::msr_read_safe),
     check("cpu.msr_write_safe", cpu::msr_write_safe),
     check("cpu.tsc", cpu::tsc),
     check("cpu.descriptor_tables", cpu::descriptor_tables),
     check("cpu.task_switched", cpu::task_switched),
     check("cpu.priority", cpu::priority),
-    Check {
-        name: "cpu.extended_control",
-        needs: Some("xcr"),
-        run: cpu::extended_control,
-    },
+    needs("xcr", "cpu.extended_control", cpu::extended_control),
     check("cpu.caches", cpu::caches),
     check("cpu.bases", segments::bases),
     check("cpu.swapgs", segments::swapgs),
     check("cpu.table_entries", segments::entries),
     check("cpu.gs_selector", segments::gs_selector),
     check("cpu.kernel_stack", segments::kernel_stack),
-    Check {
-        name: "cpu.breakpoint",
-        needs: Some("int3"),
-        run: cpu::breakpoint,
-    },
-    Check {
-        name: "patch.live",
-        needs: Some("int3"),
-        run: live::repatch,
-    },
+    needs("int3", "cpu.breakpoint", cpu::breakpoint),
+    needs("int3", "patch.live", live::repatch),
     check("extable.fault", extable::fault),
     check("mmu.fault_address", mmu::fault_address),
     check("mmu.demand", mmu::demand),
@@ -94,46 +97,22 @@ static CHECKS: &[Check] = &[
     check("mmu.flush", mmu::flush),
     check("mmu.protection", mmu::protection),
     check("io.ports", cpu::ports),
-    Check {
-        name: "io.strings",
-        needs: Some("pci"),
-        run: cpu::strings,
-    },
+    needs("pci", "io.strings", cpu::strings),
     check("apic.self_interrupt", apic::self_interrupt),
     check("apic.pending", apic::pending),
     check("time.monotonic", time::monotonic),
-    Check {
-        name: "time.against_pit",
-        needs: Some("pit"),
-        run: time::against_pit,
-    },
+    needs("pit", "time.against_pit", time::against_pit),
     check("time.event", time::event),
     check("time.passed", time::passed),
     check("time.cancel", time::cancel),
     check("time.ticks", time::ticks),
     check("time.stolen", time::stolen),
-    Check {
-        name: "time.wall_clock",
-        needs: Some("rtc"),
-        run: time::wall_clock,
-    },
-    Check {
-        name: "time.halt",
-        needs: Some("sti-shadow"),
-        run: time::halt,
-    },
+    needs("rtc", "time.wall_clock", time::wall_clock),
+    needs("sti-shadow", "time.halt", time::halt),
     check("time.pending_halt", time::pending_halt),
     check("tasks.threads", tasks::threads),
-    Check {
-        name: "tasks.programs",
-        needs: Some("syscall"),
-        run: tasks::programs,
-    },
-    Check {
-        name: "tasks.fork",
-        needs: Some("syscall"),
-        run: tasks::fork,
-    },
+    needs("syscall", "tasks.programs", tasks::programs),
+    needs("syscall", "tasks.fork", tasks::fork),
     check("tasks.wild", tasks::wild),
     check("smp.online", smp::online),
 ];
@@ -146,18 +125,13 @@ static SMP_CHECKS: &[Check] = &[
     check("smp.clock", smp::clock),
     check("smp.lock", lock::contended),
     check("smp.events", smp::events),
-    Check {
-        name: "smp.tasks",
-        needs: Some("syscall"),
-        run: tasks::on_all_cpus,
-    },
-    Check {
-        name: "smp.live_patching",
-        needs: Some("int3"),
-        run: live::hammered,
-    },
+    needs("syscall", "smp.tasks", tasks::on_all_cpus),
+    needs("int3", "smp.live_patching", live::hammered),
     check("smp.offline", smp::offline),
 ];
+
+/// The same, where the KVM backend is installed.
+static KVM_CHECKS: &[Check] = &[kvm(Features::STEAL_TIME, "kvm.steal_time", kvm::steal_time)];
 
 /// How long a check is to go on that can go on for any time: `long` if the command line says
 /// `stress`, else `short`.
@@ -184,18 +158,20 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
     let only = command_line.value("only");
     let (mut checks, mut failed, mut skipped) = (0, 0, 0);
     let smp_checks = if cpus::count() > 1 { SMP_CHECKS } else { &[] };
+    let on_kvm = !Features::in_use().is_empty();
+    let kvm_checks = if on_kvm { KVM_CHECKS } else { &[] };
     for check in CHECKS
         .iter()
         .chain(smp_checks)
+        .chain(kvm_checks)
         .filter(|check| only.is_none_or(|only| only == check.name))
     {
         checks += 1;
-        let lacking = check.needs.filter(|need| host_lacks(command_line, need));
         let start = op::read_tsc_ordered();
-        let (status, detail) = match lacking {
-            Some(need) => {
+        let (status, detail) = match lacking(check, command_line) {
+            Some(reason) => {
                 skipped += 1;
-                ("skip", text!("the host lacks {need}"))
+                ("skip", reason)
             }
             None => match (check.run)() {
                 Ok(detail) => ("pass", detail),
@@ -222,4 +198,13 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
          \"skipped\":{skipped}"
     );
     pass
+}
+
+/// Why the host can't run a check, if it can't.
+fn lacking(check: &Check, command_line: CommandLine<'_>) -> Option<Text> {
+    if let Some(need) = check.needs.filter(|need| host_lacks(command_line, need)) {
+        return Some(text!("the host lacks {need}"));
+    }
+    let not_given = check.kvm.difference(Features::in_use());
+    (!not_given.is_empty()).then(|| text!("KVM does not give {not_given:?}"))
 }

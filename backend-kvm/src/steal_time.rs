@@ -1,0 +1,170 @@
+//! Steal time: how long the host let a CPU wait that wanted to run, and whether it lets it wait now.
+
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use pvops_core::cpu_set::MAX_CPUS;
+use pvops_core::pvclock::{HostU64, TornError, read_consistent};
+use pvops_core::{Kernel, cpu};
+
+use crate::shared::{self, ENABLE};
+
+/// The record: `struct kvm_steal_time` in `arch/x86/include/uapi/asm/kvm_para.h`.
+#[repr(C, align(64))]
+pub(crate) struct StealTime {
+    steal_ns: HostU64,
+    /// Odd while the host changes the record.
+    version: AtomicU32,
+    flags: AtomicU32,
+    /// Bits of [`PREEMPTED`].
+    preempted: AtomicU8,
+    reserved: [AtomicU8; 47],
+}
+
+const _: () = {
+    use core::mem::offset_of;
+    assert!(size_of::<StealTime>() == 64);
+    assert!(offset_of!(StealTime, steal_ns) == 0);
+    assert!(offset_of!(StealTime, version) == 8);
+    assert!(offset_of!(StealTime, flags) == 12);
+    assert!(offset_of!(StealTime, preempted) == 16);
+};
+
+/// MSR_KVM_STEAL_TIME: the record's physical address, 64-byte aligned, and the enable bit.
+const STEAL_TIME: u32 = 0x4b56_4d03;
+/// KVM_VCPU_PREEMPTED: the CPU does not run. The other bits mean other things.
+const PREEMPTED: u8 = 1 << 0;
+/// Times from here on (146 years) are nonsense.
+const NS_LIMIT: u64 = 1 << 62;
+
+/// The most that each CPU was ever said to have lost.
+static LATEST_NS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+
+/// Has the host keep a record for this CPU; `None` if the kernel has no memory for it. Only where
+/// the host offers steal time.
+pub(crate) fn start(kernel: &dyn Kernel) -> Option<()> {
+    let record = &shared::of_this_cpu(kernel)?.steal_time;
+    let physical = shared::physical(kernel, record)?;
+    record.preempted.store(0, Ordering::Relaxed);
+    // SAFETY: the register exists; the host writes the record only.
+    unsafe { cpu::write_msr(STEAL_TIME, physical | ENABLE) };
+    Some(())
+}
+
+/// Has the host stop writing this CPU's record.
+pub(crate) fn stop(kernel: &dyn Kernel) {
+    // SAFETY: the register exists.
+    unsafe { cpu::write_msr(STEAL_TIME, 0) };
+    if let Some(frame) = shared::of(kernel.cpu_index()) {
+        // A CPU that is off is not waiting to run.
+        frame.steal_time.preempted.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The op `time.stolen_ns`.
+pub(crate) unsafe extern "C" fn stolen_ns(cpu: usize) -> u64 {
+    match (shared::of(cpu), LATEST_NS.get(cpu)) {
+        (Some(frame), Some(latest)) => frame.steal_time.advance(latest),
+        _ => 0,
+    }
+}
+
+/// The op `lock.vcpu_is_preempted`.
+pub(crate) unsafe extern "C" fn vcpu_is_preempted(cpu: u32) -> bool {
+    shared::of(cpu as usize).is_some_and(|frame| frame.steal_time.is_preempted())
+}
+
+impl StealTime {
+    /// The time lost, in nanoseconds, not below `latest`, which it becomes. A record that makes no
+    /// sense leaves the time where it is.
+    fn advance(&self, latest: &AtomicU64) -> u64 {
+        match self.steal_ns() {
+            Ok(ns) if ns < NS_LIMIT => latest.fetch_max(ns, Ordering::Relaxed).max(ns),
+            _ => latest.load(Ordering::Relaxed),
+        }
+    }
+
+    fn steal_ns(&self) -> Result<u64, TornError> {
+        read_consistent(
+            || self.version.load(Ordering::Relaxed),
+            || self.steal_ns.load(),
+        )
+    }
+
+    fn is_preempted(&self) -> bool {
+        self.preempted.load(Ordering::Relaxed) & PREEMPTED != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(steal_ns: u64, version: u32, preempted: u8) -> StealTime {
+        StealTime {
+            steal_ns: HostU64::new(steal_ns),
+            version: AtomicU32::new(version),
+            flags: AtomicU32::new(!0),
+            preempted: AtomicU8::new(preempted),
+            reserved: [const { AtomicU8::new(!0) }; 47],
+        }
+    }
+
+    #[test]
+    fn time_goes_on_with_the_record() {
+        let (record, latest) = (record(5, 2, 0), AtomicU64::new(0));
+        assert_eq!(record.advance(&latest), 5);
+        record.steal_ns.store(9);
+        assert_eq!(record.advance(&latest), 9);
+    }
+
+    #[test]
+    fn time_does_not_go_back() {
+        let (record, latest) = (record(1000, 2, 0), AtomicU64::new(0));
+        record.advance(&latest);
+        record.steal_ns.store(10);
+        assert_eq!(record.advance(&latest), 1000);
+    }
+
+    #[test]
+    fn a_record_that_is_always_being_written_leaves_the_time_as_it_is() {
+        let latest = AtomicU64::new(7);
+        assert_eq!(record(1000, 3, 0).advance(&latest), 7);
+        assert_eq!(record(1000, u32::MAX, 0).advance(&latest), 7);
+    }
+
+    #[test]
+    fn a_record_that_changes_under_every_look_leaves_the_time_as_it_is() {
+        let record = record(1000, 0, 0);
+        let changing = read_consistent(
+            || record.version.fetch_add(2, Ordering::Relaxed),
+            || record.steal_ns.load(),
+        );
+        assert_eq!(changing, Err(TornError));
+    }
+
+    #[test]
+    fn a_time_beyond_reason_is_no_time() {
+        let latest = AtomicU64::new(7);
+        for ns in [u64::MAX, NS_LIMIT] {
+            assert_eq!(record(ns, 2, 0).advance(&latest), 7);
+        }
+        assert_eq!(record(NS_LIMIT - 1, 2, 0).advance(&latest), NS_LIMIT - 1);
+    }
+
+    #[test]
+    fn one_bit_says_that_a_cpu_is_preempted() {
+        assert!(record(0, 0, 0xff).is_preempted());
+        assert!(record(0, 0, 0b01).is_preempted());
+        assert!(!record(0, 0, 0b10).is_preempted());
+        assert!(!record(0, 0, 0xfe).is_preempted());
+    }
+
+    #[test]
+    fn a_cpu_without_a_frame_has_lost_nothing() {
+        for cpu in [0, MAX_CPUS - 1, MAX_CPUS, usize::MAX] {
+            // SAFETY: the functions are ops that take any number.
+            let (stolen, preempted) = unsafe { (stolen_ns(cpu), vcpu_is_preempted(cpu as u32)) };
+            assert_eq!((stolen, preempted), (0, false));
+        }
+    }
+}
