@@ -5,6 +5,7 @@
 #![no_std]
 
 mod clock;
+mod end_of_interrupt;
 mod features;
 mod shared;
 mod steal_time;
@@ -17,6 +18,7 @@ use pvops_core::probe::Signature;
 use pvops_core::tsc::TscFrequency;
 use pvops_core::{Bindings, Kernel, bindings, call, cpu, preserve};
 
+pub use end_of_interrupt::saved_ends_of_interrupts;
 pub use features::{Features, Hints};
 
 /// The backend for guests of KVM.
@@ -56,6 +58,9 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
         bindings.time.stolen_ns = STOLEN_NS;
         bindings.lock.vcpu_is_preempted = VCPU_IS_PREEMPTED;
     }
+    if features.contains(Features::PV_EOI) {
+        bindings.apic.eoi = EOI;
+    }
     if features.contains(Features::NOP_IO_DELAY) {
         bindings.io.delay = Binding::nothing();
     }
@@ -81,17 +86,23 @@ fn take_down_cpu(host: &Host<'_>) {
     if features.contains(Features::STEAL_TIME) {
         steal_time::stop(host.kernel);
     }
+    if features.contains(Features::PV_EOI) {
+        end_of_interrupt::stop(host.kernel);
+    }
     clock::stop(features);
 }
 
 /// The features that are nothing without memory to share.
-const NEED_FRAME: Features = Features::STEAL_TIME;
+const NEED_FRAME: Features = Features::STEAL_TIME.union(Features::PV_EOI);
 
 /// Has the host begin to write this CPU's records, but the clock's. `None` if the kernel has no memory
 /// for them.
 fn start_records(kernel: &dyn Kernel, features: Features) -> Option<()> {
     if features.contains(Features::STEAL_TIME) {
         steal_time::start(kernel)?;
+    }
+    if features.contains(Features::PV_EOI) {
+        end_of_interrupt::start(kernel)?;
     }
     Some(())
 }
@@ -106,6 +117,10 @@ pub fn typical() -> Bindings {
             wall_clock_ns: WALL_CLOCK_NS,
             stolen_ns: STOLEN_NS,
             ..native.time
+        },
+        apic: bindings::apic {
+            eoi: EOI,
+            ..native.apic
         },
         lock: bindings::lock {
             vcpu_is_preempted: VCPU_IS_PREEMPTED,
@@ -125,6 +140,7 @@ const WALL_CLOCK_NS: Binding<pvops_core::op::time::wall_clock_ns> =
     call!(time::wall_clock_ns, wall_clock::wall_clock_ns);
 const STOLEN_NS: Binding<pvops_core::op::time::stolen_ns> =
     preserve!(time::stolen_ns, steal_time::stolen_ns);
+const EOI: Binding<pvops_core::op::apic::eoi> = preserve!(apic::eoi, end_of_interrupt::eoi);
 const VCPU_IS_PREEMPTED: Binding<pvops_core::op::lock::vcpu_is_preempted> =
     preserve!(lock::vcpu_is_preempted, steal_time::vcpu_is_preempted);
 

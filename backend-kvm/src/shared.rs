@@ -6,6 +6,7 @@
 
 use core::mem::offset_of;
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
 
 use pvops_core::Kernel;
 use pvops_core::cpu_set::MAX_CPUS;
@@ -20,6 +21,8 @@ pub(crate) struct SharedFrame {
     pub(crate) steal_time: StealTime,
     pub(crate) clock: TimeInfo,
     pub(crate) wall_clock: WallClock,
+    /// Bit 0: the host need not hear of the end of the interrupt in service.
+    pub(crate) end_of_interrupt: AtomicU32,
 }
 
 const _: () = {
@@ -28,6 +31,7 @@ const _: () = {
     assert!(offset_of!(SharedFrame, steal_time).is_multiple_of(64));
     assert!(offset_of!(SharedFrame, clock).is_multiple_of(4));
     assert!(offset_of!(SharedFrame, wall_clock).is_multiple_of(4));
+    assert!(offset_of!(SharedFrame, end_of_interrupt).is_multiple_of(4));
 };
 
 /// Set in a register beside a record's physical address: the host writes the record.

@@ -99,7 +99,7 @@ const NATIVE_NOTHING: &[&str] = &[
 const KVM_NOTHING: &[&str] = &["io.delay"];
 
 /// What the KVM backend calls a function for where the native one has a template.
-const KVM_CALLS: &[&str] = &["time.stolen_ns", "lock.vcpu_is_preempted"];
+const KVM_CALLS: &[&str] = &["time.stolen_ns", "apic.eoi", "lock.vcpu_is_preempted"];
 
 #[test]
 fn native_templates_are_what_their_names_say() {

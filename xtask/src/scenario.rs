@@ -282,7 +282,15 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
                 },
                 Kvm::Software => Setting {
                     qemu: &["-M", MICROVM, "-accel", "kvm", "-cpu", SOFTWARE_KVM_CPU],
-                    lacks: &["int3", "hypercall", "xcr", "syscall", "pit", "pci"],
+                    lacks: &[
+                        "int3",
+                        "hypercall",
+                        "xcr",
+                        "syscall",
+                        "saved-ends",
+                        "pit",
+                        "pci",
+                    ],
                     ..setting
                 },
             })
@@ -348,12 +356,12 @@ fn kvm(host: &Host) -> Result<Setting, String> {
         }),
         Kvm::Software => Ok(Setting {
             qemu: &["-M", "q35", "-accel", "kvm", "-cpu", SOFTWARE_KVM_CPU],
-            lacks: &["int3", "hypercall", "xcr", "syscall"],
+            lacks: &["int3", "hypercall", "xcr", "syscall", "saved-ends"],
             cmdline: String::new(),
             note: Some(
                 "this machine's /dev/kvm works without VT-x or SVM: KVM interprets the \
-                 kernel, can execute neither INT3 nor hypercalls, XGETBV or XSETBV, and leaves a \
-                 program that executes SYSCALL in user mode",
+                 kernel, can execute neither INT3 nor hypercalls, XGETBV or XSETBV, leaves a \
+                 program that executes SYSCALL in user mode, and hears of every end of interrupt",
             ),
         }),
     }
@@ -425,7 +433,10 @@ mod tests {
     fn a_software_kvm_lacks_int3_and_hypercalls() {
         let setting = |kvm| kvm_setting(Ok(kvm)).unwrap();
         let software = setting(Kvm::Software);
-        assert_eq!(software.lacks, ["int3", "hypercall", "xcr", "syscall"]);
+        assert_eq!(
+            software.lacks,
+            ["int3", "hypercall", "xcr", "syscall", "saved-ends"]
+        );
         assert!(software.qemu.last().unwrap().contains(",-kvm-pv-unhalt,"));
         assert!(setting(Kvm::Hardware).lacks.is_empty());
         assert_eq!(

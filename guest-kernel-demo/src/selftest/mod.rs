@@ -131,7 +131,18 @@ static SMP_CHECKS: &[Check] = &[
 ];
 
 /// The same, where the KVM backend is installed.
-static KVM_CHECKS: &[Check] = &[kvm(Features::STEAL_TIME, "kvm.steal_time", kvm::steal_time)];
+static KVM_CHECKS: &[Check] = &[
+    kvm(Features::STEAL_TIME, "kvm.steal_time", kvm::steal_time),
+    kvm(
+        Features::PV_EOI,
+        "kvm.end_of_interrupt",
+        kvm::end_of_interrupt,
+    ),
+    Check {
+        needs: Some("saved-ends"),
+        ..kvm(Features::PV_EOI, "kvm.saved_ends", kvm::saved_ends)
+    },
+];
 
 /// How long a check is to go on that can go on for any time: `long` if the command line says
 /// `stress`, else `short`.
