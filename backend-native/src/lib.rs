@@ -35,6 +35,7 @@ pub use acpi::set_sleep_control;
 pub use hpet::set_hpet;
 pub use pm_timer::set_pm_timer;
 pub use reset::set_reset_control;
+pub use shootdown::flush_tlb_multi_but;
 pub use tsc::set_tsc_khz;
 
 /// The backend for machines without a hypervisor, or with one that offers nothing we know.

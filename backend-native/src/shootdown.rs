@@ -50,19 +50,34 @@ pub(crate) unsafe extern "C" fn handle() {
 
 /// The op `mmu.flush_tlb_multi`.
 pub(crate) unsafe extern "C" fn flush_tlb_multi(cpus: *const CpuSet, start: usize, end: usize) {
+    // SAFETY: the op's caller gives a set, of CPUs that take the vector.
+    unsafe { flush_tlb_multi_but(&*cpus, start, end, |_| false) };
+}
+
+/// Does what the op `mmu.flush_tlb_multi` does, but for the other CPUs for which `is_left` is `true`:
+/// the host makes those forget all translations before they run again. For each of the others that
+/// are on, it is called once, after the page tables were changed.
+///
+/// # Safety
+///
+/// As for [`mmu::flush_tlb_multi`].
+pub unsafe fn flush_tlb_multi_but(
+    cpus: &CpuSet,
+    start: usize,
+    end: usize,
+    is_left: impl Fn(usize) -> bool,
+) {
     let Some(kernel) = pvops_core::kernel() else {
         return;
     };
     let this = kernel.cpu_index();
-    // SAFETY: the op's caller gives a set.
-    let cpus = unsafe { *cpus };
     if cpus.contains(this) {
         flush(start, end);
     }
     // A CPU that is off takes no interrupt, and has no translations when it comes back.
     let others: CpuSet = cpus
         .iter()
-        .filter(|&cpu| cpu != this && is_up(cpu))
+        .filter(|&cpu| cpu != this && is_up(cpu) && !is_left(cpu))
         .collect();
     if others.is_empty() {
         return;
