@@ -9,6 +9,7 @@ mod end_of_interrupt;
 mod features;
 mod shared;
 mod steal_time;
+mod tlb_flush;
 mod wall_clock;
 
 use pvops_backend_native as native;
@@ -20,6 +21,7 @@ use pvops_core::{Bindings, Kernel, bindings, call, cpu, preserve};
 
 pub use end_of_interrupt::saved_ends_of_interrupts;
 pub use features::{Features, Hints};
+pub use tlb_flush::flushes_left_to_host;
 
 /// The backend for guests of KVM.
 pub static BACKEND: Backend = Backend {
@@ -38,6 +40,9 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     let mut features = Features::of(interface);
     if shared::of_this_cpu(host.kernel).is_none() {
         features.remove(NEED_FRAME);
+    }
+    if !tlb_flush::is_usable(features, Hints::of(interface)) {
+        features.remove(Features::PV_TLB_FLUSH);
     }
     features.put_to_use();
     let clock = clock::start(host.kernel, features);
@@ -60,6 +65,9 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     }
     if features.contains(Features::PV_EOI) {
         bindings.apic.eoi = EOI;
+    }
+    if features.contains(Features::PV_TLB_FLUSH) {
+        bindings.mmu.flush_tlb_multi = FLUSH_TLB_MULTI;
     }
     if features.contains(Features::NOP_IO_DELAY) {
         bindings.io.delay = Binding::nothing();
@@ -118,6 +126,10 @@ pub fn typical() -> Bindings {
             stolen_ns: STOLEN_NS,
             ..native.time
         },
+        mmu: bindings::mmu {
+            flush_tlb_multi: FLUSH_TLB_MULTI,
+            ..native.mmu
+        },
         apic: bindings::apic {
             eoi: EOI,
             ..native.apic
@@ -140,6 +152,8 @@ const WALL_CLOCK_NS: Binding<pvops_core::op::time::wall_clock_ns> =
     call!(time::wall_clock_ns, wall_clock::wall_clock_ns);
 const STOLEN_NS: Binding<pvops_core::op::time::stolen_ns> =
     preserve!(time::stolen_ns, steal_time::stolen_ns);
+const FLUSH_TLB_MULTI: Binding<pvops_core::op::mmu::flush_tlb_multi> =
+    call!(mmu::flush_tlb_multi, tlb_flush::flush_tlb_multi);
 const EOI: Binding<pvops_core::op::apic::eoi> = preserve!(apic::eoi, end_of_interrupt::eoi);
 const VCPU_IS_PREEMPTED: Binding<pvops_core::op::lock::vcpu_is_preempted> =
     preserve!(lock::vcpu_is_preempted, steal_time::vcpu_is_preempted);

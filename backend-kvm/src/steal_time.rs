@@ -15,7 +15,7 @@ pub(crate) struct StealTime {
     /// Odd while the host changes the record.
     version: AtomicU32,
     flags: AtomicU32,
-    /// Bits of [`PREEMPTED`].
+    /// [`PREEMPTED`] and [`FLUSH_TLB`].
     preempted: AtomicU8,
     reserved: [AtomicU8; 47],
 }
@@ -31,8 +31,10 @@ const _: () = {
 
 /// MSR_KVM_STEAL_TIME: the record's physical address, 64-byte aligned, and the enable bit.
 const STEAL_TIME: u32 = 0x4b56_4d03;
-/// KVM_VCPU_PREEMPTED: the CPU does not run. The other bits mean other things.
+/// KVM_VCPU_PREEMPTED: the CPU does not run.
 const PREEMPTED: u8 = 1 << 0;
+/// KVM_VCPU_FLUSH_TLB: the CPU is to forget all translations before it runs again.
+const FLUSH_TLB: u8 = 1 << 1;
 /// Times from here on (146 years) are nonsense.
 const NS_LIMIT: u64 = 1 << 62;
 
@@ -92,6 +94,23 @@ impl StealTime {
 
     fn is_preempted(&self) -> bool {
         self.preempted.load(Ordering::Relaxed) & PREEMPTED != 0
+    }
+
+    /// Asks the host to have the CPU forget all translations before it runs again. `false` if the CPU
+    /// runs, or has begun to while we looked.
+    pub(crate) fn leave_flush(&self) -> bool {
+        let preempted = self.preempted.load(Ordering::Relaxed);
+        // Release: a CPU that the host makes forget finds the page tables as they were changed before.
+        preempted & PREEMPTED != 0
+            && self
+                .preempted
+                .compare_exchange(
+                    preempted,
+                    preempted | FLUSH_TLB,
+                    Ordering::Release,
+                    Ordering::Relaxed,
+                )
+                .is_ok()
     }
 }
 
@@ -157,6 +176,40 @@ mod tests {
         assert!(record(0, 0, 0b01).is_preempted());
         assert!(!record(0, 0, 0b10).is_preempted());
         assert!(!record(0, 0, 0xfe).is_preempted());
+    }
+
+    #[test]
+    fn a_flush_is_left_to_the_host_only_for_a_cpu_that_does_not_run() {
+        for (before, left, after) in [
+            (0b00, false, 0b00),
+            (0b01, true, 0b11),
+            (0b10, false, 0b10),
+            (0b11, true, 0b11),
+            (0xfe, false, 0xfe),
+            (0xff, true, 0xff),
+        ] {
+            let record = record(0, 0, before);
+            assert_eq!(record.leave_flush(), left, "{before:#x}");
+            assert_eq!(record.preempted.load(Ordering::Relaxed), after);
+        }
+    }
+
+    /// A host that lets the CPU run again at any moment: either it sees to the flush, or we hear that
+    /// it does not.
+    #[test]
+    fn no_flush_is_lost_to_a_host_that_lets_the_cpu_run() {
+        extern crate std;
+        let rounds = if cfg!(miri) { 50 } else { 10_000 };
+        let record = record(0, 0, 0);
+        for _ in 0..rounds {
+            record.preempted.store(PREEMPTED, Ordering::Relaxed);
+            let (left, seen) = std::thread::scope(|scope| {
+                let host = scope.spawn(|| record.preempted.swap(0, Ordering::AcqRel));
+                (record.leave_flush(), host.join().unwrap())
+            });
+            assert_eq!(left, seen & FLUSH_TLB != 0);
+            assert_eq!(record.preempted.load(Ordering::Relaxed), 0);
+        }
     }
 
     #[test]

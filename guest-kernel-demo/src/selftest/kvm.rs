@@ -1,20 +1,27 @@
 //! What KVM gives its guests.
 
-use pvops_backend_kvm::saved_ends_of_interrupts;
-use pvops_core::{Kernel, apic, lock, system, time};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use pvops_backend_kvm::{flushes_left_to_host, saved_ends_of_interrupts};
+use pvops_core::cpu_set::CpuSet;
+use pvops_core::{Kernel, apic, lock, mmu, system, time};
 
 use super::Outcome;
 use super::apic::{send_self, wait_for};
+use crate::layout::{PAGE, SCRATCH};
+use crate::per_cpu::MAX_CPUS;
 use crate::platform::Platform;
+use crate::tables::Flags;
 use crate::text::{ensure, text};
 use crate::trap::{self, SELF_VECTOR, WORK_VECTOR};
-use crate::{cpus, interrupts};
+use crate::work::{begin, finish};
+use crate::{cpus, frames, interrupts, paging};
 
 /// No CPU's stolen time goes back or is more than all time, and the CPU that asks runs.
 pub(super) fn steal_time() -> Outcome {
     const ROUNDS: u32 = 1000;
     let this = Platform.cpu_index();
-    let mut last = [0; crate::per_cpu::MAX_CPUS];
+    let mut last = [0; MAX_CPUS];
     let mut preempted = 0;
     for _ in 0..ROUNDS {
         for (cpu, last) in last.iter_mut().enumerate().take(cpus::count()) {
@@ -90,4 +97,73 @@ pub(super) fn saved_ends() -> Outcome {
     let saved = saved_ends_of_interrupts(this) - saved_before;
     ensure!(saved > 0, "the host heard of each of {COUNT}");
     Ok(text!("the host did not hear of {saved} of {COUNT}"))
+}
+
+/// CPUs that go on reading a page, running or not, never see what it was before a shootdown.
+pub(super) fn tlb_flush() -> Outcome {
+    const ROUNDS: u64 = 100;
+    const ADDRESS: usize = SCRATCH.start + 8 * PAGE;
+    /// The last round whose shootdown is done.
+    static DONE: AtomicU64 = AtomicU64::new(0);
+    /// The last round after which each CPU has looked, and so has the translation.
+    static LOOKED: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+    /// How often the page was older than it may be.
+    fn watch(cpu: usize) -> u64 {
+        let mut stale = 0;
+        loop {
+            let done = DONE.load(Ordering::Acquire);
+            // SAFETY: the check has mapped a page there.
+            let seen = unsafe { (ADDRESS as *const u64).read_volatile() };
+            stale += u64::from(seen < done);
+            LOOKED[cpu].store(done, Ordering::Relaxed);
+            if done == ROUNDS {
+                return stale;
+            }
+        }
+    }
+    let (Some(even), Some(odd)) = (frames::allocate(), frames::allocate()) else {
+        return Err(text!("no memory"));
+    };
+    let all = CpuSet::first(cpus::count());
+    let left = flushes_left_to_host();
+    if paging::map(ADDRESS, odd.0, Flags::DATA).is_err() {
+        return Err(text!("no memory for a table"));
+    }
+    // SAFETY: the frame is ours.
+    unsafe { odd.1.cast::<u64>().as_ptr().write_volatile(1) };
+    DONE.store(1, Ordering::Release);
+    (1..cpus::count()).for_each(|cpu| begin(cpu, watch, cpu));
+    for round in 2..=ROUNDS {
+        let start = time::clock_ns();
+        while (1..cpus::count()).any(|cpu| LOOKED[cpu].load(Ordering::Relaxed) < round - 1) {
+            let late = time::clock_ns() - start > 60_000_000_000;
+            ensure!(!late, "a CPU does not run before round {round}");
+        }
+        let (frame, page) = if round % 2 == 0 { even } else { odd };
+        // SAFETY: the frame is ours.
+        unsafe { page.cast::<u64>().as_ptr().write_volatile(round) };
+        if paging::replace(ADDRESS, frame, Flags::DATA).is_err() {
+            return Err(text!("the page has no entry"));
+        }
+        // SAFETY: the CPUs are online and take the library's vector.
+        unsafe { mmu::flush_tlb_multi(&raw const all, ADDRESS, ADDRESS + PAGE) };
+        DONE.store(round, Ordering::Release);
+    }
+    let left = flushes_left_to_host() - left;
+    for cpu in 1..cpus::count() {
+        let stale = finish(cpu);
+        ensure!(stale == Some(0), "CPU {cpu}: {stale:?} stale reads");
+    }
+    paging::unmap(ADDRESS);
+    // SAFETY: the CPUs take the vector; and nobody has the frames any more.
+    unsafe {
+        mmu::flush_tlb_multi(&raw const all, ADDRESS, ADDRESS + PAGE);
+        frames::free(even.0);
+        frames::free(odd.0);
+    }
+    Ok(text!(
+        "{} shootdowns of {} CPUs, {left} flushes left to the host",
+        ROUNDS - 1,
+        cpus::count() - 1
+    ))
 }

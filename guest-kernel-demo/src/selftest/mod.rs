@@ -144,6 +144,9 @@ static KVM_CHECKS: &[Check] = &[
     },
 ];
 
+/// The same, for more than one CPU.
+static KVM_SMP_CHECKS: &[Check] = &[kvm(Features::PV_TLB_FLUSH, "kvm.tlb_flush", kvm::tlb_flush)];
+
 /// How long a check is to go on that can go on for any time: `long` if the command line says
 /// `stress`, else `short`.
 fn long_or(long: u64, short: u64) -> u64 {
@@ -168,13 +171,17 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
     STRESS.store(command_line.flag("stress"), Ordering::Relaxed);
     let only = command_line.value("only");
     let (mut checks, mut failed, mut skipped) = (0, 0, 0);
-    let smp_checks = if cpus::count() > 1 { SMP_CHECKS } else { &[] };
-    let on_kvm = !Features::in_use().is_empty();
-    let kvm_checks = if on_kvm { KVM_CHECKS } else { &[] };
-    for check in CHECKS
+    let (smp, kvm) = (cpus::count() > 1, !Features::in_use().is_empty());
+    let lists = [
+        (CHECKS, true),
+        (SMP_CHECKS, smp),
+        (KVM_CHECKS, kvm),
+        (KVM_SMP_CHECKS, smp && kvm),
+    ];
+    for check in lists
         .iter()
-        .chain(smp_checks)
-        .chain(kvm_checks)
+        .filter(|(_, applies)| *applies)
+        .flat_map(|(checks, _)| checks.iter())
         .filter(|check| only.is_none_or(|only| only == check.name))
     {
         checks += 1;
