@@ -64,9 +64,30 @@ pub(crate) fn is_bound() -> bool {
     RECORDS[0].is_completed()
 }
 
-/// The op `time.clock_ns`, bound only when `start` has succeeded on the boot CPU.
+/// The op `time.clock_ns`, bound only if `start` has succeeded on the boot CPU.
 pub(crate) unsafe extern "C" fn clock_ns() -> u64 {
     now_ns()
+}
+
+/// The op `time.was_stopped`, bound as `clock_ns` is.
+pub(crate) unsafe extern "C" fn was_stopped() -> bool {
+    let cpu = pvops_core::kernel().map_or(0, Kernel::cpu_index);
+    let record = RECORDS.get(cpu).and_then(Once::get);
+    record.is_some_and(|record| record.take_guest_stopped())
+}
+
+/// Whether the time-stamp counter is as good a clock as kvmclock, and so the better one, since it is
+/// cheaper: it runs at one rate, always, and the host says that the CPUs' counters agree.
+pub(crate) fn is_tsc_as_good(features: Features, flags: Flags) -> bool {
+    features.contains(Features::CLOCKSOURCE_STABLE)
+        && flags.contains(Flags::TSC_STABLE)
+        && has_invariant_tsc()
+}
+
+/// AMD APM volume 3, appendix E.4.6, and Intel SDM volume 2, CPUID: leaf 0x80000007, edx bit 8.
+fn has_invariant_tsc() -> bool {
+    const LEAF: u32 = 0x8000_0007;
+    cpu::cpuid(0x8000_0000, 0).eax >= LEAF && cpu::cpuid(LEAF, 0).edx & 1 << 8 != 0
 }
 
 /// System time in nanoseconds; 0 before `start` has succeeded.

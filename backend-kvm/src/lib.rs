@@ -53,8 +53,11 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
         })
     });
     let mut bindings = native::bind_with_tsc(host, frequency)?;
-    if clock.is_some() {
-        bindings.time.clock_ns = CLOCK_NS;
+    if let Some(clock) = clock {
+        if !clock::is_tsc_as_good(features, clock.flags) {
+            bindings.time.clock_ns = CLOCK_NS;
+        }
+        bindings.time.was_stopped = WAS_STOPPED;
         if wall_clock::start(host.kernel, features) {
             bindings.time.wall_clock_ns = WALL_CLOCK_NS;
         }
@@ -124,6 +127,7 @@ pub fn typical() -> Bindings {
             clock_ns: CLOCK_NS,
             wall_clock_ns: WALL_CLOCK_NS,
             stolen_ns: STOLEN_NS,
+            was_stopped: WAS_STOPPED,
             ..native.time
         },
         mmu: bindings::mmu {
@@ -155,6 +159,8 @@ const STOLEN_NS: Binding<pvops_core::op::time::stolen_ns> =
 const FLUSH_TLB_MULTI: Binding<pvops_core::op::mmu::flush_tlb_multi> =
     call!(mmu::flush_tlb_multi, tlb_flush::flush_tlb_multi);
 const EOI: Binding<pvops_core::op::apic::eoi> = preserve!(apic::eoi, end_of_interrupt::eoi);
+const WAS_STOPPED: Binding<pvops_core::op::time::was_stopped> =
+    preserve!(time::was_stopped, clock::was_stopped);
 const VCPU_IS_PREEMPTED: Binding<pvops_core::op::lock::vcpu_is_preempted> =
     preserve!(lock::vcpu_is_preempted, steal_time::vcpu_is_preempted);
 

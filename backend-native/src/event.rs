@@ -46,6 +46,7 @@ pub(crate) const NONE: bindings::time = bindings::time {
     cancel_event: Binding::nothing(),
     // Nobody steals from hardware.
     stolen_ns: inline!(time::stolen_ns, "xor eax, eax"),
+    was_stopped: inline!(time::was_stopped, "xor eax, eax"),
     wall_clock_ns: call!(time::wall_clock_ns, rtc::wall_clock_ns),
 };
 

@@ -18,9 +18,10 @@ pub struct Backend {
     ///
     /// Called once, on the boot CPU, interrupts off, before anything is patched.
     pub bind: fn(&Host<'_>) -> Result<Bindings, BindError>,
-    /// Readies what the ops need on a CPU that has just started.
+    /// Readies what the ops need on a CPU that has just started, or goes on after the machine was
+    /// suspended.
     ///
-    /// Called once on each CPU, the boot CPU included, interrupts off, after patching.
+    /// Called on each CPU, the boot CPU included, interrupts off, after patching.
     pub bring_up_cpu: fn(&Host<'_>) -> Result<(), BindError>,
     /// Leaves nothing behind on a CPU that is about to stop: what the host writes for it, it writes
     /// no more.

@@ -81,7 +81,8 @@ pub unsafe fn install(
 }
 
 /// Readies this CPU for the ops. On every CPU, the boot CPU too, once
-/// [`Kernel::cpu_index`] knows its number.
+/// [`Kernel::cpu_index`] knows its number; and again when the machine has been suspended or restored,
+/// since the host may then have forgotten what it was to do for this CPU.
 ///
 /// # Errors
 ///
@@ -89,7 +90,8 @@ pub unsafe fn install(
 ///
 /// # Safety
 ///
-/// Call it with interrupts off, once after the CPU has started.
+/// Call it with interrupts off, once after the CPU has started or gone on, not in the handler of an
+/// interrupt.
 pub unsafe fn bring_up_cpu() -> Result<(), BindError> {
     let installation = INSTALLED
         .get()

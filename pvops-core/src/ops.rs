@@ -432,6 +432,10 @@ declare_ops! {
         /// Nanoseconds in which the CPU with this index wanted to run and the host ran somebody else,
         /// since some moment; never goes back. 0 on hosts that don't tell. Any context.
         [plain] safe fn stolen_ns(cpu: usize) -> u64;
+        /// Whether the host has stopped this CPU for a while since this was last asked on it: for a
+        /// snapshot, or a debugger. What seems to have hung for long then has not; a watchdog starts
+        /// anew. `false` on hosts that don't tell. Any context.
+        [plain] safe fn was_stopped() -> bool;
         /// The time of day: nanoseconds since 1970-01-01 00:00 UTC, as exact as the host tells it (a
         /// real-time clock counts whole seconds). 0 if the host has no clock that makes sense. It
         /// may jump when the host's clock is set, and asking takes microseconds, or some

@@ -64,6 +64,7 @@ const NATIVE: &[(&str, &str)] = &[
     ("mmu.make_entry", "mov rax,rdi"),
     ("mmu.entry_value", "mov rax,rdi"),
     ("time.stolen_ns", "xor eax,eax"),
+    ("time.was_stopped", "xor eax,eax"),
     ("io.in8", "in al,dx"),
     ("io.in16", "in ax,dx"),
     ("io.in32", "in eax,dx"),
@@ -99,7 +100,12 @@ const NATIVE_NOTHING: &[&str] = &[
 const KVM_NOTHING: &[&str] = &["io.delay"];
 
 /// What the KVM backend calls a function for where the native one has a template.
-const KVM_CALLS: &[&str] = &["time.stolen_ns", "apic.eoi", "lock.vcpu_is_preempted"];
+const KVM_CALLS: &[&str] = &[
+    "time.stolen_ns",
+    "time.was_stopped",
+    "apic.eoi",
+    "lock.vcpu_is_preempted",
+];
 
 #[test]
 fn native_templates_are_what_their_names_say() {

@@ -107,6 +107,8 @@ static CHECKS: &[Check] = &[
     check("time.cancel", time::cancel),
     check("time.ticks", time::ticks),
     check("time.stolen", time::stolen),
+    check("time.was_stopped", time::was_stopped),
+    check("time.resumed", time::resumed),
     needs("rtc", "time.wall_clock", time::wall_clock),
     needs("sti-shadow", "time.halt", time::halt),
     check("time.pending_halt", time::pending_halt),

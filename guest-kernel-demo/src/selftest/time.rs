@@ -1,7 +1,7 @@
 //! Clock and event timer.
 
 use pvops_core::event::EventStatus;
-use pvops_core::{Kernel, io, irq, system, time};
+use pvops_core::{Kernel, bring_up_cpu, io, irq, system, time};
 
 use super::Outcome;
 use super::apic::{send_self, wait_for};
@@ -159,16 +159,47 @@ pub(super) fn ticks() -> Outcome {
 /// Stolen time does not go back, and is not more than all.
 pub(super) fn stolen() -> Outcome {
     let cpu = Platform.cpu_index();
-    let mut last = time::stolen_ns(cpu);
+    let start = time::clock_ns();
+    let first = time::stolen_ns(cpu);
+    let mut last = first;
     for _ in 0..100 {
         system::yield_cpu();
         let now = time::stolen_ns(cpu);
         ensure!(now >= last, "it went back from {last} to {now}");
         last = now;
     }
-    let clock = time::clock_ns();
-    ensure!(last < clock, "{last} of {clock} ns");
-    Ok(text!("{last} of {clock} ns"))
+    let (stolen, took) = (last - first, time::clock_ns() - start);
+    ensure!(stolen <= took, "{stolen} of {took} ns");
+    Ok(text!("{stolen} of {took} ns, {last} in all"))
+}
+
+/// That the host has stopped this CPU is said once.
+pub(super) fn was_stopped() -> Outcome {
+    let before = time::was_stopped();
+    ensure!(!time::was_stopped(), "stopped, at two looks");
+    Ok(text!("stopped before: {before}"))
+}
+
+/// When a CPU is readied again, as after a suspension, its time goes on and interrupts come.
+pub(super) fn resumed() -> Outcome {
+    let before = time::clock_ns();
+    // SAFETY: interrupts are off, in no handler.
+    let result = interrupts::without(|| unsafe { bring_up_cpu() });
+    if let Err(error) = result {
+        return Err(text!("{error}"));
+    }
+    let after = time::clock_ns();
+    ensure!(
+        after >= before && after - before < 10_000_000_000,
+        "the time was {before} and is {after}"
+    );
+    let count = trap::count(SELF_VECTOR);
+    send_self(SELF_VECTOR);
+    ensure!(
+        wait_for(SELF_VECTOR, count + 1),
+        "an interrupt does not come"
+    );
+    Ok(text!("{} ns later the time goes on", after - before))
 }
 
 /// The time of day is one of our days, and goes as the clock goes.
