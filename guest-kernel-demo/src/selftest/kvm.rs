@@ -2,9 +2,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use pvops_backend_kvm::{flushes_left_to_host, saved_ends_of_interrupts};
+use pvops_backend_kvm::{Features, flushes_left_to_host, saved_ends_of_interrupts};
 use pvops_core::cpu_set::CpuSet;
-use pvops_core::{Kernel, apic, lock, mmu, system, time};
+use pvops_core::{Kernel, apic, bring_up_cpu, cpu, lock, mmu, system, take_down_cpu, time};
 
 use super::Outcome;
 use super::apic::{send_self, wait_for};
@@ -48,6 +48,40 @@ pub(super) fn steal_time() -> Outcome {
         "{all} ns stolen from {} CPUs, another was preempted at {preempted} looks",
         cpus::count()
     ))
+}
+
+/// The host writes nothing for a CPU that is taken down, and goes on when it comes back.
+pub(super) fn take_down() -> Outcome {
+    /// MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_STEAL_TIME, MSR_KVM_PV_EOI_EN: bit 0 enables.
+    const REGISTERS: [(Features, u32); 3] = [
+        (Features::CLOCKSOURCE2, 0x4b56_4d01),
+        (Features::STEAL_TIME, 0x4b56_4d03),
+        (Features::PV_EOI, 0x4b56_4d04),
+    ];
+    let in_use = REGISTERS
+        .into_iter()
+        .filter(|&(feature, _)| Features::in_use().contains(feature));
+    let enabled = || {
+        in_use
+            .clone()
+            // SAFETY: the feature says that the register exists.
+            .filter(|&(_, register)| unsafe { cpu::read_msr(register) } & 1 != 0)
+            .count()
+    };
+    let (up, down, back) = interrupts::without(|| {
+        let up = enabled();
+        // SAFETY: interrupts are off, in no handler, and nobody sends this CPU any meanwhile.
+        unsafe { take_down_cpu() };
+        let down = enabled();
+        // SAFETY: as above.
+        (up, down, unsafe { bring_up_cpu() }.map(|()| enabled()))
+    });
+    ensure!(
+        up == in_use.clone().count() && down == 0 && back == Ok(up),
+        "{up} of {} records, down {down}, then {back:?}",
+        in_use.count()
+    );
+    Ok(text!("{up} records, then none, then {up}"))
 }
 
 /// Behind an interrupt that ends, the one that waits comes.

@@ -140,6 +140,7 @@ static KVM_CHECKS: &[Check] = &[
         "kvm.end_of_interrupt",
         kvm::end_of_interrupt,
     ),
+    check("kvm.take_down", kvm::take_down),
     Check {
         needs: Some("saved-ends"),
         ..kvm(Features::PV_EOI, "kvm.saved_ends", kvm::saved_ends)
