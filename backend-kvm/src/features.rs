@@ -54,6 +54,15 @@ bitflags! {
 
 const FEATURE_LEAF: u32 = 1;
 
+/// The features that this backend has a use for.
+const KNOWN_USES: Features = Features::CLOCKSOURCE
+    .union(Features::NOP_IO_DELAY)
+    .union(Features::CLOCKSOURCE2)
+    .union(Features::STEAL_TIME)
+    .union(Features::PV_EOI)
+    .union(Features::PV_TLB_FLUSH)
+    .union(Features::CLOCKSOURCE_STABLE);
+
 /// What this backend uses; nothing until it is bound.
 static IN_USE: AtomicU32 = AtomicU32::new(0);
 
@@ -66,7 +75,7 @@ impl Features {
 
     /// Says that the backend uses these.
     pub(crate) fn put_to_use(self) {
-        IN_USE.store(self.bits(), Ordering::Relaxed);
+        IN_USE.store((self & KNOWN_USES).bits(), Ordering::Relaxed);
     }
 
     /// The features that the interface offers. Any context; CPUID exits.
