@@ -126,6 +126,7 @@ static SMP_CHECKS: &[Check] = &[
     check("smp.crossed_shootdowns", smp::crossed_shootdowns),
     check("smp.clock", smp::clock),
     check("smp.lock", lock::contended),
+    check("smp.held_lock", lock::held),
     check("smp.events", smp::events),
     needs("syscall", "smp.tasks", tasks::on_all_cpus),
     needs("int3", "smp.live_patching", live::hammered),
