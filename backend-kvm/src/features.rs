@@ -1,5 +1,6 @@
 //! What KVM offers, as its CPUID leaf says.
 
+use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use bitflags::bitflags;
@@ -34,7 +35,8 @@ bitflags! {
         const PV_SCHED_YIELD = 1 << 13;
         /// Async page faults announce themselves by interrupt.
         const ASYNC_PF_INT = 1 << 14;
-        /// Message-signalled interrupts have 15 bits of destination.
+        /// Message-signalled interrupts have 15 bits of destination: bits 8 to 14 of an APIC id go to
+        /// bits 5 to 11 of the address, and of an I/O APIC's entry to bits 49 to 55.
         const MSI_EXT_DEST_ID = 1 << 15;
         /// Guest memory can be shared and made private by hypercall.
         const HC_MAP_GPA_RANGE = 1 << 16;
@@ -54,13 +56,20 @@ bitflags! {
 
 const FEATURE_LEAF: u32 = 1;
 
-/// The features that this backend has a use for.
+/// The features that this backend has a use for, or lets the kernel use.
 const KNOWN_USES: Features = Features::CLOCKSOURCE
     .union(Features::NOP_IO_DELAY)
     .union(Features::CLOCKSOURCE2)
     .union(Features::STEAL_TIME)
     .union(Features::PV_EOI)
+    .union(Features::PV_UNHALT)
     .union(Features::PV_TLB_FLUSH)
+    .union(Features::PV_SEND_IPI)
+    .union(Features::POLL_CONTROL)
+    .union(Features::PV_SCHED_YIELD)
+    .union(Features::MSI_EXT_DEST_ID)
+    .union(Features::HC_MAP_GPA_RANGE)
+    .union(Features::MIGRATION_CONTROL)
     .union(Features::CLOCKSOURCE_STABLE);
 
 /// What this backend uses; nothing until it is bound.
@@ -83,12 +92,116 @@ impl Features {
         let leaf = interface.leaf(&cpu::cpuid, FEATURE_LEAF);
         Features::from_bits_retain(leaf.map_or(0, |leaf| leaf.eax))
     }
+
+    /// An error unless these are in use.
+    pub(crate) fn demand(self) -> Result<(), NotOffered> {
+        match Features::in_use().contains(self) {
+            true => Ok(()),
+            false => Err(NotOffered),
+        }
+    }
+
+    /// Those of the host's features that are worth using, as Linux judges it
+    /// (arch/x86/kernel/kvm.c).
+    pub(crate) fn worth_using(mut self, hints: Hints, circumstances: Circumstances) -> Self {
+        let lacks = |circumstance| !circumstances.contains(circumstance);
+        if lacks(Circumstances::HYPERCALLS) {
+            self -= Features::BY_HYPERCALL;
+        }
+        // Nobody waits for a CPU that is always there.
+        if hints.contains(Hints::REALTIME) || lacks(Circumstances::SLEEPY_LOCKS) {
+            self -= Features::PV_UNHALT;
+        }
+        // Steal time says which CPUs do not run; dedicated ones always do, and one that idles in MWAIT
+        // does not leave its physical CPU to others.
+        if hints.contains(Hints::REALTIME)
+            || !self.contains(Features::STEAL_TIME)
+            || !lacks(Circumstances::MWAIT)
+        {
+            self -= Features::OF_PREEMPTED_CPUS;
+        }
+        self
+    }
+
+    const OF_PREEMPTED_CPUS: Self = Features::PV_TLB_FLUSH.union(Features::PV_SCHED_YIELD);
+
+    const BY_HYPERCALL: Self = Features::PV_UNHALT
+        .union(Features::PV_SEND_IPI)
+        .union(Features::PV_SCHED_YIELD)
+        .union(Features::HC_MAP_GPA_RANGE);
 }
+
+bitflags! {
+    /// What else decides which features are worth using.
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    pub(crate) struct Circumstances: u32 {
+        /// It is known which instruction calls the host.
+        const HYPERCALLS = 1 << 0;
+        /// The kernel lets waiters for locks sleep.
+        const SLEEPY_LOCKS = 1 << 1;
+        /// The CPU has MWAIT.
+        const MWAIT = 1 << 2;
+    }
+}
+
+/// The host does not offer this, or the kernel runs on no KVM.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NotOffered;
+
+impl fmt::Display for NotOffered {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the host does not offer this")
+    }
+}
+
+impl core::error::Error for NotOffered {}
 
 impl Hints {
     /// The hints that the interface gives. Any context; CPUID exits.
     pub fn of(interface: &Interface) -> Self {
         let leaf = interface.leaf(&cpu::cpuid, FEATURE_LEAF);
         Hints::from_bits_retain(leaf.map_or(0, |leaf| leaf.edx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Features = Features::all();
+    const USUAL: Circumstances = Circumstances::HYPERCALLS.union(Circumstances::SLEEPY_LOCKS);
+    const NO_HINTS: Hints = Hints::empty();
+
+    #[test]
+    fn what_a_usual_host_offers_is_used() {
+        assert_eq!(ALL.worth_using(NO_HINTS, USUAL), ALL);
+        let nothing = Features::empty();
+        assert_eq!(nothing.worth_using(NO_HINTS, USUAL), nothing);
+        let unknown = Features::from_bits_retain(1 << 30);
+        assert_eq!(unknown.worth_using(NO_HINTS, USUAL), unknown);
+    }
+
+    #[test]
+    fn what_does_not_pay_is_not_used() {
+        let without = |hints, circumstances| ALL - ALL.worth_using(hints, circumstances);
+        let (unhalt, of_preempted) = (Features::PV_UNHALT, Features::OF_PREEMPTED_CPUS);
+        assert_eq!(without(Hints::REALTIME, USUAL), unhalt | of_preempted);
+        assert_eq!(
+            without(NO_HINTS, USUAL - Circumstances::SLEEPY_LOCKS),
+            unhalt
+        );
+        assert_eq!(
+            without(NO_HINTS, USUAL | Circumstances::MWAIT),
+            of_preempted
+        );
+        assert_eq!(
+            without(NO_HINTS, USUAL - Circumstances::HYPERCALLS),
+            Features::BY_HYPERCALL
+        );
+        let no_steal = ALL - Features::STEAL_TIME;
+        assert_eq!(
+            no_steal.worth_using(NO_HINTS, USUAL),
+            no_steal - of_preempted
+        );
     }
 }

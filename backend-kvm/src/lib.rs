@@ -1,12 +1,18 @@
 //! KVM backend: what KVM offers its guests, on top of the native backend.
 //!
-//! Layouts and numbers are from Linux's Documentation/virt/kvm/x86/{cpuid,msr}.rst and
+//! Layouts and numbers are from Linux's Documentation/virt/kvm/x86/{cpuid,msr,hypercalls}.rst and
 //! arch/x86/include/uapi/asm/kvm_para.h. Each feature is used only if its bit is set.
 #![no_std]
 
 mod clock;
+mod clock_pairing;
+mod encryption;
 mod end_of_interrupt;
 mod features;
+mod hypercall;
+mod ipi;
+mod lock;
+mod poll_control;
 mod shared;
 mod steal_time;
 mod tlb_flush;
@@ -19,8 +25,16 @@ use pvops_core::probe::Signature;
 use pvops_core::tsc::TscFrequency;
 use pvops_core::{Bindings, Kernel, bindings, call, cpu, preserve};
 
+use features::Circumstances;
+use hypercall::Instruction;
+
+pub use clock_pairing::{ClockPair, ClockPairError, clock_pair};
+pub use encryption::{Encryption, PageSize, allow_migration, forbid_migration, map_gpa_range};
 pub use end_of_interrupt::saved_ends_of_interrupts;
-pub use features::{Features, Hints};
+pub use features::{Features, Hints, NotOffered};
+pub use hypercall::{HypercallError, HypercallNumber, hypercall};
+pub use lock::keep_lock_waiters_awake;
+pub use poll_control::{resume_host_polling, stop_host_polling};
 pub use tlb_flush::flushes_left_to_host;
 
 /// The backend for guests of KVM.
@@ -41,9 +55,8 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     if shared::of_this_cpu(host.kernel).is_none() {
         features.remove(NEED_FRAME);
     }
-    if !tlb_flush::is_usable(features, Hints::of(interface)) {
-        features.remove(Features::PV_TLB_FLUSH);
-    }
+    let hypercall = Instruction::of(&cpu::cpuid);
+    let features = features.worth_using(Hints::of(interface), circumstances(hypercall));
     features.put_to_use();
     let clock = clock::start(host.kernel, features);
     let frequency = tsc_khz_leaf(host).or_else(|| {
@@ -75,7 +88,29 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     if features.contains(Features::NOP_IO_DELAY) {
         bindings.io.delay = Binding::nothing();
     }
+    if let Some(instruction) = hypercall {
+        bindings.system.hypercall = instruction.binding();
+        clock_pairing::start(host.kernel);
+    }
+    if features.contains(Features::PV_UNHALT) {
+        bindings.lock = lock::sleeping(bindings.lock);
+    }
+    if features.intersects(Features::PV_SEND_IPI | Features::PV_SCHED_YIELD) {
+        bindings.smp.send_ipi_set = SEND_IPI_SET;
+    }
     Ok(bindings)
+}
+
+/// What decides, besides the host, which features are used.
+fn circumstances(hypercall: Option<Instruction>) -> Circumstances {
+    const FEATURES: u32 = 1;
+    const ECX_MWAIT: u32 = 1 << 3;
+    let mut circumstances = Circumstances::empty();
+    circumstances.set(Circumstances::HYPERCALLS, hypercall.is_some());
+    circumstances.set(Circumstances::SLEEPY_LOCKS, lock::may_sleep());
+    let features = cpu::cpuid(FEATURES, 0);
+    circumstances.set(Circumstances::MWAIT, features.ecx & ECX_MWAIT != 0);
+    circumstances
 }
 
 /// Has the host keep its records for this CPU, and readies the rest as on hardware.
@@ -87,6 +122,9 @@ fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     start_records(host.kernel, features).ok_or(BindError(
         "no memory for what this CPU shares with the host",
     ))?;
+    if Instruction::of(&cpu::cpuid).is_some() {
+        hypercall::allow();
+    }
     native::bring_up_cpu(host)
 }
 
@@ -101,6 +139,8 @@ fn take_down_cpu(host: &Host<'_>) {
         end_of_interrupt::stop(host.kernel);
     }
     clock::stop(features);
+    // It outlives a start of the CPU; and nobody is there to tell.
+    let _ = resume_host_polling();
 }
 
 /// The features that are nothing without memory to share.
@@ -138,9 +178,17 @@ pub fn typical() -> Bindings {
             eoi: EOI,
             ..native.apic
         },
-        lock: bindings::lock {
+        lock: lock::sleeping(bindings::lock {
             vcpu_is_preempted: VCPU_IS_PREEMPTED,
             ..native.lock
+        }),
+        smp: bindings::smp {
+            send_ipi_set: SEND_IPI_SET,
+            ..native.smp
+        },
+        system: bindings::system {
+            hypercall: Instruction::Vmcall.binding(),
+            ..native.system
         },
         io: bindings::io {
             delay: Binding::nothing(),
@@ -154,6 +202,8 @@ const CLOCK_NS: Binding<pvops_core::op::time::clock_ns> =
     preserve!(time::clock_ns, clock::clock_ns);
 const WALL_CLOCK_NS: Binding<pvops_core::op::time::wall_clock_ns> =
     call!(time::wall_clock_ns, wall_clock::wall_clock_ns);
+const SEND_IPI_SET: Binding<pvops_core::op::smp::send_ipi_set> =
+    call!(smp::send_ipi_set, ipi::send_ipi_set);
 const STOLEN_NS: Binding<pvops_core::op::time::stolen_ns> =
     preserve!(time::stolen_ns, steal_time::stolen_ns);
 const FLUSH_TLB_MULTI: Binding<pvops_core::op::mmu::flush_tlb_multi> =

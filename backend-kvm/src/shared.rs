@@ -13,6 +13,7 @@ use pvops_core::cpu_set::MAX_CPUS;
 use pvops_core::pvclock::{TimeInfo, WallClock};
 use spin::Once;
 
+use crate::clock_pairing;
 use crate::steal_time::StealTime;
 
 /// What one CPU shares with the host.
@@ -23,6 +24,7 @@ pub(crate) struct SharedFrame {
     pub(crate) wall_clock: WallClock,
     /// Bit 0: the host need not hear of the end of the interrupt in service.
     pub(crate) end_of_interrupt: AtomicU32,
+    pub(crate) clock_pairing: clock_pairing::Content,
 }
 
 const _: () = {

@@ -4,10 +4,8 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pvops_backend_native as native;
-use pvops_core::cpu;
 use pvops_core::cpu_set::CpuSet;
 
-use crate::features::{Features, Hints};
 use crate::shared;
 
 /// How many flushes of a CPU were left to the host since the backend was installed. Any context.
@@ -16,19 +14,6 @@ pub fn flushes_left_to_host() -> u64 {
 }
 
 static LEFT: AtomicU64 = AtomicU64::new(0);
-
-/// Whether this works and pays, by Linux's rule: the host says which CPUs do not run, and it takes
-/// them off for long, which it does not if they are dedicated, nor if they idle in MWAIT.
-pub(crate) fn is_usable(features: Features, hints: Hints) -> bool {
-    features.contains(Features::PV_TLB_FLUSH | Features::STEAL_TIME)
-        && !hints.contains(Hints::REALTIME)
-        && !has_mwait()
-}
-
-/// Intel SDM volume 2, CPUID: leaf 1, ecx bit 3.
-fn has_mwait() -> bool {
-    cpu::cpuid(1, 0).ecx & 1 << 3 != 0
-}
 
 /// The op `mmu.flush_tlb_multi`.
 pub(crate) unsafe extern "C" fn flush_tlb_multi(cpus: *const CpuSet, start: usize, end: usize) {

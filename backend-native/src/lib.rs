@@ -36,6 +36,7 @@ pub use hpet::set_hpet;
 pub use pm_timer::set_pm_timer;
 pub use reset::set_reset_control;
 pub use shootdown::flush_tlb_multi_but;
+pub use smp::apic_id;
 pub use tsc::set_tsc_khz;
 
 /// The backend for machines without a hypervisor, or with one that offers nothing we know.

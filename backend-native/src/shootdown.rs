@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering
 use pvops_core::cpu_set::{CpuSet, MAX_CPUS};
 use pvops_core::{mmu, smp};
 
-use crate::smp::is_up;
+use crate::smp::apic_id;
 
 /// Beyond so many pages, dropping everything is cheaper.
 const MAX_PAGES: usize = 32;
@@ -77,7 +77,7 @@ pub unsafe fn flush_tlb_multi_but(
     // A CPU that is off takes no interrupt, and has no translations when it comes back.
     let others: CpuSet = cpus
         .iter()
-        .filter(|&cpu| cpu != this && is_up(cpu) && !is_left(cpu))
+        .filter(|&cpu| cpu != this && apic_id(cpu).is_some() && !is_left(cpu))
         .collect();
     if others.is_empty() {
         return;

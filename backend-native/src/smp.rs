@@ -51,11 +51,10 @@ pub(crate) fn take_down(host: &Host<'_>) {
     }
 }
 
-/// Whether a CPU was brought up, and not taken down since.
-pub(crate) fn is_up(cpu: usize) -> bool {
-    APIC_IDS
-        .get(cpu)
-        .is_some_and(|id| id.load(Ordering::Relaxed) != NOBODY)
+/// The local APIC id of a CPU that was brought up, and not taken down since. Any context.
+pub fn apic_id(cpu: usize) -> Option<u32> {
+    let id = APIC_IDS.get(cpu)?.load(Ordering::Relaxed);
+    (id != NOBODY).then_some(id)
 }
 
 const NOBODY: u32 = u32::MAX;
@@ -69,10 +68,7 @@ const ASSERT: u64 = 1 << 14;
 const OTHERS: u64 = 0b11 << 18;
 
 unsafe extern "C" fn send_ipi(cpu: u32, vector: u32) {
-    let id = APIC_IDS
-        .get(cpu as usize)
-        .map_or(NOBODY, |id| id.load(Ordering::Relaxed));
-    if id != NOBODY {
+    if let Some(id) = apic_id(cpu as usize) {
         // SAFETY: the op's caller says that the CPU has a handler for the vector.
         unsafe { apic::write_icr(u64::from(id) << 32 | ASSERT | u64::from(vector & 0xff)) };
     }

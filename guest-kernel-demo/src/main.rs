@@ -71,6 +71,9 @@ extern "C" fn start(start_info: u64) -> ! {
     if selftest::host_lacks(command_line, "sti-shadow") {
         interrupts::distrust_halt();
     }
+    if command_line.flag("nopvspin") {
+        kvm::keep_lock_waiters_awake();
+    }
     interrupts::mask_legacy();
     let measure = command_line.flag("measure");
     if measure {

@@ -48,7 +48,7 @@ impl CpuSet {
     }
 
     /// The CPUs in ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = usize> + Clone + '_ {
         self.0.iter().enumerate().flat_map(|(index, &word)| {
             let mut left = word;
             core::iter::from_fn(move || {

@@ -56,3 +56,45 @@ pub(super) fn contended() -> Outcome {
         LONGEST_WAIT_NS.load(Ordering::Relaxed) / 1000
     ))
 }
+
+/// All CPUs hold a lock for so long that those who wait for it sleep, where the host lets them; no
+/// wake-up is lost, with interrupts on or off.
+pub(super) fn held() -> Outcome {
+    const HELD_NS: u64 = 200_000;
+    static COUNTER: Mutex<Platform, u64> = Mutex::new(0);
+    fn count(rounds: usize) -> u64 {
+        let hold = || {
+            let mut counter = COUNTER.lock();
+            let start = time::clock_ns();
+            while time::clock_ns() - start < HELD_NS {}
+            *counter += 1;
+        };
+        for round in 0..rounds {
+            if round % 2 == 0 {
+                interrupts::without(hold);
+            } else {
+                hold();
+            }
+        }
+        rounds as u64
+    }
+    let rounds = long_or(2000, 25) as usize;
+    *COUNTER.lock() = 0;
+    let start = time::clock_ns();
+    (1..cpus::count()).for_each(|cpu| begin(cpu, count, rounds));
+    let mut expected = count(rounds);
+    for cpu in 1..cpus::count() {
+        let Some(more) = finish(cpu) else {
+            return Err(text!("CPU {cpu} is gone"));
+        };
+        expected += more;
+    }
+    let took_ns = time::clock_ns() - start;
+    let counted = *COUNTER.lock();
+    ensure!(counted == expected, "{counted} of {expected}");
+    Ok(text!(
+        "{counted} on {} CPUs, {} us each",
+        cpus::count(),
+        took_ns / 1000 / counted
+    ))
+}

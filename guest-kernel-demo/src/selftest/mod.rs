@@ -3,6 +3,7 @@
 mod apic;
 mod cpu;
 mod extable;
+mod hypercalls;
 mod irq;
 mod kvm;
 mod live;
@@ -126,6 +127,7 @@ static SMP_CHECKS: &[Check] = &[
     check("smp.crossed_shootdowns", smp::crossed_shootdowns),
     check("smp.clock", smp::clock),
     check("smp.lock", lock::contended),
+    check("smp.held_lock", lock::held),
     check("smp.events", smp::events),
     needs("syscall", "smp.tasks", tasks::on_all_cpus),
     needs("int3", "smp.live_patching", live::hammered),
@@ -145,6 +147,21 @@ static KVM_CHECKS: &[Check] = &[
         needs: Some("saved-ends"),
         ..kvm(Features::PV_EOI, "kvm.saved_ends", kvm::saved_ends)
     },
+    needs("hypercall", "kvm.hypercall", hypercalls::answers),
+    needs("hypercall", "kvm.not_offered", hypercalls::not_offered),
+    needs("hypercall", "kvm.clock_pairing", hypercalls::clock_pairing),
+    kvm(Features::PV_UNHALT, "kvm.kick", hypercalls::kick),
+    kvm(Features::PV_SEND_IPI, "kvm.send_ipi", hypercalls::send_ipi),
+    kvm(
+        Features::PV_SCHED_YIELD,
+        "kvm.sched_yield",
+        hypercalls::sched_yield,
+    ),
+    kvm(
+        Features::POLL_CONTROL,
+        "kvm.poll_control",
+        hypercalls::poll_control,
+    ),
 ];
 
 /// The same, for more than one CPU.

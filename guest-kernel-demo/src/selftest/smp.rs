@@ -47,13 +47,13 @@ fn stack_address(_: usize) -> u64 {
 
 /// Interrupts to one CPU, to a set and to all others arrive, each once.
 pub(super) fn interrupts() -> Outcome {
-    const ROUNDS: u64 = 200;
+    let rounds = long_or(6000, 200);
     let count = cpus::count();
     let others: CpuSet = (1..count).collect();
     let before: [u64; per_cpu::MAX_CPUS] =
         core::array::from_fn(|cpu| trap::count_on(cpu, SELF_VECTOR));
     let came = |cpu: usize| trap::count_on(cpu, SELF_VECTOR) - before[cpu];
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         // SAFETY: all CPUs of the set are online, and the vector has a handler.
         unsafe {
             match round % 3 {
@@ -70,13 +70,13 @@ pub(super) fn interrupts() -> Outcome {
     }
     for cpu in 1..count {
         ensure!(
-            came(cpu) == ROUNDS,
-            "{} came to CPU {cpu} instead of {ROUNDS}",
+            came(cpu) == rounds,
+            "{} came to CPU {cpu} instead of {rounds}",
             came(cpu)
         );
     }
     ensure!(came(0) == 0, "{} came to the CPU that sent them", came(0));
-    Ok(text!("{ROUNDS} rounds to {} CPUs", count - 1))
+    Ok(text!("{rounds} rounds to {} CPUs", count - 1))
 }
 
 /// After a shootdown no CPU goes by an old translation.

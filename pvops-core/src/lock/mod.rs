@@ -4,7 +4,8 @@
 //! owner may not be running while all others spin for it. So whoever waits for long asks the host
 //! to sleep ([`wait`]), and whoever releases the lock to a sleeper has it woken ([`kick`]). On bare
 //! hardware nobody sleeps, and the lock costs what a plain ticket lock costs: locking and releasing
-//! it, uncontended, is five instructions, one of them locked, none of them for the host.
+//! it, uncontended, is five instructions, one of them locked, none of them for the host. Where waiters
+//! sleep, releasing it is a call, and locked too.
 //!
 //! ```text
 //! struct ThisCpu;

@@ -1,0 +1,66 @@
+//! PV unhalt: a CPU that waits for a lock halts, and is woken by a hypercall.
+//!
+//! KVM remembers a kick of a CPU that does not halt and ends its next halt at once, so a CPU can be
+//! kicked at all times. A halt with interrupts off is ended by a kick too.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use pvops_backend_native as native;
+use pvops_core::lock::release_and_kick;
+use pvops_core::{bindings, irq, kernel, preserve};
+
+use crate::hypercall::{HypercallNumber, hypercall};
+
+/// Keeps waiters for locks awake, whatever the host offers: for the option that Linux calls
+/// `nopvspin`. Call it before [`install`](pvops_core::install()).
+pub fn keep_lock_waiters_awake() {
+    AWAKE.store(true, Ordering::Relaxed);
+}
+
+static AWAKE: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn may_sleep() -> bool {
+    !AWAKE.load(Ordering::Relaxed)
+}
+
+/// The ops of locks, with waiters that sleep. The rest is as in `others`.
+pub(crate) const fn sleeping(others: bindings::lock) -> bindings::lock {
+    bindings::lock {
+        wait: preserve!(lock::wait, wait),
+        kick: preserve!(lock::kick, kick),
+        release: preserve!(lock::release, release_and_kick),
+        ..others
+    }
+}
+
+/// The op `lock.wait`.
+unsafe extern "C" fn wait(word: *const u32, value: u32) {
+    const INTERRUPTS_ON: usize = 1 << 9;
+    // A CPU whose APIC id nobody knows is not kicked.
+    if kernel().is_none_or(|kernel| native::apic_id(kernel.cpu_index()).is_none()) {
+        return;
+    }
+    let on = irq::save_flags() & INTERRUPTS_ON != 0;
+    irq::disable();
+    // SAFETY: the op's caller says that the word is valid for atomic reads.
+    let unchanged = unsafe { (*word.cast::<AtomicU32>()).load(Ordering::Relaxed) } == value;
+    // SAFETY: interrupts are put back as they were.
+    unsafe {
+        match (on, unchanged) {
+            (true, true) => irq::safe_halt(),
+            (true, false) => irq::enable(),
+            (false, true) => irq::halt(),
+            (false, false) => {}
+        }
+    }
+}
+
+/// The op `lock.kick`. A hypercall orders all earlier stores, as every exit does.
+unsafe extern "C" fn kick(cpu: u32) {
+    const FLAGS: u64 = 0;
+    if let Some(id) = native::apic_id(cpu as usize) {
+        // SAFETY: it wakes a virtual CPU, and touches no memory. A host that offers PV unhalt has the
+        // call; if it fails there is nothing else that would wake the CPU.
+        let _ = unsafe { hypercall(HypercallNumber::KICK_CPU, [FLAGS, u64::from(id)]) };
+    }
+}
