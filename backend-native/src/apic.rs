@@ -2,6 +2,7 @@
 //!
 //! Intel SDM volume 3, chapter 12.
 
+use core::arch::asm;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -177,9 +178,14 @@ unsafe extern "C" fn x2apic_write(register: u32, value: u32) {
     unsafe { cpu::write_msr(FIRST + register, u64::from(value)) };
 }
 
+/// Unlike a store to an xAPIC register, the WRMSR may overtake earlier stores, and so the interrupt
+/// what it is to tell of: Intel SDM volume 3, section 12.12.3, has MFENCE and LFENCE in front.
 unsafe extern "C" fn x2apic_write_icr(command: u64) {
-    // SAFETY: the op's caller says that the destination is ready.
-    unsafe { cpu::write_msr(IA32_X2APIC_ICR, command) };
+    // SAFETY: the fences have no other effect; the op's caller says that the destination is ready.
+    unsafe {
+        asm!("mfence", "lfence", options(nostack, preserves_flags));
+        cpu::write_msr(IA32_X2APIC_ICR, command);
+    }
 }
 
 /// The page of registers, in xAPIC mode.
