@@ -65,8 +65,9 @@ pub(crate) unsafe fn write(
         .map_or(Ok(()), |record| Err(not_written(record)));
     let mut write = |alias: isize| {
         result = sites.iter().try_for_each(|record| {
+            let binding = bindings.get(usize::from(record.op().0));
             let mut buffer = [0; MAX_SITE];
-            let (new, _) = replacement(record, bindings, &mut buffer)?;
+            let (new, _) = content(record, binding, &mut buffer)?;
             let site = ptr::with_exposed_provenance_mut::<u8>(record.address());
             for (offset, &byte) in new.iter().enumerate() {
                 // SAFETY: the caller vouches for the records, and the kernel has just said that
@@ -106,8 +107,8 @@ pub unsafe fn verify(sites: &[SiteRecord], bindings: &Bindings) -> Result<Counts
     let mut counts = Counts::default();
     for record in sites {
         let (site, op) = (record.address(), record.op());
-        let mut buffer = [0; MAX_SITE];
-        let (_, outcome) = replacement(record, bindings.as_slice(), &mut buffer)?;
+        let binding = bindings.as_slice().get(usize::from(op.0));
+        let (_, outcome) = checked(record, binding)?;
         // SAFETY: the caller vouches for the record, and its length has been found good.
         let found = unsafe { current(record) };
         if encode::indirect_call_slot(site, found) != Some(OpTable::get().slot(op)) {
@@ -125,32 +126,31 @@ pub unsafe fn verify(sites: &[SiteRecord], bindings: &Bindings) -> Result<Counts
     Ok(counts)
 }
 
-/// What a site becomes, built in `buffer`.
-fn replacement<'a>(
-    record: &SiteRecord,
-    bindings: &[ErasedBinding],
-    buffer: &'a mut [u8; MAX_SITE],
-) -> Result<(&'a [u8], Outcome), PatchError> {
-    content(record, bindings.get(usize::from(record.op().0)), buffer)
-}
-
 /// What a site holds under a binding of its op, if there is such an op, built in `buffer`.
 pub(crate) fn content<'a>(
     record: &SiteRecord,
     binding: Option<&ErasedBinding>,
     buffer: &'a mut [u8; MAX_SITE],
 ) -> Result<(&'a [u8], Outcome), PatchError> {
+    let (binding, outcome) = checked(record, binding)?;
+    let new = &mut buffer[..record.length()];
+    fill(outcome, binding, record.address(), binding.target(), new);
+    Ok((new, outcome))
+}
+
+/// What becomes of a site under a binding of its op, if there is such an op.
+fn checked<'a>(
+    record: &SiteRecord,
+    binding: Option<&'a ErasedBinding>,
+) -> Result<(&'a ErasedBinding, Outcome), PatchError> {
     let (site, op, length) = (record.address(), record.op(), record.length());
     if !(INDIRECT_CALL..=MAX_SITE).contains(&length) {
         return Err(PatchError::BadLength { site, op, length });
     }
-    let Some(binding) = binding else {
-        return Err(PatchError::UnknownOp { site, op });
-    };
-    let new = &mut buffer[..length];
+    let binding = binding.ok_or(PatchError::UnknownOp { site, op })?;
     let target = binding.target();
-    match preview(binding, site, target, new) {
-        Some(outcome) => Ok((new, outcome)),
+    match outcome(binding, site, target, length) {
+        Some(outcome) => Ok((binding, outcome)),
         None => Err(PatchError::OutOfRange { site, op, target }),
     }
 }
@@ -169,30 +169,36 @@ pub fn preview(
     if !(INDIRECT_CALL..=MAX_SITE).contains(&out.len()) {
         return None;
     }
-    let outcome = match binding.outcome() {
-        Outcome::Inline => match binding
-            .template()
-            .filter(|template| template.len() <= out.len())
-        {
-            Some(template) => {
-                template.copy_to(encode::room(template.len(), out));
-                Outcome::Inline
-            }
-            None => Outcome::Call,
-        },
-        outcome => outcome,
-    };
-    match outcome {
-        Outcome::Inline => {}
-        Outcome::Nop => encode::nops(out),
-        Outcome::Trap => encode::trap(out),
-        Outcome::Call => {
-            if !encode::call(site, target, out) {
-                return None;
-            }
-        }
-    }
+    let outcome = outcome(binding, site, target, out.len())?;
+    fill(outcome, binding, site, target, out);
     Some(outcome)
+}
+
+/// A template that is longer than the site is called; a call must reach its target.
+fn outcome(binding: &ErasedBinding, site: usize, target: usize, length: usize) -> Option<Outcome> {
+    let outcome = match (binding.outcome(), binding.template()) {
+        (Outcome::Inline, Some(template)) if template.len() <= length => Outcome::Inline,
+        (Outcome::Inline, _) => Outcome::Call,
+        (outcome, _) => outcome,
+    };
+    let reaches = outcome != Outcome::Call || encode::call_distance(site, target).is_some();
+    reaches.then_some(outcome)
+}
+
+/// Fills a site for an [`outcome`] of its binding.
+fn fill(outcome: Outcome, binding: &ErasedBinding, site: usize, target: usize, out: &mut [u8]) {
+    match (
+        outcome,
+        binding.template(),
+        encode::call_distance(site, target),
+    ) {
+        (Outcome::Inline, Some(template), _) => {
+            template.copy_to(encode::room(template.len(), out));
+        }
+        (Outcome::Call, _, Some(distance)) => encode::call(distance, out),
+        (Outcome::Nop, ..) => encode::nops(out),
+        _ => encode::trap(out),
+    }
 }
 
 /// The bytes of a site.

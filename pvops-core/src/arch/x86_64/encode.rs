@@ -49,18 +49,19 @@ pub(crate) fn indirect_call_slot(site: usize, bytes: &[u8]) -> Option<usize> {
     )
 }
 
-/// Fills a site with `call target`, or returns `false` if the target is out of a rel32's range.
-pub(crate) fn call(site: usize, target: usize, out: &mut [u8]) -> bool {
-    // CS CALL rel32 is six bytes: one instruction, and no NOP behind it.
+/// From the end of a site's call to `target`; `None` if that is out of a rel32's range.
+pub(crate) fn call_distance(site: usize, target: usize) -> Option<i32> {
     let distance = target.wrapping_sub(site.wrapping_add(INDIRECT_CALL)) as isize;
-    let Ok(distance) = i32::try_from(distance) else {
-        return false;
-    };
+    i32::try_from(distance).ok()
+}
+
+/// Fills a site with a call over a distance.
+pub(crate) fn call(distance: i32, out: &mut [u8]) {
+    // CS CALL rel32 is six bytes: one instruction, and no NOP behind it.
     let (call, rest) = out.split_at_mut(INDIRECT_CALL);
     call[..2].copy_from_slice(&[CS, 0xe8]);
     call[2..].copy_from_slice(&distance.to_le_bytes());
     nops(rest);
-    true
 }
 
 /// Fills a site but for the room that it returns, where a template of `length` bytes, not more than
