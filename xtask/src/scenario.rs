@@ -122,6 +122,42 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
             ]))
         },
     },
+    // 10 million clock reads by 4 CPUs, with the clock's flag of stability and without.
+    Scenario {
+        name: "kvm-l1-clock",
+        host: "TCG, Linux with KVM",
+        default: false,
+        carrier: Carrier::KvmAppliance(&[]),
+        single_cpu: false,
+        cpus: &[4],
+        counts_instructions: false,
+        cmdline: "stress only=smp.clock",
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(120),
+        prepare: |_| Ok(stock_kvm(&["-M", "q35", "-accel", "kvm", "-cpu", "host"])),
+    },
+    Scenario {
+        name: "kvm-l1-clock-unstable",
+        host: "TCG, Linux with KVM",
+        default: false,
+        carrier: Carrier::KvmAppliance(&[]),
+        single_cpu: false,
+        cpus: &[4],
+        counts_instructions: false,
+        cmdline: "stress only=smp.clock",
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(120),
+        prepare: |_| {
+            Ok(stock_kvm(&[
+                "-M",
+                "q35",
+                "-accel",
+                "kvm",
+                "-cpu",
+                UNSTABLE_CLOCK_CPU,
+            ]))
+        },
+    },
     // All of that counting instructions, KVM's own included.
     Scenario {
         name: "kvm-l1-icount",
@@ -325,6 +361,9 @@ const HYPERV_CPU: &str = "host,hv-relaxed,hv-vapic,hv-spinlocks=0x1fff,hv-vpinde
                           hv-crash,hv-time,hv-synic,hv-stimer,hv-tlbflush,hv-ipi,hv-reset,\
                           hv-frequencies";
 
+/// Then readings of different CPUs are not taken to agree.
+const UNSTABLE_CLOCK_CPU: &str = "host,-kvmclock-stable-bit";
+
 /// Stock KVM can do all that the kernel asks for. Not so TCG's SVM under it: where an exit comes
 /// between STI and HLT, an interrupt can slip in too, and HLT waits for ever.
 fn stock_kvm(qemu: &'static [&'static str]) -> Setting {
@@ -425,7 +464,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-hyperv, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm"
+            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-hyperv, kvm-l1-clock, kvm-l1-clock-unstable, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm"
         );
     }
 
