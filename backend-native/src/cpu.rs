@@ -26,6 +26,7 @@ pub(crate) const BINDINGS: pvops_core::bindings::cpu = pvops_core::bindings::cpu
     write_msr_safe: call!(cpu::write_msr_safe, write_msr_safe),
     read_tsc: inline!(cpu::read_tsc, "rdtsc"),
     read_tsc_ordered: inline!(cpu::read_tsc_ordered, "lfence", "rdtsc"),
+    read_performance_counter: inline!(cpu::read_performance_counter, "rdpmc"),
     load_gdt: inline!(cpu::load_gdt, "lgdt [rdi]"),
     load_idt: inline!(cpu::load_idt, "lidt [rdi]"),
     load_ldt: inline!(cpu::load_ldt, "lldt di"),

@@ -23,6 +23,7 @@ pub(crate) const LIBRARY_VECTOR: u8 = 0x43;
 pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
 
 const BREAKPOINT: u64 = 3;
+const INVALID_OPCODE: u64 = 6;
 const GENERAL_PROTECTION: u64 = 13;
 const PAGE_FAULT: u64 = 14;
 const FIRST_INTERRUPT: u64 = 32;
@@ -83,7 +84,7 @@ fn exception(frame: &mut Frame) {
     match frame.vector {
         BREAKPOINT => breakpoint(frame),
         PAGE_FAULT => page_fault(frame),
-        GENERAL_PROTECTION => resume(frame),
+        GENERAL_PROTECTION | INVALID_OPCODE => resume(frame),
         _ => fatal(frame),
     }
 }

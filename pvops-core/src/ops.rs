@@ -64,6 +64,13 @@ declare_ops! {
         [counter] safe fn read_tsc() -> u64;
         /// Time-stamp counter, in ticks, read after all earlier loads. Any context.
         [counter] safe fn read_tsc_ordered() -> u64;
+        /// Reads a performance counter of this CPU, by its number as RDPMC has it. Any context.
+        ///
+        /// # Safety
+        ///
+        /// The CPU must have the counter, else it raises #GP; a virtual one without any may also
+        /// raise #UD.
+        [msr_read] unsafe fn read_performance_counter(counter: u32) -> u64;
         /// Loads the global descriptor table's register.
         ///
         /// # Safety

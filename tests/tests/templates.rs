@@ -15,6 +15,7 @@ const NATIVE: &[(&str, &str)] = &[
     ("cpu.write_msr", "wrmsr"),
     ("cpu.read_tsc", "rdtsc"),
     ("cpu.read_tsc_ordered", "lfence; rdtsc"),
+    ("cpu.read_performance_counter", "rdpmc"),
     ("cpu.load_gdt", "lgdt [rdi]"),
     ("cpu.load_idt", "lidt [rdi]"),
     ("cpu.load_ldt", "lldt di"),

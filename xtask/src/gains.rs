@@ -14,6 +14,7 @@ use anyhow::{Context, bail};
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::qemu::Options;
+use crate::scenario::Scenario;
 use crate::transcript::Verdict;
 use crate::{kernel, scenario, setup};
 
@@ -48,9 +49,9 @@ static ROWS: [Row; 5] = [
     },
     Row {
         feature: "PV IPI",
-        workload: "an interrupt to all other CPUs",
-        check: "smp.interrupts",
-        rounds: 200,
+        workload: "50 shootdowns by each CPU, all at once",
+        check: "smp.crossed_shootdowns",
+        rounds: 1,
         cpus: &[2, 4, 8],
         without: "-kvm-pv-ipi",
     },
@@ -64,9 +65,9 @@ static ROWS: [Row; 5] = [
     },
     Row {
         feature: "PV unhalt",
-        workload: "a round of a contended lock",
-        check: "smp.lock",
-        rounds: 1000,
+        workload: "25 holds of a lock by each CPU, 200 us each",
+        check: "smp.held_lock",
+        rounds: 1,
         cpus: &[2, 4],
         without: "-kvm-pv-unhalt",
     },
@@ -148,7 +149,11 @@ fn boot(
         cmdline: &format!("only={check}"),
         cpu_flags,
     };
-    let report = lab.boot(scenario::find("kvm-l1-icount")?, &options, out)?;
+    let scenario = Scenario {
+        cmdline: "",
+        ..*scenario::find("kvm-l1-icount")?
+    };
+    let report = lab.boot(&scenario, &options, out)?;
     match (&report.verdict, &report.transcript.last_passed) {
         (Verdict::Pass, Some((name, ticks))) if name == check => Ok(Counts {
             exits: guest_exits(&report.transcript.kvm_counters)?,

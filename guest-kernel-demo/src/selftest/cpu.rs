@@ -1,9 +1,10 @@
 //! Registers, tables, ports and counters of the CPU.
 
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
 
 use pvops_core::msr::MsrFault;
-use pvops_core::{cpu, io, time};
+use pvops_core::op::cpu::read_performance_counter;
+use pvops_core::{asm_op, asm_site, cpu, extable_entry, io, time};
 
 use super::Outcome;
 use crate::text::{ensure, text};
@@ -247,6 +248,37 @@ pub(super) fn tsc() -> Outcome {
     }
     ensure!(last > start, "it stands at {start}");
     Ok(text!("2,000 reads took {} ticks", last - start))
+}
+
+/// RDPMC is executed: it counts, or faults where the CPU has no counters.
+pub(super) fn performance_counter() -> Outcome {
+    /// Returns the counter with the top bit clear, or all ones after a fault.
+    #[unsafe(naked)]
+    unsafe extern "C" fn read(counter: u32) -> u64 {
+        naked_asm!(
+            "mov ecx, edi",
+            "2:",
+            asm_site!("rdpmc"),
+            "shl rdx, 32",
+            "or rax, rdx",
+            "btr rax, 63",
+            "ret",
+            "3: mov rax, -1",
+            "ret",
+            extable_entry!("2b", "3b"),
+            rdpmc = const asm_op::<read_performance_counter>(),
+        )
+    }
+    let faults = || trap::count(6) + trap::count(13);
+    let before = faults();
+    // SAFETY: a fault is expected.
+    let value = unsafe { read(0) };
+    let faulted = faults() - before;
+    match (value, faulted) {
+        (u64::MAX, 1) => Ok(text!("none here")),
+        (0..=0x7fff_ffff_ffff_ffff, 0) => Ok(text!("counter 0 is {value}")),
+        _ => Err(text!("{value:#x} after {faulted} faults")),
+    }
 }
 
 /// The tables that were loaded are in use, and can be loaded again.
