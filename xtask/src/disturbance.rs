@@ -39,7 +39,7 @@ pub(crate) struct Disturber {
 }
 
 impl Disturber {
-    /// Listens, in `directory`, for the QEMU that is started with [`arguments`](Self::arguments).
+    /// Listens for QEMU on a socket in `directory`.
     pub(crate) fn new(disturbance: Disturbance, directory: &Path) -> anyhow::Result<Self> {
         let path = directory.join(format!("monitor-{}", std::process::id()));
         // One may be left of a process that was killed.
@@ -54,9 +54,14 @@ impl Disturber {
         })
     }
 
-    /// What QEMU needs besides to be disturbed.
-    pub(crate) fn arguments(&self) -> Vec<String> {
-        let mut arguments = vec!["-qmp".into(), format!("unix:{}", self.path.display())];
+    /// Where QEMU finds us, as it names a character device.
+    pub(crate) fn address(&self) -> String {
+        format!("unix:{}", self.path.display())
+    }
+
+    /// What the QEMU needs besides whose machine is disturbed, and which finds us at `address`.
+    pub(crate) fn arguments(&self, address: &str) -> Vec<String> {
+        let mut arguments = vec!["-qmp".into(), address.into()];
         if self.disturbance == Disturbance::Snapshot {
             // A snapshot lives in a disk, which no device shows to the machine. QEMU puts a
             // temporary file over nothing.
@@ -91,6 +96,13 @@ impl Disturber {
 
     fn run(&self) -> anyhow::Result<()> {
         let mut monitor = Monitor::open(self.accept()?, PATIENCE)?;
+        self.direct(&mut monitor).inspect_err(|_| {
+            // The machine may stand still; if this fails too, the boot ends as one that hangs.
+            let _ = monitor.execute("quit", json!({}));
+        })
+    }
+
+    fn direct(&self, monitor: &mut Monitor) -> anyhow::Result<()> {
         monitor.execute("stop", json!({}))?;
         match self.disturbance {
             Disturbance::Stop => thread::sleep(STANDSTILL),

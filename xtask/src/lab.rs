@@ -63,14 +63,12 @@ impl Lab {
             Ok(setting) => setting,
             Err(reason) => return Ok(Report::skipped(scenario.name, reason)),
         };
-        let mut command = match self.command(scenario, &setting, options, out)? {
-            Ok(command) => command,
-            Err(reason) => return Ok(Report::lacking(scenario.name, reason)),
-        };
         let mut disturber = self.disturber(scenario)?;
-        if let Some(disturber) = &disturber {
-            command.args(disturber.arguments());
-        }
+        let mut command =
+            match self.command(scenario, &setting, options, disturber.as_ref(), out)? {
+                Ok(command) => command,
+                Err(reason) => return Ok(Report::lacking(scenario.name, reason)),
+            };
         let host = format!("{} {}", self.qemu, scenario.host);
         writeln!(out, "== {}, {}: {host}", scenario.name, cpus(options.smp))?;
         if let Some(note) = setting.note.filter(|note| !self.notes.contains(note)) {
@@ -138,6 +136,7 @@ impl Lab {
         scenario: &Scenario,
         setting: &Setting,
         options: &Options<'_>,
+        disturber: Option<&Disturber>,
         out: &mut dyn Write,
     ) -> anyhow::Result<Result<Command, String>> {
         match scenario.carrier {
@@ -145,6 +144,9 @@ impl Lab {
                 let kernel = self.kernel.to_str().context("odd kernel path")?;
                 let mut command = Command::new(qemu::PROGRAM);
                 command.args(qemu::arguments(scenario, setting, options, kernel));
+                if let Some(disturber) = disturber {
+                    command.args(disturber.arguments(&disturber.address()));
+                }
                 Ok(Ok(command))
             }
             Carrier::KvmAppliance(more) => {
@@ -152,11 +154,17 @@ impl Lab {
                     Ok(built) => built,
                     Err(reason) => return Ok(Err(reason)),
                 };
-                let arguments = qemu::arguments(scenario, setting, options, kvm::KERNEL);
+                let mut arguments = qemu::arguments(scenario, setting, options, kvm::KERNEL);
+                if let Some(disturber) = disturber {
+                    arguments.extend(disturber.arguments(kvm::SECOND_SERIAL_PORT));
+                }
                 let command =
                     kvm::command(&built, &self.kernel, &arguments, options, scenario.timeout);
                 command.map(|mut command| {
                     command.args(more);
+                    if let Some(disturber) = disturber {
+                        command.args(["-serial", &disturber.address()]);
+                    }
                     Ok(command)
                 })
             }

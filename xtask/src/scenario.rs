@@ -259,6 +259,20 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         timeout: Duration::from_secs(180),
         prepare: kvm,
     },
+    Scenario {
+        name: "kvm-l1-stop",
+        host: "TCG, Linux with KVM, stopped and continued",
+        default: false,
+        carrier: Carrier::KvmAppliance(&[]),
+        single_cpu: false,
+        cpus: &[2],
+        counts_instructions: false,
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Stop),
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(240),
+        prepare: |_| Ok(stock_kvm(&["-M", "q35", "-accel", "kvm", "-cpu", "host"])),
+    },
     // 10 million clock reads, 100,000 shootdowns.
     Scenario {
         name: "tcg-stress",
@@ -499,7 +513,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-hyperv, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stop, tcg-snapshot, kvm-stop, kvm-snapshot, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm"
+            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-hyperv, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stop, tcg-snapshot, kvm-stop, kvm-snapshot, kvm-l1-stop, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm"
         );
     }
 
