@@ -10,15 +10,17 @@ use anyhow::Context;
 use crate::annotate::Annotator;
 use crate::appliance::Built;
 use crate::appliance::kvm::{self, KVM};
+use crate::disturbance::Disturber;
 use crate::figures;
 use crate::guest::{self, Run};
 use crate::host::Host;
 use crate::kernel;
+use crate::protocol::Event;
 use crate::qemu::{self, Options};
 use crate::render;
 use crate::report::Report;
 use crate::scenario::{Carrier, Scenario, Setting};
-use crate::transcript::{End, Transcript, Verdict};
+use crate::transcript::{Content, End, Transcript, Verdict};
 
 /// After a hang so many lines are shown again.
 const TAIL_LENGTH: usize = 10;
@@ -61,10 +63,12 @@ impl Lab {
             Ok(setting) => setting,
             Err(reason) => return Ok(Report::skipped(scenario.name, reason)),
         };
-        let mut command = match self.command(scenario, &setting, options, out)? {
-            Ok(command) => command,
-            Err(reason) => return Ok(Report::lacking(scenario.name, reason)),
-        };
+        let mut disturber = self.disturber(scenario)?;
+        let mut command =
+            match self.command(scenario, &setting, options, disturber.as_ref(), out)? {
+                Ok(command) => command,
+                Err(reason) => return Ok(Report::lacking(scenario.name, reason)),
+            };
         let host = format!("{} {}", self.qemu, scenario.host);
         writeln!(out, "== {}, {}: {host}", scenario.name, cpus(options.smp))?;
         if let Some(note) = setting.note.filter(|note| !self.notes.contains(note)) {
@@ -84,6 +88,11 @@ impl Lab {
                 tail.truncate(TAIL_LENGTH - 1);
                 tail.push_front(line.to_string());
             }
+            if let (Content::Event(Event::ReadyToStop), Some(disturber)) =
+                (&content, &mut disturber)
+            {
+                disturber.disturb();
+            }
             Ok(())
         })?;
         if matches!(scenario.carrier, Carrier::KvmAppliance(_)) {
@@ -95,6 +104,9 @@ impl Lab {
             && let Err(reason) = figures::check(&transcript.measurements, options.smp)
         {
             verdict = Verdict::Fail(reason);
+        }
+        if let Some(disturber) = disturber {
+            verdict = disturber.judge(verdict);
         }
         if let Verdict::Fail(reason) = &verdict {
             self.explain(reason, &command, &run, tail, out)?;
@@ -124,6 +136,7 @@ impl Lab {
         scenario: &Scenario,
         setting: &Setting,
         options: &Options<'_>,
+        disturber: Option<&Disturber>,
         out: &mut dyn Write,
     ) -> anyhow::Result<Result<Command, String>> {
         match scenario.carrier {
@@ -131,6 +144,9 @@ impl Lab {
                 let kernel = self.kernel.to_str().context("odd kernel path")?;
                 let mut command = Command::new(qemu::PROGRAM);
                 command.args(qemu::arguments(scenario, setting, options, kernel));
+                if let Some(disturber) = disturber {
+                    command.args(disturber.arguments(&disturber.address()));
+                }
                 Ok(Ok(command))
             }
             Carrier::KvmAppliance(more) => {
@@ -138,15 +154,30 @@ impl Lab {
                     Ok(built) => built,
                     Err(reason) => return Ok(Err(reason)),
                 };
-                let arguments = qemu::arguments(scenario, setting, options, kvm::KERNEL);
+                let mut arguments = qemu::arguments(scenario, setting, options, kvm::KERNEL);
+                if let Some(disturber) = disturber {
+                    arguments.extend(disturber.arguments(kvm::SECOND_SERIAL_PORT));
+                }
                 let command =
                     kvm::command(&built, &self.kernel, &arguments, options, scenario.timeout);
                 command.map(|mut command| {
                     command.args(more);
+                    if let Some(disturber) = disturber {
+                        command.args(["-serial", &disturber.address()]);
+                    }
                     Ok(command)
                 })
             }
         }
+    }
+
+    /// For the scenarios that need one.
+    fn disturber(&self, scenario: &Scenario) -> anyhow::Result<Option<Disturber>> {
+        let Some(disturbance) = scenario.disturbance else {
+            return Ok(None);
+        };
+        let target = kernel::target_directory(&self.kernel)?;
+        Disturber::new(disturbance, target).map(Some)
     }
 
     /// Builds it if it is the first time that it is asked for.

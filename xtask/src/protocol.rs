@@ -15,6 +15,8 @@ pub(crate) enum Event {
     /// A measurement: its name, and its other fields as they came.
     Measure(String, Map<String, Value>),
     Result(Summary),
+    /// The kernel waits for the host to stop it.
+    ReadyToStop,
     /// KVM's counters of the virtual machine that the kernel ran in, by name.
     KvmCounters(BTreeMap<String, u64>),
     /// The exit status of the QEMU in the appliance.
@@ -94,6 +96,7 @@ pub(crate) fn parse(line: &[u8]) -> anyhow::Result<Event> {
         "boot" => Event::Boot(boot(&fields)?),
         "check" => Event::Check(check(&fields)?),
         "result" => Event::Result(summary(&fields)?),
+        "ready_to_stop" => Event::ReadyToStop,
         "kvm_counters" => {
             fields.remove("event");
             Event::KvmCounters(counters(&fields)?)
@@ -250,6 +253,10 @@ mod tests {
                 failed: 0,
                 skipped: 1
             })
+        );
+        assert_eq!(
+            parse(br#"{"event":"ready_to_stop"}"#).unwrap(),
+            Event::ReadyToStop
         );
         assert_eq!(
             parse(br#"{"event":"kvm_counters","exits":30000,"halt_exits":22}"#).unwrap(),

@@ -55,6 +55,7 @@ fn event_text(event: &Event) -> Option<String> {
             result.failed,
             result.skipped
         ),
+        Event::ReadyToStop => "  the kernel is ready to be stopped".into(),
         Event::KvmCounters(counters) => format!("  KVM counted:{}", counters_text(counters)),
         Event::GuestEnd(status) => format!("  QEMU in the appliance ended with status {status}"),
         Event::ApplianceFailed(reason) => format!("  FAIL appliance: {reason}"),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 
+use crate::disturbance::Disturbance;
 use crate::host::{self, Host, Kvm};
 
 /// One way to boot the kernel: host software and guest mode.
@@ -23,6 +24,8 @@ pub(crate) struct Scenario {
     pub(crate) counts_instructions: bool,
     /// Words for the kernel's command line.
     pub(crate) cmdline: &'static str,
+    /// What the host does to the machine meanwhile, if anything.
+    pub(crate) disturbance: Option<Disturbance>,
     /// How the kernel ends after a pass.
     pub(crate) ending: Ending,
     /// After this long without an end the boot is a hang.
@@ -73,6 +76,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[1, 2, 4, 8],
         counts_instructions: false,
         cmdline: "",
+        disturbance: None,
         ending: Ending::DebugExit,
         timeout: Duration::from_secs(180),
         prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
@@ -86,6 +90,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[1, 2, 4],
         counts_instructions: false,
         cmdline: "",
+        disturbance: None,
         ending: Ending::DebugExit,
         timeout: Duration::from_secs(120),
         prepare: kvm,
@@ -100,6 +105,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[1, 2, 4, 8],
         counts_instructions: false,
         cmdline: "",
+        disturbance: None,
         ending: Ending::DebugExit,
         timeout: Duration::from_secs(240),
         prepare: |_| Ok(stock_kvm(&["-M", "q35", "-accel", "kvm", "-cpu", "host"])),
@@ -114,6 +120,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[1, 2, 4],
         counts_instructions: false,
         cmdline: "",
+        disturbance: None,
         ending: Ending::DebugExit,
         timeout: Duration::from_secs(240),
         prepare: |_| {
@@ -133,6 +140,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         counts_instructions: false,
         cmdline: "stress only=smp.clock",
         ending: Ending::DebugExit,
+        disturbance: None,
         timeout: Duration::from_secs(120),
         prepare: |_| Ok(stock_kvm(&["-M", "q35", "-accel", "kvm", "-cpu", "host"])),
     },
@@ -146,6 +154,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         counts_instructions: false,
         cmdline: "stress only=smp.clock",
         ending: Ending::DebugExit,
+        disturbance: None,
         timeout: Duration::from_secs(120),
         prepare: |_| {
             Ok(stock_kvm(&[
@@ -168,6 +177,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[1],
         counts_instructions: false,
         cmdline: "measure only=irq.flags",
+        disturbance: None,
         ending: Ending::DebugExit,
         timeout: Duration::from_secs(240),
         prepare: |_| Ok(stock_kvm(&["-M", "q35", "-accel", "kvm", "-cpu", "host"])),
@@ -182,6 +192,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[1],
         counts_instructions: true,
         cmdline: "measure",
+        disturbance: None,
         ending: Ending::DebugExit,
         timeout: Duration::from_secs(60),
         prepare: |_| Ok(emulated(COUNTING)),
@@ -196,6 +207,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[2, 4],
         counts_instructions: true,
         cmdline: "measure only=smp.online",
+        disturbance: None,
         ending: Ending::DebugExit,
         timeout: Duration::from_secs(60),
         prepare: |_| Ok(emulated(COUNTING)),
@@ -209,6 +221,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[1],
         counts_instructions: false,
         cmdline: "only=irq.flags end=poweroff",
+        disturbance: None,
         ending: Ending::PowerOff,
         timeout: Duration::from_secs(20),
         prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
@@ -222,9 +235,81 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[1],
         counts_instructions: false,
         cmdline: "only=irq.flags end=reboot",
+        disturbance: None,
         ending: Ending::Reset,
         timeout: Duration::from_secs(20),
         prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
+    },
+    // The host disturbs the self-test.
+    Scenario {
+        name: "tcg-stop",
+        host: "TCG, stopped and continued",
+        default: false,
+        carrier: Carrier::Qemu,
+        single_cpu: false,
+        cpus: &[2],
+        counts_instructions: false,
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Stop),
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(180),
+        prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
+    },
+    Scenario {
+        name: "tcg-snapshot",
+        host: "TCG, restored from a snapshot",
+        default: false,
+        carrier: Carrier::Qemu,
+        single_cpu: false,
+        cpus: &[2],
+        counts_instructions: false,
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Snapshot),
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(180),
+        prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
+    },
+    Scenario {
+        name: "kvm-stop",
+        host: "KVM, stopped and continued",
+        default: false,
+        carrier: Carrier::Qemu,
+        single_cpu: false,
+        cpus: &[2],
+        counts_instructions: false,
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Stop),
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(180),
+        prepare: kvm,
+    },
+    Scenario {
+        name: "kvm-snapshot",
+        host: "KVM, restored from a snapshot",
+        default: false,
+        carrier: Carrier::Qemu,
+        single_cpu: false,
+        cpus: &[2],
+        counts_instructions: false,
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Snapshot),
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(180),
+        prepare: kvm,
+    },
+    Scenario {
+        name: "kvm-l1-stop",
+        host: "TCG, Linux with KVM, stopped and continued",
+        default: false,
+        carrier: Carrier::KvmAppliance(&[]),
+        single_cpu: false,
+        cpus: &[2],
+        counts_instructions: false,
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Stop),
+        ending: Ending::DebugExit,
+        timeout: Duration::from_secs(240),
+        prepare: |_| Ok(stock_kvm(&["-M", "q35", "-accel", "kvm", "-cpu", "host"])),
     },
     // 10 million clock reads, 100,000 shootdowns.
     Scenario {
@@ -236,6 +321,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[2],
         counts_instructions: false,
         cmdline: "stress",
+        disturbance: None,
         ending: Ending::DebugExit,
         timeout: Duration::from_secs(300),
         prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
@@ -250,6 +336,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[1],
         counts_instructions: false,
         cmdline: "",
+        disturbance: None,
         ending: Ending::DebugExit,
         timeout: Duration::from_secs(60),
         prepare: |_| {
@@ -270,6 +357,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[1, 2, 4],
         counts_instructions: false,
         cmdline: "",
+        disturbance: None,
         ending: Ending::DebugExit,
         timeout: Duration::from_secs(60),
         prepare: |_| {
@@ -289,6 +377,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[1],
         counts_instructions: false,
         cmdline: "",
+        disturbance: None,
         ending: Ending::DebugExit,
         timeout: Duration::from_secs(60),
         prepare: |_| {
@@ -306,6 +395,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[1, 2, 4],
         counts_instructions: false,
         cmdline: "",
+        disturbance: None,
         ending: Ending::DebugExit,
         timeout: Duration::from_secs(120),
         prepare: |host| {
@@ -464,7 +554,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-hyperv, kvm-l1-clock, kvm-l1-clock-unstable, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm"
+            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-hyperv, kvm-l1-clock, kvm-l1-clock-unstable, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stop, tcg-snapshot, kvm-stop, kvm-snapshot, kvm-l1-stop, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm"
         );
     }
 

@@ -111,7 +111,7 @@ impl Transcript {
             // More than two are no more wrong than two.
             Event::Result(summary) if self.results.len() < 2 => self.results.push(*summary),
             Event::KvmCounters(counters) => self.kvm_counters.clone_from(counters),
-            Event::Result(_) | Event::GuestEnd(_) | Event::Other(..) => {}
+            Event::Result(_) | Event::GuestEnd(_) | Event::ReadyToStop | Event::Other(..) => {}
         }
     }
 

@@ -12,6 +12,7 @@ mod mmu;
 mod patch;
 mod segments;
 mod smp;
+mod stopped;
 mod tasks;
 mod time;
 
@@ -121,6 +122,9 @@ static CHECKS: &[Check] = &[
     check("smp.online", smp::online),
 ];
 
+/// The same, where the command line says that the host will stop the machine: `will-stop`.
+static STOP_CHECKS: &[Check] = &[check("time.stopped", stopped::stopped)];
+
 /// The same, for more than one CPU.
 static SMP_CHECKS: &[Check] = &[
     check("smp.interrupts", smp::interrupts),
@@ -195,6 +199,7 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
     let (smp, kvm) = (cpus::count() > 1, !Features::in_use().is_empty());
     let lists = [
         (CHECKS, true),
+        (STOP_CHECKS, command_line.flag("will-stop")),
         (SMP_CHECKS, smp),
         (KVM_CHECKS, kvm),
         (KVM_SMP_CHECKS, smp && kvm),

@@ -28,6 +28,9 @@ pub(crate) static KVM: Appliance = Appliance {
 /// Where the kernel under test is in the appliance.
 pub(crate) const KERNEL: &str = "/guest/kernel";
 
+/// The appliance's port that is this machine's second `-serial`.
+pub(crate) const SECOND_SERIAL_PORT: &str = "/dev/ttyS1";
+
 /// What Linux and QEMU want, in MiB, besides the guest's memory: the initramfs is there twice
 /// while it is unpacked.
 const OWN_MEMORY: u32 = 640;

@@ -1,0 +1,166 @@
+//! What a host does to a machine in the middle of its work: it stops it, or restores it from a
+//! snapshot.
+
+use std::fs;
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use serde_json::json;
+
+use crate::monitor::Monitor;
+use crate::transcript::Verdict;
+
+/// What happens to the machine, once the kernel says that it is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disturbance {
+    /// It stands still for a while.
+    Stop,
+    /// It is saved, reset, and restored as it was saved, a while later.
+    Snapshot,
+}
+
+/// How long the machine stands still: long enough to be told from a busy host, and by a clock of
+/// whole seconds.
+const STANDSTILL: Duration = Duration::from_secs(3);
+/// How long QEMU may take to open its monitor, or to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Tells a QEMU that may be running by then to disturb its machine.
+pub(crate) struct Disturber {
+    disturbance: Disturbance,
+    socket: UnixListener,
+    path: PathBuf,
+    /// Whether it went well; `None` as long as nothing was done.
+    outcome: Option<anyhow::Result<()>>,
+}
+
+impl Disturber {
+    /// Listens for QEMU on a socket in `directory`.
+    pub(crate) fn new(disturbance: Disturbance, directory: &Path) -> anyhow::Result<Self> {
+        let path = directory.join(format!("monitor-{}", std::process::id()));
+        // One may be left of a process that was killed.
+        let _ = fs::remove_file(&path);
+        let socket = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            disturbance,
+            socket,
+            path,
+            outcome: None,
+        })
+    }
+
+    /// Where QEMU finds us, as it names a character device.
+    pub(crate) fn address(&self) -> String {
+        format!("unix:{}", self.path.display())
+    }
+
+    /// What the QEMU needs besides whose machine is disturbed, and which finds us at `address`.
+    pub(crate) fn arguments(&self, address: &str) -> Vec<String> {
+        let mut arguments = vec!["-qmp".into(), address.into()];
+        if self.disturbance == Disturbance::Snapshot {
+            // A snapshot lives in a disk, which no device shows to the machine. QEMU puts a
+            // temporary file over nothing.
+            let disk = "if=none,id=snapshots,file=null-co://,format=raw,snapshot=on";
+            arguments.extend(["-drive".into(), disk.into()]);
+        }
+        arguments
+    }
+
+    /// Disturbs the machine, which runs when this returns.
+    pub(crate) fn disturb(&mut self) {
+        let outcome = match self.outcome {
+            None => self.run(),
+            Some(_) => Err(anyhow!("the kernel was ready to be stopped twice")),
+        };
+        self.outcome = Some(outcome);
+    }
+
+    /// The verdict on a boot that has ended, which is `verdict` if the machine was disturbed.
+    pub(crate) fn judge(&self, verdict: Verdict) -> Verdict {
+        match (&self.outcome, verdict) {
+            // A machine that then stands still for ever is what follows.
+            (Some(Err(error)), _) => {
+                Verdict::Fail(format!("the machine was not disturbed: {error:#}"))
+            }
+            (None, Verdict::Pass) => {
+                Verdict::Fail("the kernel did not get ready to be stopped".into())
+            }
+            (_, verdict) => verdict,
+        }
+    }
+
+    fn run(&self) -> anyhow::Result<()> {
+        let mut monitor = Monitor::open(self.accept()?, PATIENCE)?;
+        self.direct(&mut monitor).inspect_err(|_| {
+            // The machine may stand still; if this fails too, the boot ends as one that hangs.
+            let _ = monitor.execute("quit", json!({}));
+        })
+    }
+
+    fn direct(&self, monitor: &mut Monitor) -> anyhow::Result<()> {
+        monitor.execute("stop", json!({}))?;
+        match self.disturbance {
+            Disturbance::Stop => thread::sleep(STANDSTILL),
+            Disturbance::Snapshot => {
+                monitor.execute_line("savevm before")?;
+                // Otherwise it is QEMU's end, by `-no-reboot`.
+                monitor.execute("set-action", json!({ "reboot": "reset" }))?;
+                monitor.execute("system_reset", json!({}))?;
+                monitor.wait_for("RESET")?;
+                monitor.execute("set-action", json!({ "reboot": "shutdown" }))?;
+                thread::sleep(STANDSTILL);
+                monitor.execute_line("loadvm before")?;
+            }
+        }
+        monitor.execute("cont", json!({}))?;
+        Ok(())
+    }
+
+    fn accept(&self) -> anyhow::Result<UnixStream> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.socket.accept() {
+                Ok((stream, _)) => return Ok(stream),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error.into()),
+                Err(_) if Instant::now() >= deadline => bail!("QEMU does not open its monitor"),
+                Err(_) => thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+}
+
+impl Drop for Disturber {
+    fn drop(&mut self) {
+        // It may be gone with its directory.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_needs_a_disturbance_that_went_well() {
+        let directory = std::env::temp_dir();
+        let mut disturber = Disturber::new(Disturbance::Stop, &directory).unwrap();
+        let reason = "the kernel did not get ready to be stopped";
+        assert_eq!(disturber.judge(Verdict::Pass), Verdict::Fail(reason.into()));
+        let hung = || Verdict::Fail("hung".into());
+        assert_eq!(disturber.judge(hung()), hung());
+
+        disturber.outcome = Some(Ok(()));
+        assert_eq!(disturber.judge(Verdict::Pass), Verdict::Pass);
+        assert_eq!(disturber.judge(hung()), hung());
+
+        disturber.disturb();
+        let reason = "the machine was not disturbed: the kernel was ready to be stopped twice";
+        assert_eq!(disturber.judge(Verdict::Pass), Verdict::Fail(reason.into()));
+        assert_eq!(disturber.judge(hung()), Verdict::Fail(reason.into()));
+    }
+}
