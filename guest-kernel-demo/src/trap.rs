@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use pvops_backend_kvm::async_page_fault;
 use pvops_core::{apic, extable, live, mmu, smp};
 
 use crate::console::println;
@@ -19,6 +20,8 @@ pub(crate) const SELF_VECTOR: u8 = 0x41;
 pub(crate) const WORK_VECTOR: u8 = 0x42;
 /// Vector that the library sends from CPU to CPU.
 pub(crate) const LIBRARY_VECTOR: u8 = 0x43;
+/// Vector by which KVM says that a page is there.
+pub(crate) const PAGE_READY_VECTOR: u8 = 0x44;
 /// Vector of spurious interrupts; the low four bits are ones on old CPUs.
 pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
 
@@ -66,6 +69,7 @@ fn interrupt(vector: u8) {
         SPURIOUS_VECTOR => return,
         LIBRARY_VECTOR => smp::handle_ipi(),
         TIMER_VECTOR => scheduler::time_is_over(),
+        PAGE_READY_VECTOR => page_is_ready(),
         _ => {}
     }
     apic::eoi();
@@ -73,10 +77,24 @@ fn interrupt(vector: u8) {
 
 /// A program goes on if it only wants memory that it may have.
 fn user_exception(frame: &Frame) {
-    let repaired =
-        frame.vector == PAGE_FAULT && scheduler::page_fault(mmu::read_cr2(), frame.error);
+    let repaired = frame.vector == PAGE_FAULT && user_page_fault(mmu::read_cr2(), frame.error);
     if !repaired {
         scheduler::exit(scheduler::KILLED | frame.vector);
+    }
+}
+
+/// The host's faults are none of the program's: others run until the page is there.
+fn user_page_fault(cr2: usize, error: u64) -> bool {
+    let Some(token) = async_page_fault::take_fault(cr2) else {
+        return scheduler::page_fault(cr2, error);
+    };
+    scheduler::wait_for_page(token);
+    true
+}
+
+fn page_is_ready() {
+    if async_page_fault::handle_ready().is_some() {
+        scheduler::wake_page_waiters();
     }
 }
 
