@@ -49,6 +49,11 @@ pub(crate) fn last_page_fault() -> (usize, u64) {
     )
 }
 
+/// How often a program has waited for the host to fetch a page.
+pub(crate) fn fetched_pages() -> u64 {
+    FETCHED_PAGES.load(Ordering::Relaxed)
+}
+
 /// All interrupts and exceptions come here, interrupts off.
 pub(crate) extern "C" fn trap(frame: &mut Frame) {
     COUNTS[per_cpu::index()][frame.vector as usize & 0xff].fetch_add(1, Ordering::Relaxed);
@@ -88,6 +93,7 @@ fn user_page_fault(cr2: usize, error: u64) -> bool {
     let Some(token) = async_page_fault::take_fault(cr2) else {
         return scheduler::page_fault(cr2, error);
     };
+    FETCHED_PAGES.fetch_add(1, Ordering::Relaxed);
     scheduler::wait_for_page(token);
     true
 }
@@ -155,5 +161,6 @@ fn fatal(frame: &Frame) -> ! {
 
 static COUNTS: [[AtomicU64; VECTORS]; MAX_CPUS] =
     [const { [const { AtomicU64::new(0) }; VECTORS] }; MAX_CPUS];
+static FETCHED_PAGES: AtomicU64 = AtomicU64::new(0);
 static FAULT_ADDRESS: AtomicUsize = AtomicUsize::new(0);
 static FAULT_ERROR: AtomicU64 = AtomicU64::new(0);

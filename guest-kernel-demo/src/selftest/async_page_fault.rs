@@ -4,9 +4,10 @@ use pvops_core::{bring_up_cpu, cpu, take_down_cpu};
 
 use super::Outcome;
 use super::apic::wait_for;
-use crate::interrupts;
+use super::tasks;
 use crate::text::{ensure, text};
 use crate::trap::{self, PAGE_READY_VECTOR};
+use crate::{cpus, interrupts};
 
 /// The host knows vector and record of this CPU, forgets the record when the CPU is taken down, and
 /// when it comes back says that all pages are there, by the interrupt.
@@ -42,4 +43,30 @@ pub(super) fn registers() -> Outcome {
         );
     }
     Ok(text!("{ROUNDS} times off and on"))
+}
+
+/// Programs on all CPUs get on while the host fetches their pages.
+pub(super) fn fetched_pages() -> Outcome {
+    const PAGES: u64 = 20;
+    const ROUNDS: u64 = 100;
+    let announced = || -> u64 {
+        (0..cpus::count())
+            .map(|cpu| trap::count_on(cpu, PAGE_READY_VECTOR))
+            .sum()
+    };
+    let before = (trap::fetched_pages(), announced());
+    for round in 1..=ROUNDS {
+        tasks::on_all_cpus()?;
+        let waited = trap::fetched_pages() - before.0;
+        if waited >= PAGES {
+            return Ok(text!(
+                "programs have waited for {waited} pages, {} announcements, {round} rounds",
+                announced() - before.1
+            ));
+        }
+    }
+    Err(text!(
+        "programs have waited for {} pages in {ROUNDS} rounds",
+        trap::fetched_pages() - before.0
+    ))
 }

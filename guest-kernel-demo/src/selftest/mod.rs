@@ -151,6 +151,14 @@ static KVM_CHECKS: &[Check] = &[
         async_page_fault::registers,
     ),
     Check {
+        needs: Some("evictions"),
+        ..kvm(
+            Features::ASYNC_PF_INT,
+            "kvm.fetched_pages",
+            async_page_fault::fetched_pages,
+        )
+    },
+    Check {
         needs: Some("saved-ends"),
         ..kvm(Features::PV_EOI, "kvm.saved_ends", kvm::saved_ends)
     },
