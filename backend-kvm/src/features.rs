@@ -60,6 +60,7 @@ const FEATURE_LEAF: u32 = 1;
 const KNOWN_USES: Features = Features::CLOCKSOURCE
     .union(Features::NOP_IO_DELAY)
     .union(Features::CLOCKSOURCE2)
+    .union(Features::ASYNC_PF)
     .union(Features::STEAL_TIME)
     .union(Features::PV_EOI)
     .union(Features::PV_UNHALT)
@@ -67,6 +68,7 @@ const KNOWN_USES: Features = Features::CLOCKSOURCE
     .union(Features::PV_SEND_IPI)
     .union(Features::POLL_CONTROL)
     .union(Features::PV_SCHED_YIELD)
+    .union(Features::ASYNC_PF_INT)
     .union(Features::MSI_EXT_DEST_ID)
     .union(Features::HC_MAP_GPA_RANGE)
     .union(Features::MIGRATION_CONTROL)
@@ -120,10 +122,16 @@ impl Features {
         {
             self -= Features::OF_PREEMPTED_CPUS;
         }
+        // Without the interrupt the host says by another page fault that a page is there, if at all.
+        if lacks(Circumstances::ASYNC_PF_VECTOR) || !self.contains(Features::ASYNC_FAULTS) {
+            self -= Features::ASYNC_FAULTS;
+        }
         self
     }
 
     const OF_PREEMPTED_CPUS: Self = Features::PV_TLB_FLUSH.union(Features::PV_SCHED_YIELD);
+
+    const ASYNC_FAULTS: Self = Features::ASYNC_PF.union(Features::ASYNC_PF_INT);
 
     const BY_HYPERCALL: Self = Features::PV_UNHALT
         .union(Features::PV_SEND_IPI)
@@ -141,6 +149,8 @@ bitflags! {
         const SLEEPY_LOCKS = 1 << 1;
         /// The CPU has MWAIT.
         const MWAIT = 1 << 2;
+        /// The kernel has lent a vector for async page faults.
+        const ASYNC_PF_VECTOR = 1 << 3;
     }
 }
 
@@ -169,7 +179,9 @@ mod tests {
     use super::*;
 
     const ALL: Features = Features::all();
-    const USUAL: Circumstances = Circumstances::HYPERCALLS.union(Circumstances::SLEEPY_LOCKS);
+    const USUAL: Circumstances = Circumstances::HYPERCALLS
+        .union(Circumstances::SLEEPY_LOCKS)
+        .union(Circumstances::ASYNC_PF_VECTOR);
     const NO_HINTS: Hints = Hints::empty();
 
     #[test]
@@ -198,6 +210,14 @@ mod tests {
             without(NO_HINTS, USUAL - Circumstances::HYPERCALLS),
             Features::BY_HYPERCALL
         );
+        assert_eq!(
+            without(NO_HINTS, USUAL - Circumstances::ASYNC_PF_VECTOR),
+            Features::ASYNC_FAULTS
+        );
+        for half in [Features::ASYNC_PF, Features::ASYNC_PF_INT] {
+            let used = (ALL - half).worth_using(NO_HINTS, USUAL);
+            assert_eq!(used, ALL - Features::ASYNC_FAULTS);
+        }
         let no_steal = ALL - Features::STEAL_TIME;
         assert_eq!(
             no_steal.worth_using(NO_HINTS, USUAL),

@@ -4,6 +4,7 @@
 //! arch/x86/include/uapi/asm/kvm_para.h. Each feature is used only if its bit is set.
 #![no_std]
 
+pub mod async_page_fault;
 mod clock;
 mod clock_pairing;
 mod encryption;
@@ -108,6 +109,8 @@ fn circumstances(hypercall: Option<Instruction>) -> Circumstances {
     let mut circumstances = Circumstances::empty();
     circumstances.set(Circumstances::HYPERCALLS, hypercall.is_some());
     circumstances.set(Circumstances::SLEEPY_LOCKS, lock::may_sleep());
+    let has_vector = async_page_fault::has_vector();
+    circumstances.set(Circumstances::ASYNC_PF_VECTOR, has_vector);
     let features = cpu::cpuid(FEATURES, 0);
     circumstances.set(Circumstances::MWAIT, features.ecx & ECX_MWAIT != 0);
     circumstances
@@ -138,13 +141,18 @@ fn take_down_cpu(host: &Host<'_>) {
     if features.contains(Features::PV_EOI) {
         end_of_interrupt::stop(host.kernel);
     }
+    if features.contains(Features::ASYNC_PF_INT) {
+        async_page_fault::stop(host.kernel);
+    }
     clock::stop(features);
     // It outlives a start of the CPU; and nobody is there to tell.
     let _ = resume_host_polling();
 }
 
 /// The features that are nothing without memory to share.
-const NEED_FRAME: Features = Features::STEAL_TIME.union(Features::PV_EOI);
+const NEED_FRAME: Features = Features::STEAL_TIME
+    .union(Features::PV_EOI)
+    .union(Features::ASYNC_PF_INT);
 
 /// Has the host begin to write this CPU's records, but the clock's. `None` if the kernel has no memory
 /// for them.
@@ -154,6 +162,9 @@ fn start_records(kernel: &dyn Kernel, features: Features) -> Option<()> {
     }
     if features.contains(Features::PV_EOI) {
         end_of_interrupt::start(kernel)?;
+    }
+    if features.contains(Features::ASYNC_PF_INT) {
+        async_page_fault::start(kernel)?;
     }
     Some(())
 }

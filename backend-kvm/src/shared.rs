@@ -13,6 +13,7 @@ use pvops_core::cpu_set::MAX_CPUS;
 use pvops_core::pvclock::{TimeInfo, WallClock};
 use spin::Once;
 
+use crate::async_page_fault;
 use crate::clock_pairing;
 use crate::steal_time::StealTime;
 
@@ -20,6 +21,7 @@ use crate::steal_time::StealTime;
 #[repr(C, align(4096))]
 pub(crate) struct SharedFrame {
     pub(crate) steal_time: StealTime,
+    pub(crate) async_page_fault: async_page_fault::Record,
     pub(crate) clock: TimeInfo,
     pub(crate) wall_clock: WallClock,
     /// Bit 0: the host need not hear of the end of the interrupt in service.
@@ -31,6 +33,7 @@ const _: () = {
     assert!(size_of::<SharedFrame>() == 4096);
     // The registers keep flags in the low bits of an address.
     assert!(offset_of!(SharedFrame, steal_time).is_multiple_of(64));
+    assert!(offset_of!(SharedFrame, async_page_fault).is_multiple_of(64));
     assert!(offset_of!(SharedFrame, clock).is_multiple_of(4));
     assert!(offset_of!(SharedFrame, wall_clock).is_multiple_of(4));
     assert!(offset_of!(SharedFrame, end_of_interrupt).is_multiple_of(4));

@@ -12,7 +12,7 @@ use crate::paging;
 use crate::per_cpu::{self, MAX_CPUS};
 use crate::tables::Flags;
 use crate::trap::LIBRARY_VECTOR;
-use crate::{gdt, idt, interrupts, stacks, trap_entry, work};
+use crate::{gdt, idt, interrupts, scheduler, stacks, trap_entry, work};
 
 /// How many CPUs run. They are numbered without gaps.
 pub(crate) fn count() -> usize {
@@ -98,6 +98,7 @@ fn go_off(_: usize) -> u64 {
     let this = per_cpu::of(per_cpu::index());
     // SAFETY: interrupts are off, and who stops a CPU sends it nothing any more.
     unsafe { take_down_cpu() };
+    scheduler::wake_page_waiters();
     this.forget_work();
     this.online.store(false, Ordering::Release);
     loop {

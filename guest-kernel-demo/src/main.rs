@@ -74,6 +74,8 @@ extern "C" fn start(start_info: u64) -> ! {
     if command_line.flag("nopvspin") {
         kvm::keep_lock_waiters_awake();
     }
+    // SAFETY: the handlers in `trap` do what they have to.
+    unsafe { kvm::async_page_fault::set_vector(trap::PAGE_READY_VECTOR) };
     interrupts::mask_legacy();
     let measure = command_line.flag("measure");
     if measure {

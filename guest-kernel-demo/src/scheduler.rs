@@ -4,6 +4,7 @@
 use core::mem;
 use core::sync::atomic::Ordering;
 
+use pvops_backend_kvm::async_page_fault::Token;
 use pvops_core::cpu_set::CpuSet;
 use pvops_core::lock::{Mutex, MutexGuard};
 use pvops_core::{InterruptFrame, cpu, irq, mmu, smp, time};
@@ -200,6 +201,30 @@ pub(crate) fn wait() -> Option<u64> {
             switch(scheduler);
         }
     })
+}
+
+/// Waits until the host has fetched a page that the running program wants. Interrupts off.
+pub(crate) fn wait_for_page(token: Token) {
+    loop {
+        let mut scheduler = SCHEDULER.lock();
+        if token.is_ready() {
+            return;
+        }
+        scheduler.tasks[current()].state = State::WaitingForPage(token);
+        switch(scheduler);
+    }
+}
+
+/// Lets tasks go on whose pages the host has fetched, or forgotten about. Interrupts off.
+pub(crate) fn wake_page_waiters() {
+    let mut scheduler = SCHEDULER.lock();
+    for id in 0..TASKS {
+        if let State::WaitingForPage(token) = scheduler.tasks[id].state
+            && token.is_ready()
+        {
+            scheduler.make_ready(id);
+        }
+    }
 }
 
 /// How often the running program's time was over.

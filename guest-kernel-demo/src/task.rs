@@ -1,5 +1,7 @@
 //! One task: a thread of the kernel's, or a program in an address space of its own.
 
+use pvops_backend_kvm::async_page_fault::Token;
+
 use crate::frame::Frame;
 use crate::trap_entry;
 
@@ -29,6 +31,8 @@ pub(crate) enum State {
     Ready,
     /// Waits for a child to end.
     Waiting,
+    /// Waits for the host to fetch a page.
+    WaitingForPage(Token),
     /// Has ended, and nobody has asked how.
     Ended,
 }

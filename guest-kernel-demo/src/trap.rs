@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use pvops_backend_kvm::async_page_fault;
 use pvops_core::{apic, extable, live, mmu, smp};
 
 use crate::console::println;
@@ -19,6 +20,8 @@ pub(crate) const SELF_VECTOR: u8 = 0x41;
 pub(crate) const WORK_VECTOR: u8 = 0x42;
 /// Vector that the library sends from CPU to CPU.
 pub(crate) const LIBRARY_VECTOR: u8 = 0x43;
+/// Vector by which KVM says that a page is there.
+pub(crate) const PAGE_READY_VECTOR: u8 = 0x44;
 /// Vector of spurious interrupts; the low four bits are ones on old CPUs.
 pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
 
@@ -46,6 +49,11 @@ pub(crate) fn last_page_fault() -> (usize, u64) {
     )
 }
 
+/// How often a program has waited for the host to fetch a page.
+pub(crate) fn fetched_pages() -> u64 {
+    FETCHED_PAGES.load(Ordering::Relaxed)
+}
+
 /// All interrupts and exceptions come here, interrupts off.
 pub(crate) extern "C" fn trap(frame: &mut Frame) {
     COUNTS[per_cpu::index()][frame.vector as usize & 0xff].fetch_add(1, Ordering::Relaxed);
@@ -66,6 +74,7 @@ fn interrupt(vector: u8) {
         SPURIOUS_VECTOR => return,
         LIBRARY_VECTOR => smp::handle_ipi(),
         TIMER_VECTOR => scheduler::time_is_over(),
+        PAGE_READY_VECTOR => page_is_ready(),
         _ => {}
     }
     apic::eoi();
@@ -73,10 +82,25 @@ fn interrupt(vector: u8) {
 
 /// A program goes on if it only wants memory that it may have.
 fn user_exception(frame: &Frame) {
-    let repaired =
-        frame.vector == PAGE_FAULT && scheduler::page_fault(mmu::read_cr2(), frame.error);
+    let repaired = frame.vector == PAGE_FAULT && user_page_fault(mmu::read_cr2(), frame.error);
     if !repaired {
         scheduler::exit(scheduler::KILLED | frame.vector);
+    }
+}
+
+/// The host's faults are none of the program's: others run until the page is there.
+fn user_page_fault(cr2: usize, error: u64) -> bool {
+    let Some(token) = async_page_fault::take_fault(cr2) else {
+        return scheduler::page_fault(cr2, error);
+    };
+    FETCHED_PAGES.fetch_add(1, Ordering::Relaxed);
+    scheduler::wait_for_page(token);
+    true
+}
+
+fn page_is_ready() {
+    if async_page_fault::handle_ready().is_some() {
+        scheduler::wake_page_waiters();
     }
 }
 
@@ -137,5 +161,6 @@ fn fatal(frame: &Frame) -> ! {
 
 static COUNTS: [[AtomicU64; VECTORS]; MAX_CPUS] =
     [const { [const { AtomicU64::new(0) }; VECTORS] }; MAX_CPUS];
+static FETCHED_PAGES: AtomicU64 = AtomicU64::new(0);
 static FAULT_ADDRESS: AtomicUsize = AtomicUsize::new(0);
 static FAULT_ERROR: AtomicU64 = AtomicU64::new(0);

@@ -110,6 +110,26 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         timeout: Duration::from_secs(240),
         prepare: |_| Ok(stock_kvm(&["-M", "q35", "-accel", "kvm", "-cpu", "host"])),
     },
+    // Whose Linux keeps swapping the guest's memory out.
+    Scenario {
+        name: "kvm-l1-swap",
+        host: "TCG, Linux with KVM, swapping",
+        default: false,
+        carrier: Carrier::KvmAppliance(&[]),
+        single_cpu: false,
+        cpus: &[1, 2],
+        counts_instructions: false,
+        cmdline: "only=kvm.fetched_pages",
+        ending: Ending::DebugExit,
+        disturbance: None,
+        timeout: Duration::from_secs(240),
+        prepare: |_| {
+            Ok(Setting {
+                lacks: &["sti-shadow"],
+                ..stock_kvm(&["-M", "q35", "-accel", "kvm", "-cpu", "host"])
+            })
+        },
+    },
     // KVM's own leaves move to 0x40000100.
     Scenario {
         name: "kvm-l1-hyperv",
@@ -403,7 +423,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
             Ok(match host.kvm.as_ref()? {
                 Kvm::Hardware => Setting {
                     qemu: &["-M", MICROVM, "-accel", "kvm", "-cpu", "host"],
-                    lacks: &["pit", "pci"],
+                    lacks: &["evictions", "pit", "pci"],
                     ..setting
                 },
                 Kvm::Software => Setting {
@@ -414,6 +434,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
                         "xcr",
                         "syscall",
                         "saved-ends",
+                        "evictions",
                         "pit",
                         "pci",
                     ],
@@ -459,7 +480,7 @@ const UNSTABLE_CLOCK_CPU: &str = "host,-kvmclock-stable-bit";
 fn stock_kvm(qemu: &'static [&'static str]) -> Setting {
     Setting {
         qemu,
-        lacks: &["sti-shadow"],
+        lacks: &["sti-shadow", "evictions"],
         cmdline: String::new(),
         note: None,
     }
@@ -479,13 +500,20 @@ fn kvm(host: &Host) -> Result<Setting, String> {
     match host.kvm.as_ref()? {
         Kvm::Hardware => Ok(Setting {
             qemu: &["-M", "q35", "-accel", "kvm", "-cpu", "host"],
-            lacks: &[],
+            lacks: &["evictions"],
             cmdline: String::new(),
             note: None,
         }),
         Kvm::Software => Ok(Setting {
             qemu: &["-M", "q35", "-accel", "kvm", "-cpu", SOFTWARE_KVM_CPU],
-            lacks: &["int3", "hypercall", "xcr", "syscall", "saved-ends"],
+            lacks: &[
+                "int3",
+                "hypercall",
+                "xcr",
+                "syscall",
+                "saved-ends",
+                "evictions",
+            ],
             cmdline: String::new(),
             note: Some(
                 "this machine's /dev/kvm works without VT-x or SVM: KVM interprets the \
@@ -554,7 +582,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-hyperv, kvm-l1-clock, kvm-l1-clock-unstable, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stop, tcg-snapshot, kvm-stop, kvm-snapshot, kvm-l1-stop, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm"
+            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-swap, kvm-l1-hyperv, kvm-l1-clock, kvm-l1-clock-unstable, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stop, tcg-snapshot, kvm-stop, kvm-snapshot, kvm-l1-stop, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm"
         );
     }
 
@@ -564,10 +592,17 @@ mod tests {
         let software = setting(Kvm::Software);
         assert_eq!(
             software.lacks,
-            ["int3", "hypercall", "xcr", "syscall", "saved-ends"]
+            [
+                "int3",
+                "hypercall",
+                "xcr",
+                "syscall",
+                "saved-ends",
+                "evictions"
+            ]
         );
         assert!(software.qemu.last().unwrap().contains(",-kvm-pv-unhalt,"));
-        assert!(setting(Kvm::Hardware).lacks.is_empty());
+        assert_eq!(setting(Kvm::Hardware).lacks, ["evictions"]);
         assert_eq!(
             kvm_setting(Err("there is no /dev/kvm".into()))
                 .err()

@@ -52,11 +52,13 @@ pub(super) fn steal_time() -> Outcome {
 
 /// The host writes nothing for a CPU that is taken down, and goes on when it comes back.
 pub(super) fn take_down() -> Outcome {
-    /// MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_STEAL_TIME, MSR_KVM_PV_EOI_EN: bit 0 enables.
-    const REGISTERS: [(Features, u32); 3] = [
+    /// MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_STEAL_TIME, MSR_KVM_PV_EOI_EN, MSR_KVM_ASYNC_PF_EN: bit 0
+    /// enables.
+    const REGISTERS: [(Features, u32); 4] = [
         (Features::CLOCKSOURCE2, 0x4b56_4d01),
         (Features::STEAL_TIME, 0x4b56_4d03),
         (Features::PV_EOI, 0x4b56_4d04),
+        (Features::ASYNC_PF_INT, 0x4b56_4d02),
     ];
     let in_use = REGISTERS
         .into_iter()

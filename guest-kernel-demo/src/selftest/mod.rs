@@ -1,6 +1,7 @@
 //! The self-test: every op used for what a kernel uses it for.
 
 mod apic;
+mod async_page_fault;
 mod cpu;
 mod extable;
 mod hypercalls;
@@ -148,6 +149,19 @@ static KVM_CHECKS: &[Check] = &[
         kvm::end_of_interrupt,
     ),
     check("kvm.take_down", kvm::take_down),
+    kvm(
+        Features::ASYNC_PF_INT,
+        "kvm.async_page_faults",
+        async_page_fault::registers,
+    ),
+    Check {
+        needs: Some("evictions"),
+        ..kvm(
+            Features::ASYNC_PF_INT,
+            "kvm.fetched_pages",
+            async_page_fault::fetched_pages,
+        )
+    },
     Check {
         needs: Some("saved-ends"),
         ..kvm(Features::PV_EOI, "kvm.saved_ends", kvm::saved_ends)

@@ -21,7 +21,7 @@ pub(crate) static KVM: Appliance = Appliance {
         "usr/share/qemu/linuxboot_dma.bin",
         "usr/share/qemu/pvh.bin",
     ],
-    modules: &["kvm-amd"],
+    modules: &["kvm-amd", "loop"],
     script: include_str!("kvm.sh"),
 };
 

@@ -2,6 +2,24 @@
 
 [ -c /dev/kvm ] || fail "KVM offers no /dev/kvm; its last words: $(dmesg | grep -i -e kvm -e svm | tail -n 3)"
 
+# Has Linux write the guest's memory to its swap, five times a second: what the guest touches then
+# has to be fetched. The swap is a file in memory, behind a block device so that a read takes time.
+evict() {
+    mkdir -p /swap /groups
+    mount -t ramfs ramfs /swap
+    truncate -s 256M /swap/file
+    losetup /dev/loop0 /swap/file && mkswap /dev/loop0 >/dev/null && swapon /dev/loop0 || fail "there is no swap"
+    mount -t cgroup2 cgroup2 /groups
+    echo +memory >/groups/cgroup.subtree_control
+    mkdir /groups/guest
+    echo "$1" >/groups/guest/cgroup.procs || fail "there is no control group for memory"
+    while kill -0 "$1"; do
+        sleep 0.2
+        # Less than that is there, which is an error.
+        echo 256M >/groups/guest/memory.reclaim
+    done 2>/dev/null &
+}
+
 set --
 while IFS= read -r word; do
     set -- "$@" "$word"
@@ -12,6 +30,7 @@ say "QEMU starts"
 : >/tmp/messages
 qemu-system-x86_64 "$@" </dev/null 2>/tmp/messages &
 qemu=$!
+grep -q evictions /guest/arguments || evict "$qemu"
 
 # Ends QEMU when it takes too long, or has stopped the guest for good.
 (
