@@ -117,7 +117,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         default: false,
         carrier: Carrier::KvmAppliance(&[]),
         single_cpu: false,
-        cpus: &[1, 2],
+        cpus: &[2],
         counts_instructions: false,
         cmdline: "only=kvm.fetched_pages",
         ending: Ending::DebugExit,

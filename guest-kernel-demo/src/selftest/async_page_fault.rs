@@ -47,7 +47,7 @@ pub(super) fn registers() -> Outcome {
 
 /// Programs on all CPUs get on while the host fetches their pages.
 pub(super) fn fetched_pages() -> Outcome {
-    const PAGES: u64 = 20;
+    const PAGES: u64 = 3;
     const ROUNDS: u64 = 100;
     let announced = || -> u64 {
         (0..cpus::count())
