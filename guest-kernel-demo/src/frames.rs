@@ -22,7 +22,7 @@ pub(crate) fn at(physical: u64) -> Option<NonNull<u8>> {
     NonNull::new((DIRECT_MAP + physical as usize) as *mut u8)
 }
 
-/// Gives a frame one more owner, each of whom is to [free](free) it. `false` if it can't have more.
+/// Gives a frame one more owner, each of whom is to [free] it. `false` if it can't have more.
 pub(crate) fn share(physical: u64) -> bool {
     let mut frames = FRAMES.lock();
     let owners = frames.owners(physical);
