@@ -431,7 +431,9 @@ declare_ops! {
         /// Sets this CPU's event to come once, when
         /// [`clock_ns`](fn@crate::time::clock_ns) reaches `deadline_ns`; it replaces the one set
         /// before. A deadline that has passed comes at once and is reported so; one further away than
-        /// the timer can count (seconds) comes early, so look at the clock and set it again.
+        /// the timer can count (seconds) comes early, so look at the clock and set it again. For a
+        /// periodic event set it again in its handler, for the last deadline plus the period: as
+        /// deadlines are absolute, that does not drift.
         /// Interrupts off, or nobody else on this CPU sets events.
         [c] safe fn set_event(deadline_ns: u64) -> EventStatus;
         /// Cancels this CPU's event; one that has come already may still be delivered.
