@@ -46,8 +46,10 @@ pub(super) fn stopped() -> Outcome {
         ensure!(!late, "a CPU does not run");
     }
     let mut watch = Watch::start();
+    // The host may stop the machine before the line has left it.
+    let (day, start) = (time::wall_clock_ns(), time::clock_ns());
     report!("\"event\":\"ready_to_stop\"");
-    let standstill = wait_for_standstill(&mut watch);
+    let standstill = wait_for_standstill(&mut watch, day, start);
     IS_OVER.store(true, Ordering::Release);
     let mut faults = [0; MAX_CPUS];
     faults[0] = watch.end();
@@ -85,9 +87,8 @@ struct Standstill {
     more_of_day_ns: u64,
 }
 
-/// `None` if the machine goes on.
-fn wait_for_standstill(watch: &mut Watch) -> Option<Standstill> {
-    let (day, start) = (time::wall_clock_ns(), time::clock_ns());
+/// One after the time of day was `day` and the clock `start`. `None` if the machine goes on.
+fn wait_for_standstill(watch: &mut Watch, day: u64, start: u64) -> Option<Standstill> {
     let mut last = start;
     while last - start < PATIENCE_NS {
         watch.look();
