@@ -19,7 +19,7 @@ mod steal_time;
 mod tlb_flush;
 mod wall_clock;
 
-use pvops_backend_native as native;
+use pvops_backend_native::{self as native, HypercallInstruction};
 use pvops_core::backend::{Backend, BindError, Host};
 use pvops_core::binding::Binding;
 use pvops_core::probe::Signature;
@@ -27,7 +27,6 @@ use pvops_core::tsc::TscFrequency;
 use pvops_core::{Bindings, Kernel, bindings, call, cpu, preserve};
 
 use features::Circumstances;
-use hypercall::Instruction;
 
 pub use clock_pairing::{ClockPair, ClockPairError, clock_pair};
 pub use encryption::{Encryption, PageSize, allow_migration, forbid_migration, map_gpa_range};
@@ -56,7 +55,7 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     if shared::of_this_cpu(host.kernel).is_none() {
         features.remove(NEED_FRAME);
     }
-    let hypercall = Instruction::of(&cpu::cpuid);
+    let hypercall = HypercallInstruction::of(&cpu::cpuid);
     let features = features.worth_using(Hints::of(interface), circumstances(hypercall));
     features.put_to_use();
     let clock = clock::start(host.kernel, features);
@@ -103,7 +102,7 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
 }
 
 /// What decides, besides the host, which features are used.
-fn circumstances(hypercall: Option<Instruction>) -> Circumstances {
+fn circumstances(hypercall: Option<HypercallInstruction>) -> Circumstances {
     const FEATURES: u32 = 1;
     const ECX_MWAIT: u32 = 1 << 3;
     let mut circumstances = Circumstances::empty();
@@ -125,7 +124,7 @@ fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     start_records(host.kernel, features).ok_or(BindError(
         "no memory for what this CPU shares with the host",
     ))?;
-    if Instruction::of(&cpu::cpuid).is_some() {
+    if HypercallInstruction::of(&cpu::cpuid).is_some() {
         hypercall::allow();
     }
     native::bring_up_cpu(host)
@@ -198,7 +197,7 @@ pub fn typical() -> Bindings {
             ..native.smp
         },
         system: bindings::system {
-            hypercall: Instruction::Vmcall.binding(),
+            hypercall: HypercallInstruction::Vmcall.binding(),
             ..native.system
         },
         io: bindings::io {

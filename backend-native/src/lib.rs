@@ -16,6 +16,7 @@ mod clock;
 mod cpu;
 mod event;
 mod hpet;
+mod hypercall;
 mod io;
 mod irq;
 mod lock;
@@ -33,6 +34,7 @@ mod tsc;
 
 pub use acpi::set_sleep_control;
 pub use hpet::set_hpet;
+pub use hypercall::HypercallInstruction;
 pub use pm_timer::set_pm_timer;
 pub use reset::set_reset_control;
 pub use shootdown::flush_tlb_multi_but;
@@ -48,8 +50,8 @@ pub static BACKEND: Backend = Backend {
     take_down_cpu,
 };
 
-/// What every host starts from, and all that unpatched call sites can reach.
-const BOOT: Bindings = Bindings {
+/// What every host in ring 0 starts from: functions that need nothing but the CPU.
+pub const BEFORE_INSTALL: Bindings = Bindings {
     cpu: cpu::BINDINGS,
     irq: irq::BINDINGS,
     mmu: mmu::BINDINGS,
@@ -72,7 +74,7 @@ const BOOT: Bindings = Bindings {
 /// The op table of the kernel that links this crate.
 #[allow(non_upper_case_globals)]
 #[unsafe(no_mangle)]
-static pvops_op_table: OpTable = OpTable::new(&BOOT);
+static pvops_op_table: OpTable = OpTable::new(&BEFORE_INSTALL);
 
 /// Readies clock, timer and local APIC of this machine and binds all ops to instructions.
 ///
@@ -106,7 +108,7 @@ pub fn bind_with_tsc(
         time: event::start(&apic, frequency),
         apic: apic.bindings(),
         smp: apic.smp(),
-        ..BOOT
+        ..BEFORE_INSTALL
     })
 }
 
@@ -132,6 +134,6 @@ pub fn typical() -> Bindings {
         time: event::DEADLINE,
         apic: apic::X2APIC,
         smp: smp::APIC,
-        ..BOOT
+        ..BEFORE_INSTALL
     }
 }

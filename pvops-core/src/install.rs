@@ -80,6 +80,19 @@ pub unsafe fn install(
     Ok(counts)
 }
 
+/// Points the op table to the functions of `bindings`, before anything is installed: for a host on
+/// which the native functions can't be used, not even until then, as a kernel that is not in ring 0
+/// knows from the way it was entered. The kernel calls what its backend has for that, which calls this.
+///
+/// # Safety
+///
+/// Call it on the boot CPU, with interrupts off, while no other CPU runs, and before
+/// [`install`]. Every function must work on this host from now on.
+pub unsafe fn use_before_install(bindings: &Bindings) {
+    // SAFETY: the caller is the only one who runs.
+    unsafe { OpTable::get().fill(bindings) };
+}
+
 /// Readies this CPU for the ops. On every CPU, the boot CPU too, once
 /// [`Kernel::cpu_index`] knows its number; and again when the machine has been suspended or restored,
 /// since the host may then have forgotten what it was to do for this CPU.

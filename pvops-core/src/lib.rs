@@ -58,7 +58,9 @@ pub mod tsc_scale;
 
 pub use arch::asm_op;
 pub use frame::InterruptFrame;
-pub use install::{InstallError, bring_up_cpu, install, installed, kernel, take_down_cpu};
+pub use install::{
+    InstallError, bring_up_cpu, install, installed, kernel, take_down_cpu, use_before_install,
+};
 pub use kernel::Kernel;
 pub use op::{Op, OpNumber};
 pub use ops::{
