@@ -1,2 +1,11 @@
-//! Xen guests (PV, PVH, HVM). Nothing is implemented yet.
+//! Xen backend: PV, PVH and HVM guests.
 #![no_std]
+
+mod error;
+pub mod hvm;
+mod hypercall;
+mod version;
+
+pub use error::XenError;
+pub use hypercall::{HypercallNumber, hypercall};
+pub use version::{Features, Version, features, version};

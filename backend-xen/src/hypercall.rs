@@ -1,0 +1,114 @@
+//! Calls of Xen: number in rax, arguments in rdi, rsi, rdx, r10 and r8, result in rax.
+//!
+//! Xen's public/xen.h for the numbers, public/arch-x86/xen-x86_64.h for the registers. There is no
+//! hypercall page: each call is a patched site with the instruction itself (XSA-466).
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use pvops_core::{asm_op, asm_site, op};
+
+use crate::error::XenError;
+
+/// Calls Xen with up to five arguments. Any context.
+///
+/// # Errors
+///
+/// What Xen says. [`XenError::NO_SUCH_CALL`] also where Xen can't be called: this is not Xen, or the
+/// backend was not started.
+///
+/// # Safety
+///
+/// As Xen's public headers say of the call. Pointers are virtual addresses of this kernel, and what
+/// they lead to is Xen's to read and write until the call returns.
+pub unsafe fn hypercall<const COUNT: usize>(
+    number: HypercallNumber,
+    arguments: [u64; COUNT],
+) -> Result<u64, XenError> {
+    const { assert!(COUNT <= 5) };
+    if !READY.load(Ordering::Relaxed) {
+        return Err(XenError::NO_SUCH_CALL);
+    }
+    let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
+    let result: i64;
+    // SAFETY: the op is bound, and the caller vouches for the call. Xen may change the registers of
+    // the arguments; SYSCALL changes rcx and r11.
+    unsafe {
+        core::arch::asm!(
+            asm_site!("hypercall"),
+            inout("rax") number.0 => result,
+            inout("rdi") argument(0) => _,
+            inout("rsi") argument(1) => _,
+            inout("rdx") argument(2) => _,
+            inout("r10") argument(3) => _,
+            inout("r8") argument(4) => _,
+            out("rcx") _,
+            out("r11") _,
+            hypercall = const asm_op::<op::system::hypercall>(),
+        );
+    }
+    // Errors are small; a large "negative" number is one, too, which no call returns as a value.
+    match u64::try_from(result) {
+        Ok(value) => Ok(value),
+        Err(_) => Err(XenError(result.unsigned_abs())),
+    }
+}
+
+/// Calls Xen with a command and the structure that the command takes, which Xen may write.
+///
+/// # Errors
+///
+/// As for [`hypercall`].
+///
+/// # Safety
+///
+/// As for [`hypercall`]; `structure` must be the command's, and any content that Xen writes to it
+/// valid for its type.
+pub(crate) unsafe fn command<T>(
+    number: HypercallNumber,
+    command: u32,
+    structure: &mut T,
+) -> Result<u64, XenError> {
+    let structure = (&raw mut *structure).expose_provenance() as u64;
+    // SAFETY: as the caller vouches.
+    unsafe { hypercall(number, [u64::from(command), structure]) }
+}
+
+/// Which call: `__HYPERVISOR_` and the name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HypercallNumber(pub u64);
+
+#[allow(missing_docs)]
+impl HypercallNumber {
+    pub const SET_TRAP_TABLE: Self = HypercallNumber(0);
+    pub const MMU_UPDATE: Self = HypercallNumber(1);
+    pub const SET_GDT: Self = HypercallNumber(2);
+    pub const STACK_SWITCH: Self = HypercallNumber(3);
+    pub const FPU_TASKSWITCH: Self = HypercallNumber(5);
+    pub const SET_DEBUGREG: Self = HypercallNumber(8);
+    pub const GET_DEBUGREG: Self = HypercallNumber(9);
+    pub const UPDATE_DESCRIPTOR: Self = HypercallNumber(10);
+    pub const MEMORY_OP: Self = HypercallNumber(12);
+    pub const MULTICALL: Self = HypercallNumber(13);
+    pub const UPDATE_VA_MAPPING: Self = HypercallNumber(14);
+    pub const XEN_VERSION: Self = HypercallNumber(17);
+    pub const CONSOLE_IO: Self = HypercallNumber(18);
+    pub const GRANT_TABLE_OP: Self = HypercallNumber(20);
+    pub const VM_ASSIST: Self = HypercallNumber(21);
+    pub const IRET: Self = HypercallNumber(23);
+    pub const VCPU_OP: Self = HypercallNumber(24);
+    pub const SET_SEGMENT_BASE: Self = HypercallNumber(25);
+    pub const MMUEXT_OP: Self = HypercallNumber(26);
+    pub const SCHED_OP: Self = HypercallNumber(29);
+    pub const CALLBACK_OP: Self = HypercallNumber(30);
+    pub const EVENT_CHANNEL_OP: Self = HypercallNumber(32);
+    pub const PHYSDEV_OP: Self = HypercallNumber(33);
+    pub const HVM_OP: Self = HypercallNumber(34);
+}
+
+/// Whether the op is bound to an instruction that Xen takes.
+static READY: AtomicBool = AtomicBool::new(false);
+
+/// Lets calls out. Once the op table has the instruction.
+pub(crate) fn allow() {
+    READY.store(true, Ordering::Relaxed);
+}
