@@ -1,0 +1,170 @@
+//! What machine, accelerator and CPU QEMU is to show, and what the host then lacks.
+
+use crate::host::{Host, Kvm};
+
+/// What a scenario takes from the machine it runs on.
+pub(crate) struct Setting {
+    /// QEMU's arguments for machine, accelerator and CPU.
+    pub(crate) qemu: &'static [&'static str],
+    /// Abilities that the host lacks: the value of `host-lacks=`.
+    pub(crate) lacks: &'static [&'static str],
+    /// More words for the kernel's command line.
+    pub(crate) cmdline: String,
+    /// What to tell the reader about this host.
+    pub(crate) note: Option<&'static str>,
+}
+
+/// TCG reads any model-specific register, as 0 if it does not exist.
+pub(super) fn emulated(qemu: &'static [&'static str]) -> Setting {
+    Setting {
+        qemu,
+        lacks: &["rdmsr-fault"],
+        cmdline: String::new(),
+        note: None,
+    }
+}
+
+/// Stock KVM can do all that the kernel asks for. Not so TCG's SVM under it: where an exit comes
+/// between STI and HLT, an interrupt can slip in too, and HLT waits for ever.
+pub(super) fn stock_kvm(qemu: &'static [&'static str]) -> Setting {
+    Setting {
+        qemu,
+        lacks: &["sti-shadow", "evictions"],
+        cmdline: String::new(),
+        note: None,
+    }
+}
+
+/// This machine's KVM.
+pub(super) fn kvm(host: &Host) -> Result<Setting, String> {
+    match host.kvm.as_ref()? {
+        Kvm::Hardware => Ok(Setting {
+            qemu: KVM_Q35,
+            lacks: &["evictions"],
+            cmdline: String::new(),
+            note: None,
+        }),
+        Kvm::Software => Ok(Setting {
+            qemu: &["-M", "q35", "-accel", "kvm", "-cpu", SOFTWARE_KVM_CPU],
+            lacks: &[
+                "int3",
+                "hypercall",
+                "xcr",
+                "syscall",
+                "saved-ends",
+                "evictions",
+            ],
+            cmdline: String::new(),
+            note: Some(
+                "this machine's /dev/kvm works without VT-x or SVM: KVM interprets the \
+                 kernel, can execute neither INT3 nor hypercalls, XGETBV or XSETBV, leaves a \
+                 program that executes SYSCALL in user mode, and hears of every end of interrupt",
+            ),
+        }),
+    }
+}
+
+/// This machine's KVM with [`MICROVM`].
+pub(super) fn kvm_microvm(host: &Host) -> Result<Setting, String> {
+    let setting = kvm(host)?;
+    Ok(match host.kvm.as_ref()? {
+        Kvm::Hardware => Setting {
+            qemu: &["-M", MICROVM, "-accel", "kvm", "-cpu", "host"],
+            lacks: &["evictions", "pit", "pci"],
+            ..setting
+        },
+        Kvm::Software => Setting {
+            qemu: &["-M", MICROVM, "-accel", "kvm", "-cpu", SOFTWARE_KVM_CPU],
+            lacks: &[
+                "int3",
+                "hypercall",
+                "xcr",
+                "syscall",
+                "saved-ends",
+                "evictions",
+                "pit",
+                "pci",
+            ],
+            ..setting
+        },
+    })
+}
+
+pub(super) const COUNTING: &[&str] = &[
+    "-M",
+    "q35",
+    "-accel",
+    "tcg",
+    "-cpu",
+    "max",
+    "-icount",
+    "shift=0,sleep=off",
+    "-rtc",
+    "clock=vm,base=2020-01-01",
+];
+pub(super) const COUNTING_ONLY: &[&str] = COUNTING.split_at(6).1;
+
+pub(super) const KVM_Q35: &[&str] = &["-M", "q35", "-accel", "kvm", "-cpu", "host"];
+
+/// With all enlightenments that QEMU 7.2 and Linux 6.1 have on an AMD CPU.
+pub(super) const KVM_Q35_HYPERV: &[&str] = &[
+    "-M",
+    "q35",
+    "-accel",
+    "kvm",
+    "-cpu",
+    "host,hv-relaxed,hv-vapic,hv-spinlocks=0x1fff,hv-vpindex,hv-runtime,hv-crash,hv-time,hv-synic,\
+     hv-stimer,hv-tlbflush,hv-ipi,hv-reset,hv-frequencies",
+];
+
+/// Then readings of different CPUs are not taken to agree.
+pub(super) const KVM_Q35_UNSTABLE_CLOCK: &[&str] = &[
+    "-M",
+    "q35",
+    "-accel",
+    "kvm",
+    "-cpu",
+    "host,-kvmclock-stable-bit",
+];
+
+pub(super) const MICROVM_PIT: &str = "microvm,pit=on,pic=on,rtc=on,isa-serial=on";
+pub(super) const MICROVM: &str = "microvm,pit=off,pic=off,rtc=off,isa-serial=on";
+
+/// Features that need a hypercall are masked. IA32_ARCH_CAPABILITIES is too: KVM may list it on a
+/// CPU that lacks it, and QEMU then aborts when it cannot set it.
+const SOFTWARE_KVM_CPU: &str = "host,-arch-capabilities,kvm-pv-enforce-cpuid=on,\
+                                -kvm-pv-unhalt,-kvm-pv-ipi,-kvm-pv-sched-yield";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_software_kvm_lacks_int3_and_hypercalls() {
+        let setting = |kvm| kvm_setting(Ok(kvm)).unwrap();
+        let software = setting(Kvm::Software);
+        assert_eq!(
+            software.lacks,
+            [
+                "int3",
+                "hypercall",
+                "xcr",
+                "syscall",
+                "saved-ends",
+                "evictions"
+            ]
+        );
+        assert!(software.qemu.last().unwrap().contains(",-kvm-pv-unhalt,"));
+        assert_eq!(setting(Kvm::Hardware).lacks, ["evictions"]);
+        assert_eq!(
+            kvm_setting(Err("there is no /dev/kvm".into()))
+                .err()
+                .unwrap(),
+            "there is no /dev/kvm"
+        );
+    }
+
+    fn kvm_setting(kvm: Result<Kvm, String>) -> Result<Setting, String> {
+        super::kvm(&Host { kvm })
+    }
+}

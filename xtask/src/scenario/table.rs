@@ -1,0 +1,242 @@
+//! All scenarios. An entry says only what sets it apart from the plain one of its kind.
+
+use std::time::Duration;
+
+use super::setting::*;
+use super::{Carrier, Ending, Scenario};
+use crate::disturbance::Disturbance;
+use crate::host;
+
+pub(crate) static SCENARIOS: &[Scenario] = &[
+    Scenario {
+        default: true,
+        ..TCG
+    },
+    Scenario {
+        default: true,
+        ..KVM
+    },
+    KVM_L1,
+    // Whose Linux keeps swapping the guest's memory out.
+    Scenario {
+        name: "kvm-l1-swap",
+        host: "TCG, Linux with KVM, swapping",
+        cpus: &[2],
+        cmdline: "only=kvm.fetched_pages",
+        prepare: |_| {
+            Ok(Setting {
+                lacks: &["sti-shadow"],
+                ..stock_kvm(KVM_Q35)
+            })
+        },
+        ..KVM_L1
+    },
+    // KVM's own leaves move to 0x40000100.
+    Scenario {
+        name: "kvm-l1-hyperv",
+        host: "TCG, Linux with KVM as Hyper-V",
+        cpus: &[1, 2, 4],
+        prepare: |_| Ok(stock_kvm(KVM_Q35_HYPERV)),
+        ..KVM_L1
+    },
+    // 10 million clock reads by 4 CPUs, with the clock's flag of stability and without.
+    KVM_L1_CLOCK,
+    Scenario {
+        name: "kvm-l1-clock-unstable",
+        prepare: |_| Ok(stock_kvm(KVM_Q35_UNSTABLE_CLOCK)),
+        ..KVM_L1_CLOCK
+    },
+    // All of that counting instructions, KVM's own included.
+    Scenario {
+        name: "kvm-l1-icount",
+        host: "TCG counting instructions, Linux with KVM",
+        carrier: Carrier::KvmAppliance(COUNTING_ONLY),
+        cpus: &[1],
+        cmdline: "measure only=irq.flags",
+        ..KVM_L1
+    },
+    TCG_ICOUNT,
+    // What a shootdown costs takes more than one CPU.
+    Scenario {
+        name: "tcg-icount-smp",
+        single_cpu: false,
+        cpus: &[2, 4],
+        cmdline: "measure only=smp.online",
+        ..TCG_ICOUNT
+    },
+    Scenario {
+        name: "tcg-poweroff",
+        host: "TCG, turned off by ACPI",
+        cpus: &[1],
+        cmdline: "only=irq.flags end=poweroff",
+        ending: Ending::PowerOff,
+        timeout: Duration::from_secs(20),
+        ..TCG
+    },
+    Scenario {
+        name: "tcg-reboot",
+        host: "TCG, reset by the kernel",
+        cpus: &[1],
+        cmdline: "only=irq.flags end=reboot",
+        ending: Ending::Reset,
+        timeout: Duration::from_secs(20),
+        ..TCG
+    },
+    // The host disturbs the self-test.
+    Scenario {
+        name: "tcg-stop",
+        host: "TCG, stopped and continued",
+        cpus: &[2],
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Stop),
+        ..TCG
+    },
+    Scenario {
+        name: "tcg-snapshot",
+        host: "TCG, restored from a snapshot",
+        cpus: &[2],
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Snapshot),
+        ..TCG
+    },
+    Scenario {
+        name: "kvm-stop",
+        host: "KVM, stopped and continued",
+        cpus: &[2],
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Stop),
+        timeout: Duration::from_secs(180),
+        ..KVM
+    },
+    Scenario {
+        name: "kvm-snapshot",
+        host: "KVM, restored from a snapshot",
+        cpus: &[2],
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Snapshot),
+        timeout: Duration::from_secs(180),
+        ..KVM
+    },
+    Scenario {
+        name: "kvm-l1-stop",
+        host: "TCG, Linux with KVM, stopped and continued",
+        cpus: &[2],
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Stop),
+        ..KVM_L1
+    },
+    // 10 million clock reads, 100,000 shootdowns.
+    Scenario {
+        name: "tcg-stress",
+        host: "TCG, for longer",
+        cpus: &[2],
+        cmdline: "stress",
+        timeout: Duration::from_secs(300),
+        ..TCG
+    },
+    // No HPET and no PIT: the time-stamp counter is measured against the PM timer.
+    Scenario {
+        name: "tcg-pm-timer",
+        host: "TCG, without HPET and PIT",
+        cpus: &[1],
+        timeout: Duration::from_secs(60),
+        prepare: |_| {
+            Ok(Setting {
+                lacks: &["rdmsr-fault", "pit"],
+                ..emulated(&["-M", "q35,hpet=off,pit=off", "-accel", "tcg", "-cpu", "max"])
+            })
+        },
+        ..TCG
+    },
+    // No PIT, PIC, RTC, HPET, PM timer or PCI. Nothing tells the rate of the time-stamp counter; but
+    // TCG's is this machine's, so the kernel can be told.
+    Scenario {
+        name: "microvm",
+        host: "TCG, microvm without PIT, PIC and RTC",
+        cpus: &[1, 2, 4],
+        timeout: Duration::from_secs(60),
+        prepare: |_| {
+            Ok(Setting {
+                lacks: &["rdmsr-fault", "pit", "pci", "rtc"],
+                cmdline: format!("tsc-khz={}", host::tsc_khz()?),
+                ..emulated(&["-M", MICROVM, "-accel", "tcg", "-cpu", "max"])
+            })
+        },
+        ..TCG
+    },
+    // The rate of the time-stamp counter comes from the PIT, as there is no HPET and no PM timer.
+    Scenario {
+        name: "microvm-pit",
+        host: "TCG, microvm with PIT, PIC and RTC",
+        cpus: &[1],
+        timeout: Duration::from_secs(60),
+        prepare: |_| {
+            Ok(Setting {
+                lacks: &["rdmsr-fault", "pci"],
+                ..emulated(&["-M", MICROVM_PIT, "-accel", "tcg", "-cpu", "max"])
+            })
+        },
+        ..TCG
+    },
+    Scenario {
+        name: "microvm-kvm",
+        host: "KVM, microvm without PIT, PIC and RTC",
+        prepare: kvm_microvm,
+        ..KVM
+    },
+];
+
+const TCG: Scenario = Scenario {
+    name: "tcg",
+    host: "TCG",
+    default: false,
+    carrier: Carrier::Qemu,
+    single_cpu: false,
+    cpus: &[1, 2, 4, 8],
+    counts_instructions: false,
+    cmdline: "",
+    disturbance: None,
+    ending: Ending::DebugExit,
+    timeout: Duration::from_secs(180),
+    prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
+};
+
+const KVM: Scenario = Scenario {
+    name: "kvm",
+    host: "KVM",
+    cpus: &[1, 2, 4],
+    timeout: Duration::from_secs(120),
+    prepare: kvm,
+    ..TCG
+};
+
+/// TCG emulates an AMD CPU with SVM; on it run Debian's Linux, its KVM and its QEMU.
+const KVM_L1: Scenario = Scenario {
+    name: "kvm-l1",
+    host: "TCG, Linux with KVM",
+    carrier: Carrier::KvmAppliance(&[]),
+    timeout: Duration::from_secs(240),
+    prepare: |_| Ok(stock_kvm(KVM_Q35)),
+    ..TCG
+};
+
+const KVM_L1_CLOCK: Scenario = Scenario {
+    name: "kvm-l1-clock",
+    cpus: &[4],
+    cmdline: "stress only=smp.clock",
+    timeout: Duration::from_secs(120),
+    ..KVM_L1
+};
+
+/// The TSC advances by one for each executed instruction.
+const TCG_ICOUNT: Scenario = Scenario {
+    name: "tcg-icount",
+    host: "TCG, counting instructions",
+    single_cpu: true,
+    cpus: &[1],
+    counts_instructions: true,
+    cmdline: "measure",
+    timeout: Duration::from_secs(60),
+    prepare: |_| Ok(emulated(COUNTING)),
+    ..TCG
+};
