@@ -1,14 +1,19 @@
 //! What the tests and `cargo xtask` must know about a linked kernel: its call sites,
 //! its symbols, and where it executes privileged instructions.
 //!
-//! Everything here reads the ELF file only, so it can check what the linker really made,
+//! All of that reads the ELF file only, so it can check what the linker really made,
 //! whatever linker, profile and link-time optimisation were used. A damaged file gives an
 //! error, never a panic.
+//!
+//! [`process`], [`registers`] and [`check`] are for programs that patch themselves.
 
 pub mod callee;
+pub mod check;
 pub mod disassembly;
 pub mod image;
 pub mod privileged;
+pub mod process;
+pub mod registers;
 pub mod sample;
 pub mod sites;
 pub mod symbols;

@@ -1,8 +1,6 @@
 //! A process as the host: a CPU is a thread, which sleeps on a futex of its own.
 
 use std::cell::Cell;
-use std::ops::Range;
-use std::ptr::NonNull;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -12,7 +10,8 @@ use pvops_backend_native as native;
 use pvops_core::backend::Backend;
 use pvops_core::lock::{CpuIndex, release_and_kick};
 use pvops_core::probe::Interfaces;
-use pvops_core::{Bindings, Kernel, bindings, install as install_backend, preserve};
+use pvops_core::{Bindings, bindings, install as install_backend, preserve};
+use pvops_tests::process::PROCESS;
 
 /// How many threads take a lock.
 pub(crate) const CPUS: u32 = 4;
@@ -25,7 +24,7 @@ pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         // SAFETY: no other thread uses an op before this is done.
-        let counts = unsafe { install_backend(&BACKEND, &Process, &Interfaces::default()) };
+        let counts = unsafe { install_backend(&BACKEND, &PROCESS, &Interfaces::default()) };
         counts.unwrap();
     });
 }
@@ -129,38 +128,4 @@ unsafe extern "C" fn kick(cpu: u32) {
 /// Half of them, so that some waiters sleep at once and some after looking for long.
 unsafe extern "C" fn is_preempted(cpu: u32) -> bool {
     cpu % 2 == 1
-}
-
-struct Process;
-
-// SAFETY: text is writable while `write` runs; the rest is not offered.
-unsafe impl Kernel for Process {
-    fn virtual_to_physical(&self, _address: usize) -> Option<u64> {
-        None
-    }
-
-    fn shared_frame(&self) -> Option<NonNull<u8>> {
-        None
-    }
-
-    fn map_device(&self, _physical: u64, _length: usize) -> Option<NonNull<u8>> {
-        None
-    }
-
-    fn cpu_index(&self) -> usize {
-        CPU.get() as usize
-    }
-
-    unsafe fn with_writable_text(&self, range: Range<usize>, write: &mut dyn FnMut(isize)) {
-        protect(&range, libc::PROT_READ | libc::PROT_EXEC | libc::PROT_WRITE);
-        write(0);
-        protect(&range, libc::PROT_READ | libc::PROT_EXEC);
-    }
-}
-
-fn protect(range: &Range<usize>, protection: i32) {
-    let start = range.start & !4095;
-    // SAFETY: pages of this image, which stay executable.
-    let result = unsafe { libc::mprotect(start as *mut _, range.end - start, protection) };
-    assert_eq!(result, 0, "mprotect: {}", std::io::Error::last_os_error());
 }

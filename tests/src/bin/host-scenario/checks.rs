@@ -1,30 +1,30 @@
 //! The checks, in the order in which the process goes through them: before, at and after patching.
 
 use std::fmt::Debug;
-use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use iced_x86::{Code, Decoder, DecoderOptions, Instruction};
 use pvops_core::backend::Backend;
-use pvops_core::binding::Outcome;
 use pvops_core::msr::MsrFault;
 use pvops_core::patch::{self, PatchError};
 use pvops_core::probe::Interfaces;
 use pvops_core::site::{SiteRecord, image_sites};
 use pvops_core::{
-    InstallError, Op, OpNumber, OpTable, apic, cpu, install, installed, io, irq, mmu, op, system,
+    InstallError, Op, OpNumber, OpTable, apic, binding, cpu, install, installed, io, irq, mmu, op,
+    system,
 };
+use pvops_tests::check::{Check, Outcome};
+use pvops_tests::ensure;
 use pvops_tests::image::Image;
+use pvops_tests::process::{PROCESS, far_site, protect, slot_of, span, text};
+use pvops_tests::registers::{RAX, RBX, RCX, RDI, RDX, RSI, call, pattern};
 use pvops_tests::sites::Sites;
 
 use crate::backend::{self, BACKEND};
 use crate::exits::exits;
-use crate::process::{self, Process};
-use crate::registers::{self, RAX, RBX, RCX, RDI, RDX, RSI, Registers, pattern};
+use crate::faults;
 
-type Check = fn() -> Result<(), String>;
-
-pub(crate) const CHECKS: &[(&str, Check)] = &[
+pub(crate) const CHECKS: &[Check] = &[
     ("unpatched sites work", unpatched),
     ("unpatched exits lead where they should", exits),
     ("the image and its file agree", file_agrees),
@@ -43,15 +43,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("text is not writable", text_is_read_only),
 ];
 
-macro_rules! ensure {
-    ($condition:expr, $($argument:tt)*) => {
-        if !$condition {
-            return Err(format!($($argument)*));
-        }
-    };
-}
-
-fn equal<T: Debug + PartialEq>(what: &str, found: T, wanted: T) -> Result<(), String> {
+fn equal<T: Debug + PartialEq>(what: &str, found: T, wanted: T) -> Outcome {
     ensure!(
         found == wanted,
         "{what} is {found:x?} instead of {wanted:x?}"
@@ -59,7 +51,7 @@ fn equal<T: Debug + PartialEq>(what: &str, found: T, wanted: T) -> Result<(), St
     Ok(())
 }
 
-fn unpatched() -> Result<(), String> {
+fn unpatched() -> Outcome {
     ensure!(installed().is_none(), "a backend is installed already");
     let first = cpu::read_tsc_ordered();
     ensure!(
@@ -80,7 +72,7 @@ fn unpatched() -> Result<(), String> {
     equal("a write", write.ok(), Err(MsrFault))
 }
 
-fn file_agrees() -> Result<(), String> {
+fn file_agrees() -> Outcome {
     let file = own_file()?;
     let image = Image::parse(&file).map_err(|error| error.to_string())?;
     let sites = Sites::read(&image).map_err(|error| error.to_string())?;
@@ -99,7 +91,7 @@ fn file_agrees() -> Result<(), String> {
     Ok(())
 }
 
-fn tampered() -> Result<(), String> {
+fn tampered() -> Outcome {
     let sites = image_sites();
     let span = span(sites);
     let backend: &Backend = &BACKEND;
@@ -108,9 +100,9 @@ fn tampered() -> Result<(), String> {
         for offset in [0, 3, record.length() - 1] {
             let address = record.address() + offset;
             flip(address);
-            let before = snapshot(&span);
+            let before = text(&span);
             // SAFETY: this process is the boot CPU, and has no other threads.
-            let result = unsafe { install(backend, &Process, &Interfaces::default()) };
+            let result = unsafe { install(backend, &PROCESS, &Interfaces::default()) };
             let Err(InstallError::Patch(error)) = result else {
                 return Err(format!("{result:?}"));
             };
@@ -122,7 +114,7 @@ fn tampered() -> Result<(), String> {
             let op = record.op().name().unwrap_or_default();
             ensure!(error.to_string().contains(op), "{error} does not name {op}");
             equal("the function", function(error.site())?.is_empty(), false)?;
-            ensure!(snapshot(&span) == before, "something was written");
+            ensure!(text(&span) == before, "something was written");
             ensure!(
                 installed().is_none(),
                 "the backend is installed all the same"
@@ -133,7 +125,7 @@ fn tampered() -> Result<(), String> {
     Ok(())
 }
 
-fn bad_records() -> Result<(), String> {
+fn bad_records() -> Outcome {
     /// As many as there are cases, each with a site that cannot be looked at by mistake.
     static RECORDS: [SiteRecord; 4] = [
         SiteRecord::new(0, OpNumber(u16::MAX), 6),
@@ -156,36 +148,20 @@ fn bad_records() -> Result<(), String> {
     Ok(())
 }
 
-fn out_of_range() -> Result<(), String> {
-    // A page as far away as mmap gives: beyond 2 GiB in any layout of Linux's.
-    let far = 0x1000_0000_0000_usize;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: asks for fresh memory where nothing is.
-    let page = unsafe {
-        libc::mmap(far as *mut libc::c_void, 4096, protection, flags, -1, 0).cast::<SiteRecord>()
-    };
-    ensure!(
-        page.addr() == far,
-        "mmap: {}",
-        std::io::Error::last_os_error()
-    );
-    let op = <op::irq::disable as Op>::NUMBER;
-    // SAFETY: the page is ours; the record's site lies in it, 64 bytes on.
-    let records = unsafe {
-        page.write(SiteRecord::new(64, op, 6));
-        std::slice::from_raw_parts(page, 1)
-    };
+fn out_of_range() -> Outcome {
+    let records = far_site(<op::irq::disable as Op>::NUMBER, 6)?;
     // SAFETY: the site is in the page.
     match unsafe { patch::verify(records, &backend::bindings()) } {
-        Err(PatchError::OutOfRange { site, .. }) => equal("the named site", site, far + 64),
+        Err(PatchError::OutOfRange { site, .. }) => {
+            equal("the named site", site, records[0].address())
+        }
         other => Err(format!("{other:?}")),
     }
 }
 
-fn install_host() -> Result<(), String> {
+fn install_host() -> Outcome {
     // SAFETY: this process is the boot CPU, and has no other threads.
-    let counts = unsafe { install(&BACKEND, &Process, &Interfaces::default()) };
+    let counts = unsafe { install(&BACKEND, &PROCESS, &Interfaces::default()) };
     let counts = counts.map_err(|error| error.to_string())?;
     equal("the number of sites", counts.total(), image_sites().len())?;
     let all = [counts.inline, counts.call, counts.nop, counts.trap];
@@ -194,13 +170,13 @@ fn install_host() -> Result<(), String> {
     Ok(())
 }
 
-fn install_twice() -> Result<(), String> {
+fn install_twice() -> Outcome {
     // SAFETY: as before.
-    let result = unsafe { install(&BACKEND, &Process, &Interfaces::default()) };
+    let result = unsafe { install(&BACKEND, &PROCESS, &Interfaces::default()) };
     equal("the second time", result, Err(InstallError::Installed))
 }
 
-fn outcomes() -> Result<(), String> {
+fn outcomes() -> Outcome {
     let bindings = backend::bindings();
     for record in image_sites() {
         let binding = &bindings.as_slice()[usize::from(record.op().0)];
@@ -221,7 +197,7 @@ fn outcomes() -> Result<(), String> {
             .template()
             .filter(|template| template.len() <= code.len());
         match (binding.outcome(), inline) {
-            (Outcome::Inline, Some(template)) => {
+            (binding::Outcome::Inline, Some(template)) => {
                 // The template is there to the byte, behind nothing but prefixes.
                 let mut buffer = [0; 15];
                 let template = template.copy_to(&mut buffer);
@@ -245,7 +221,7 @@ fn outcomes() -> Result<(), String> {
                     });
                 ensure!(same, "{what}: the prefixes change its meaning");
             }
-            (Outcome::Inline, None) | (Outcome::Call, _) => {
+            (binding::Outcome::Inline, None) | (binding::Outcome::Call, _) => {
                 equal(&what, first.code(), Code::Call_rel32_64)?;
                 equal(&what, first.near_branch64() as usize, binding.target())?;
                 ensure!(
@@ -253,14 +229,14 @@ fn outcomes() -> Result<(), String> {
                     "{what}: the call is not one instruction of six bytes"
                 );
             }
-            (Outcome::Nop, _) => {
+            (binding::Outcome::Nop, _) => {
                 ensure!(
                     instructions.iter().all(|one| is_nop(one.code())),
                     "{what}: not a NOP"
                 );
                 ensure!(instructions.len() == 1, "{what}: more than one NOP");
             }
-            (Outcome::Trap, _) => equal(&what, first.code(), Code::Ud2)?,
+            (binding::Outcome::Trap, _) => equal(&what, first.code(), Code::Ud2)?,
         }
     }
     Ok(())
@@ -278,7 +254,7 @@ fn is_nop(code: Code) -> bool {
     .contains(&code)
 }
 
-fn patched() -> Result<(), String> {
+fn patched() -> Outcome {
     irq::disable();
     equal("the flags after disable", irq::save_flags(), 0)?;
     let mut entry = 0;
@@ -333,7 +309,7 @@ fn patched() -> Result<(), String> {
     equal("an MSR", cpu::read_msr_safe(0x10), Err(MsrFault))
 }
 
-fn lazy() -> Result<(), String> {
+fn lazy() -> Outcome {
     let state = || {
         let flushes = backend::FLUSHES.load(Ordering::Relaxed);
         (backend::LAZY.is_lazy(), flushes)
@@ -355,59 +331,22 @@ fn lazy() -> Result<(), String> {
     equal("after the outermost guard", state(), (false, 3))
 }
 
-fn trap() -> Result<(), String> {
-    let before = process::traps();
+fn trap() -> Outcome {
+    let before = faults::traps();
     apic::eoi();
-    equal("the number of traps", process::traps() - before, 1)
+    equal("the number of traps", faults::traps() - before, 1)
 }
 
-/// Calls through the table, with a pattern in all registers, and compares them afterwards.
-fn thunks() -> Result<(), String> {
-    let through = |name: &str,
-                   call: unsafe extern "C" fn(*mut Registers, usize),
-                   set: &[(usize, u64)],
-                   changed: &[(usize, u64)]|
-     -> Result<(), String> {
-        for misalign in [0, 8] {
-            let mut registers = pattern();
-            set.iter()
-                .for_each(|&(register, value)| registers[register] = value);
-            let mut wanted = registers;
-            // SAFETY: the ops are the host backend's, and the operands as they want them.
-            unsafe { call(&mut registers, misalign) };
-            changed
-                .iter()
-                .for_each(|&(register, value)| wanted[register] = value);
-            if !changed.iter().any(|&(register, _)| register == RAX) {
-                wanted[RAX] = registers[RAX];
-            }
-            equal(name, registers, wanted)?;
-        }
-        Ok(())
-    };
+/// Calls what is in the table, with a pattern in all registers, and compares them afterwards.
+fn thunks() -> Outcome {
     let enabled = backend::FLAGS_ENABLED as u64;
     let mut entry = 0_u64;
     let entry_address = (&raw mut entry).addr() as u64;
-    through(
-        "irq.restore_flags",
-        registers::restore_flags,
-        &[(RDI, enabled)],
-        &[],
-    )?;
-    through(
-        "irq.save_flags",
-        registers::save_flags,
-        &[],
-        &[(RAX, enabled)],
-    )?;
-    through("irq.disable", registers::disable, &[], &[])?;
-    through("irq.save_flags", registers::save_flags, &[], &[(RAX, 0)])?;
-    through(
-        "mmu.set_pte",
-        registers::set_pte,
-        &[(RDI, entry_address), (RSI, 77)],
-        &[],
-    )?;
+    through::<op::irq::restore_flags>(&[(RDI, enabled)], &[])?;
+    through::<op::irq::save_flags>(&[], &[(RAX, enabled)])?;
+    through::<op::irq::disable>(&[], &[])?;
+    through::<op::irq::save_flags>(&[], &[(RAX, 0)])?;
+    through::<op::mmu::set_pte>(&[(RDI, entry_address), (RSI, 77)], &[])?;
     // SAFETY: our own variable, written behind the compiler's back.
     let written = unsafe { (&raw const entry).read_volatile() };
     equal("the entry", written, 77)?;
@@ -416,38 +355,28 @@ fn thunks() -> Result<(), String> {
         (RAX, 0xffff_ffff_1234_5678),
         (RDX, 0xeeee_eeee_9abc_def0),
     ];
-    through("cpu.write_msr", registers::write_msr, &halves, &[])?;
+    through::<op::cpu::write_msr>(&halves, &[])?;
     equal(
         "the register",
         backend::MSR.load(Ordering::Relaxed),
         0x9abc_def0_1234_5678,
     )?;
     let halves = [(RAX, 0x1234_5678), (RDX, 0x9abc_def0)];
-    through("cpu.read_msr", registers::read_msr, &[(RCX, 0x1b)], &halves)?;
+    through::<op::cpu::read_msr>(&[(RCX, 0x1b)], &halves)?;
     let halves = [(RAX, backend::TSC & 0xffff_ffff), (RDX, backend::TSC >> 32)];
-    through("cpu.read_tsc", registers::read_tsc, &[], &halves)?;
+    through::<op::cpu::read_tsc>(&[], &halves)?;
     let halves = [(RAX, 0xffff_ffff_1234_5678), (RDX, 0xeeee_eeee_9abc_def0)];
-    through("cpu.write_fs_base", registers::write_fs_base, &halves, &[])?;
+    through::<op::cpu::write_fs_base>(&halves, &[])?;
     let base = backend::BASE.load(Ordering::Relaxed);
     equal("the base", base, 0x9abc_def0_1234_5678)?;
     let halves = [(RAX, 0x1234_5678), (RDX, 0x9abc_def0)];
-    through("cpu.read_fs_base", registers::read_fs_base, &[], &halves)?;
+    through::<op::cpu::read_fs_base>(&[], &halves)?;
     let entry_by_index = [(RDI, entry_address - 80), (RSI, 10), (RDX, u64::MAX - 7)];
-    through(
-        "cpu.write_gdt_entry",
-        registers::write_gdt_entry,
-        &entry_by_index,
-        &[],
-    )?;
+    through::<op::cpu::write_gdt_entry>(&entry_by_index, &[])?;
     // SAFETY: as above.
     let written = unsafe { (&raw const entry).read_volatile() };
     equal("the entry", written, u64::MAX - 7)?;
-    through(
-        "io.out8",
-        registers::out8,
-        &[(RDX, 0xffff_0064), (RAX, 0xfe)],
-        &[],
-    )?;
+    through::<op::io::out8>(&[(RDX, 0xffff_0064), (RAX, 0xfe)], &[])?;
     equal("the port", backend::PORT.load(Ordering::Relaxed), 0x64)?;
     equal(
         "its value",
@@ -457,20 +386,35 @@ fn thunks() -> Result<(), String> {
     // Only al is the result.
     let mut registers = pattern();
     registers[RDX] = 0x60;
-    // SAFETY: as above.
-    unsafe { registers::in8(&mut registers, 0) };
+    // SAFETY: as in `through`.
+    unsafe { call(&mut registers, 0, slot_of::<op::io::in8>()) };
     equal("io.in8", registers[RAX] as u8, 0xfe)?;
     let answer = [(RAX, 7), (RBX, 0xb), (RCX, 3), (RDX, 0xd)];
-    through(
-        "cpu.cpuid",
-        registers::cpuid,
-        &[(RAX, 7), (RCX, 3)],
-        &answer,
-    )
+    through::<op::cpu::cpuid>(&[(RAX, 7), (RCX, 3)], &answer)
+}
+
+/// Calls an op with some registers set, and checks that only some others are `changed`: rax may be.
+fn through<O: Op>(set: &[(usize, u64)], changed: &[(usize, u64)]) -> Outcome {
+    for misalign in [0, 8] {
+        let mut registers = pattern();
+        set.iter()
+            .for_each(|&(register, value)| registers[register] = value);
+        let mut wanted = registers;
+        // SAFETY: the ops are the host backend's, and the operands as they want them.
+        unsafe { call(&mut registers, misalign, slot_of::<O>()) };
+        changed
+            .iter()
+            .for_each(|&(register, value)| wanted[register] = value);
+        if !changed.iter().any(|&(register, _)| register == RAX) {
+            wanted[RAX] = registers[RAX];
+        }
+        equal(&O::NUMBER.to_string(), registers, wanted)?;
+    }
+    Ok(())
 }
 
 /// A function with one site, assembled at run time within reach of the table.
-fn module() -> Result<(), String> {
+fn module() -> Outcome {
     #[repr(C, align(4096))]
     struct Code([u8; 4096]);
     static mut CODE: Code = Code([0; 4096]);
@@ -492,12 +436,12 @@ fn module() -> Result<(), String> {
         code.add(64).cast::<SiteRecord>().write(record);
     }
     let page = code.addr()..code.addr() + 4096;
-    process::protect(&page, libc::PROT_READ | libc::PROT_EXEC);
+    protect(&page, libc::PROT_READ | libc::PROT_EXEC);
     let bindings = installed().ok_or("nothing is installed")?;
     // SAFETY: the code is an `irq.disable` site and a `ret`, which nobody runs meanwhile.
     let counts = unsafe {
         let records = std::slice::from_raw_parts(code.add(64).cast::<SiteRecord>(), 1);
-        patch::patch(&Process, records, &bindings)
+        patch::patch(&PROCESS, records, &bindings)
     };
     equal("the calls", counts.map(|counts| counts.call), Ok(1))?;
     backend::FLAGS.store(backend::FLAGS_ENABLED, Ordering::Relaxed);
@@ -506,7 +450,7 @@ fn module() -> Result<(), String> {
     equal("the flags", backend::FLAGS.load(Ordering::Relaxed), 0)
 }
 
-fn text_is_read_only() -> Result<(), String> {
+fn text_is_read_only() -> Outcome {
     let maps = std::fs::read_to_string("/proc/self/maps").map_err(|error| error.to_string())?;
     let both: Vec<&str> = maps
         .lines()
@@ -537,27 +481,12 @@ fn bytes(record: &SiteRecord) -> &[u8] {
     unsafe { std::slice::from_raw_parts(record.address() as *const u8, record.length()) }
 }
 
-fn span(sites: &[SiteRecord]) -> Range<usize> {
-    let start = sites.iter().map(SiteRecord::address).min().unwrap_or(0);
-    let end = sites
-        .iter()
-        .map(|site| site.address() + site.length())
-        .max()
-        .unwrap_or(0);
-    start..end
-}
-
-fn snapshot(span: &Range<usize>) -> Vec<u8> {
-    // SAFETY: from the first site to the last, all of it text.
-    unsafe { std::slice::from_raw_parts(span.start as *const u8, span.len()) }.to_vec()
-}
-
 /// Flips a bit of the text, or flips it back.
 fn flip(address: usize) {
     let byte = address..address + 1;
     let read_execute = libc::PROT_READ | libc::PROT_EXEC;
-    process::protect(&byte, read_execute | libc::PROT_WRITE);
+    protect(&byte, read_execute | libc::PROT_WRITE);
     // SAFETY: a byte of a site that nobody runs before it is flipped back.
     unsafe { *(address as *mut u8) ^= 1 };
-    process::protect(&byte, read_execute);
+    protect(&byte, read_execute);
 }

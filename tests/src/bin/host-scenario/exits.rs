@@ -4,9 +4,10 @@ use std::arch::naked_asm;
 
 use pvops_core::op::cpu::interrupt_return;
 use pvops_core::{InterruptFrame, asm_op, asm_site, cpu};
+use pvops_tests::check::Outcome;
 
 /// Goes where a frame says, once from assembly and once from Rust, with the registers as they are.
-pub(crate) fn exits() -> Result<(), String> {
+pub(crate) fn exits() -> Outcome {
     const VALUE: usize = 0x1234_5678;
     // SAFETY: both come back.
     let (by_assembly, by_rust) = unsafe { (exit_and_return(VALUE), call_exit(VALUE, exit)) };
@@ -16,19 +17,26 @@ pub(crate) fn exits() -> Result<(), String> {
     }
 }
 
+/// Pushes a frame that leads to the next label 2, with the stack as it is.
+macro_rules! push_frame {
+    () => {
+        "mov rcx, rsp
+         mov eax, ss
+         push rax
+         push rcx
+         pushfq
+         mov eax, cs
+         push rax
+         lea rax, [rip + 2f]
+         push rax"
+    };
+}
+
 /// Returns `value` by way of a frame on the stack.
 #[unsafe(naked)]
 unsafe extern "C" fn exit_and_return(value: usize) -> usize {
     naked_asm!(
-        "mov rcx, rsp",
-        "mov eax, ss",
-        "push rax",
-        "push rcx",
-        "pushfq",
-        "mov eax, cs",
-        "push rax",
-        "lea rax, [rip + 2f]",
-        "push rax",
+        push_frame!(),
         asm_site!("interrupt_return"),
         "ud2",
         "2: mov rax, rdi",
@@ -46,15 +54,7 @@ unsafe extern "C" fn call_exit(
     naked_asm!(
         "push rbx",
         "mov rbx, rdi",
-        "mov rcx, rsp",
-        "mov eax, ss",
-        "push rax",
-        "push rcx",
-        "pushfq",
-        "mov eax, cs",
-        "push rax",
-        "lea rax, [rip + 2f]",
-        "push rax",
+        push_frame!(),
         "mov rdi, rsp",
         "call rsi",
         "2: mov rax, rbx",

@@ -9,31 +9,11 @@
 mod backend;
 mod checks;
 mod exits;
-mod process;
-mod registers;
+mod faults;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    process::catch_faults();
-    let mut failed = 0;
-    for (name, check) in checks::CHECKS {
-        match check() {
-            Ok(()) => println!("ok   {name}"),
-            Err(reason) => {
-                failed += 1;
-                println!("FAIL {name}: {reason}");
-            }
-        }
-    }
-    match failed {
-        0 => {
-            println!("host scenario: {} checks passed", checks::CHECKS.len());
-            ExitCode::SUCCESS
-        }
-        _ => {
-            println!("host scenario: {failed} checks failed");
-            ExitCode::FAILURE
-        }
-    }
+    faults::catch();
+    pvops_tests::check::run("host scenario", checks::CHECKS)
 }

@@ -7,18 +7,21 @@ use pvops_core::binding::Binding;
 use pvops_core::live::{self, BATCH_SITES, Change, LiveError};
 use pvops_core::probe::Interfaces;
 use pvops_core::site::image_sites;
-use pvops_core::{Op, OpTable, install as install_backend, installed, mmu, op};
+use pvops_core::{Op, install as install_backend, installed, mmu, op};
 
 use crate::backend::{self, BACKEND, DELAYS, ENDS};
-use crate::process::{self, Process, serialize_others};
-use crate::through::{self, MANY, RAX, RDI, pattern};
-use crate::{Outcome, ensure};
+use crate::process::{self, PROCESS, serialize_others};
+use crate::through::{self, MANY};
+use pvops_tests::check::Outcome;
+use pvops_tests::ensure;
+use pvops_tests::process::slot_of;
+use pvops_tests::registers::{RAX, RDI, call, pattern};
 
 /// A transaction on the sites of this image.
 pub(crate) fn repatch(changes: &[Change]) -> Result<usize, LiveError> {
     // SAFETY: all sites of this image are given, and the functions of the backend work in any
     // mixture.
-    unsafe { live::repatch(&Process, &mut serialize_others, &[image_sites()], changes) }
+    unsafe { live::repatch(&PROCESS, &mut serialize_others, &[image_sites()], changes) }
 }
 
 pub(crate) fn sites_of<O: Op>() -> usize {
@@ -28,15 +31,9 @@ pub(crate) fn sites_of<O: Op>() -> usize {
         .count()
 }
 
-pub(crate) fn slot_of<O: Op>() -> usize {
-    let slot = (&raw const *OpTable::get()).addr() + usize::from(O::NUMBER.0) * 8;
-    // SAFETY: the slot of an op that exists.
-    unsafe { (slot as *const usize).read_volatile() }
-}
-
 pub(crate) fn install() -> Outcome {
     // SAFETY: this process is the boot CPU, and has no other threads.
-    unsafe { install_backend(&BACKEND, &Process, &Interfaces::default()) }
+    unsafe { install_backend(&BACKEND, &PROCESS, &Interfaces::default()) }
         .map(drop)
         .map_err(|error| error.to_string())
 }
@@ -48,7 +45,7 @@ fn value(value: u64) -> Result<u64, String> {
         registers[RDI] = value;
         let mut wanted = registers;
         // SAFETY: the backend's function takes any value.
-        unsafe { through::value(&mut registers, misalign) };
+        unsafe { call(&mut registers, misalign, through::value()) };
         result = registers[RAX];
         wanted[RAX] = result;
         ensure!(registers == wanted, "{registers:x?} instead of {wanted:x?}");
@@ -119,7 +116,7 @@ pub(crate) fn breakpoints() -> Outcome {
         // SAFETY: as for `repatch`.
         let result = unsafe {
             live::repatch(
-                &Process,
+                &PROCESS,
                 &mut serialize,
                 &[image_sites()],
                 &[Change::to(binding)],
@@ -162,7 +159,7 @@ pub(crate) fn batches() -> Outcome {
         // SAFETY: there are no other threads.
         let changed = unsafe {
             live::repatch(
-                &Process,
+                &PROCESS,
                 &mut serialize,
                 &[image_sites(), &[]],
                 &[Change::to(binding)],
@@ -173,7 +170,7 @@ pub(crate) fn batches() -> Outcome {
         ensure!(rounds == 3 * batches, "{rounds} rounds, {batches} batches");
         let before = DELAYS.load(Ordering::Relaxed);
         // SAFETY: the op has no operands.
-        unsafe { through::many(&mut pattern(), 0) };
+        unsafe { call(&mut pattern(), 0, through::many()) };
         let counted = DELAYS.load(Ordering::Relaxed) - before;
         ensure!(counted == wanted, "{counted} instead of {wanted}");
     }
@@ -190,7 +187,7 @@ pub(crate) fn longer() -> Outcome {
         ensure!(changed == all, "{changed} of {all} sites");
         let mut registers = pattern();
         // SAFETY: the op has no operands.
-        unsafe { through::end(&mut registers, 0) };
+        unsafe { call(&mut registers, 0, through::end()) };
         let added = ENDS.load(Ordering::Relaxed) - before;
         ensure!(added == by, "{added} instead of {by}");
     }

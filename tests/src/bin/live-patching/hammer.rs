@@ -11,8 +11,10 @@ use pvops_core::mmu;
 use crate::backend;
 use crate::checks::repatch;
 use crate::process;
-use crate::through::{self, RAX, RDI, Registers, pattern};
-use crate::{Outcome, ensure};
+use crate::through;
+use pvops_tests::check::Outcome;
+use pvops_tests::ensure;
+use pvops_tests::registers::{RAX, RDI, Registers, call, pattern};
 
 const CHANGES: u64 = 100_000;
 const THREADS: usize = 3;
@@ -47,7 +49,7 @@ pub(crate) fn call_and_nop() -> Outcome {
             registers[RDI] = address as u64;
             let wanted = registers;
             // SAFETY: the address is that of a word.
-            unsafe { through::count(&mut registers, 8) };
+            unsafe { call(&mut registers, 8, through::count()) };
             unchanged(registers, wanted)?;
         } else {
             mmu::flush_tlb_page(address);
@@ -68,7 +70,7 @@ fn value(round: u64, results: [u64; 2]) -> Result<usize, String> {
         registers[RDI] = round;
         let wanted = registers;
         // SAFETY: the op takes any value.
-        unsafe { through::value(&mut registers, round as usize % 4 * 4) };
+        unsafe { call(&mut registers, round as usize % 4 * 4, through::value()) };
         unchanged(registers, wanted)?;
         registers[RAX]
     } else {

@@ -13,19 +13,9 @@ mod through;
 
 use std::process::ExitCode;
 
-type Outcome = Result<(), String>;
-type Check = fn() -> Outcome;
+use pvops_tests::check::{Check, run};
 
-macro_rules! ensure {
-    ($condition:expr, $($argument:tt)*) => {
-        if !$condition {
-            return Err(format!($($argument)*));
-        }
-    };
-}
-use ensure;
-
-const CHECKS: &[(&str, Check)] = &[
+const CHECKS: &[Check] = &[
     ("without a backend nothing changes", refusals::not_installed),
     ("the text is mapped twice", process::start),
     ("a backend is installed", checks::install),
@@ -46,24 +36,5 @@ const CHECKS: &[(&str, Check)] = &[
 ];
 
 fn main() -> ExitCode {
-    let mut failed = 0;
-    for (name, check) in CHECKS {
-        match check() {
-            Ok(()) => println!("ok   {name}"),
-            Err(reason) => {
-                failed += 1;
-                println!("FAIL {name}: {reason}");
-            }
-        }
-    }
-    match failed {
-        0 => {
-            println!("live patching: {} checks passed", CHECKS.len());
-            ExitCode::SUCCESS
-        }
-        _ => {
-            println!("live patching: {failed} checks failed");
-            ExitCode::FAILURE
-        }
-    }
+    run("live patching", CHECKS)
 }

@@ -3,53 +3,34 @@
 use core::arch::asm;
 use std::io::Error;
 use std::ops::Range;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
-use pvops_core::Kernel;
 use pvops_core::live;
-use pvops_core::site::{SiteRecord, image_sites};
+use pvops_core::site::image_sites;
+use pvops_tests::check::Outcome;
+use pvops_tests::ensure;
+use pvops_tests::process::{PAGE, Process, span, take_signal};
 
-use crate::{Outcome, ensure};
+/// This process, with a writable alias of its text.
+// SAFETY: text is written at its alias, data where they are.
+pub(crate) const PROCESS: Process = unsafe { Process::new(with_alias) };
 
-/// This process.
-pub(crate) struct Process;
+fn with_alias(range: Range<usize>, write: &mut dyn FnMut(isize)) {
+    let text = pages();
+    write(match text.contains(&range.start) {
+        true => ALIAS.load(Ordering::Relaxed),
+        // The op table.
+        false => 0,
+    });
+    serialize_self();
+}
 
-const PAGE: usize = 4096;
 const READ_EXECUTE: i32 = libc::PROT_READ | libc::PROT_EXEC;
 const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
 
 /// From the pages with call sites to where they can be written.
 static ALIAS: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: text can be written at its alias, data where they are; the rest is not offered.
-unsafe impl Kernel for Process {
-    fn virtual_to_physical(&self, _address: usize) -> Option<u64> {
-        None
-    }
-
-    fn shared_frame(&self) -> Option<NonNull<u8>> {
-        None
-    }
-
-    fn map_device(&self, _physical: u64, _length: usize) -> Option<NonNull<u8>> {
-        None
-    }
-
-    fn cpu_index(&self) -> usize {
-        0
-    }
-
-    unsafe fn with_writable_text(&self, range: Range<usize>, write: &mut dyn FnMut(isize)) {
-        let text = pages();
-        write(match text.contains(&range.start) {
-            true => ALIAS.load(Ordering::Relaxed),
-            // The op table.
-            false => 0,
-        });
-        serialize_self();
-    }
-}
 
 /// Replaces the pages with call sites by pages that have a writable alias, takes SIGTRAP, and
 /// registers for `membarrier`.
@@ -88,11 +69,7 @@ pub(crate) fn start() -> Outcome {
             Ordering::Relaxed,
         );
 
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = on_breakpoint as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO;
-        let result = libc::sigaction(libc::SIGTRAP, &action, ptr::null_mut());
-        ensure!(result == 0, "sigaction: {}", Error::last_os_error());
+        take_signal(libc::SIGTRAP, on_breakpoint);
     }
     let result = membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE);
     ensure!(result == 0, "membarrier: {}", Error::last_os_error());
@@ -115,13 +92,7 @@ pub(crate) fn tamper(address: usize, change: impl FnOnce(u8) -> u8) {
 
 /// The pages that hold call sites.
 pub(crate) fn pages() -> Range<usize> {
-    let sites = image_sites();
-    let start = sites.iter().map(SiteRecord::address).min().unwrap_or(0);
-    let end = sites
-        .iter()
-        .map(|site| site.address() + site.length())
-        .max()
-        .unwrap_or(0);
+    let Range { start, end } = span(image_sites());
     start & !(PAGE - 1)..end.next_multiple_of(PAGE)
 }
 

@@ -1,18 +1,19 @@
 //! Transactions that must not happen: an error, and not a byte is written.
 
 use std::ops::Range;
-use std::ptr::NonNull;
 
 use pvops_core::binding::Binding;
 use pvops_core::live::{self, Change, LiveError};
 use pvops_core::patch::PatchError;
 use pvops_core::site::{SiteRecord, image_sites};
-use pvops_core::{Kernel, Op, inline, op, preserve};
+use pvops_core::{Op, inline, op, preserve};
 
 use crate::backend;
-use crate::checks::{repatch, slot_of};
-use crate::process::{self, Process, serialize_others};
-use crate::{Outcome, ensure};
+use crate::checks::repatch;
+use crate::process::{self, PROCESS, serialize_others};
+use pvops_tests::check::Outcome;
+use pvops_tests::ensure;
+use pvops_tests::process::{Process, far_site, slot_of, text};
 
 /// Checks that `attempt` fails as it should, and changes neither text nor table.
 fn refused(
@@ -33,14 +34,11 @@ fn refused(
 }
 
 fn state() -> (Vec<u8>, [usize; 2]) {
-    let pages = process::pages();
-    // SAFETY: the pages are text that nobody writes now.
-    let text = unsafe { std::slice::from_raw_parts(pages.start as *const u8, pages.len()) };
     let slots = [
         slot_of::<op::mmu::entry_value>(),
         slot_of::<op::irq::save_flags>(),
     ];
-    (text.to_vec(), slots)
+    (text(&process::pages()), slots)
 }
 
 fn first_site<O: Op>() -> Result<&'static SiteRecord, String> {
@@ -125,32 +123,18 @@ pub(crate) fn inside() -> Outcome {
 /// A site of `irq.disable`, as it is bound, out of reach of what it is to call.
 pub(crate) fn far() -> Outcome {
     unsafe extern "C" fn function() {}
-    let place = 0x1000_0000_0000_usize;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: asks for fresh memory where nothing is.
-    let page = unsafe {
-        libc::mmap(place as *mut libc::c_void, 4096, protection, flags, -1, 0).cast::<SiteRecord>()
-    };
-    ensure!(
-        page.addr() == place,
-        "mmap: {}",
-        std::io::Error::last_os_error()
-    );
     let near = first_site::<op::irq::disable>()?;
-    // SAFETY: the page is ours; the record's site lies in it, 64 bytes on.
-    let (records, content) = unsafe {
-        page.write(SiteRecord::new(64, near.op(), 6));
-        let content = (place + 64) as *mut [u8; 6];
-        content.write((near.address() as *const [u8; 6]).read());
-        (std::slice::from_raw_parts(page, 1), content)
-    };
+    let records = far_site(near.op(), 6)?;
+    let place = records[0].address();
+    let content = place as *mut [u8; 6];
+    // SAFETY: the page of the far site is writable, and nobody else's.
+    unsafe { content.write((near.address() as *const [u8; 6]).read()) };
     let change = [Change::to(preserve!(irq::disable, function))];
     // The far site is the last, and those before it would do.
     // SAFETY: the records are those of this image, and the one in the page.
     let attempt = || unsafe {
         live::repatch(
-            &Process,
+            &PROCESS,
             &mut serialize_others,
             &[image_sites(), records],
             &change,
@@ -160,7 +144,7 @@ pub(crate) fn far() -> Outcome {
     let before = unsafe { content.read() };
     refused(
         attempt,
-        |error| matches!(error, LiveError::Patch(PatchError::OutOfRange { site, .. }) if *site == place + 64),
+        |error| matches!(error, LiveError::Patch(PatchError::OutOfRange { site, .. }) if *site == place),
     )?;
     // SAFETY: as above.
     ensure!(unsafe { content.read() } == before, "the far site changed");
@@ -180,7 +164,7 @@ pub(crate) fn requests() -> Outcome {
     // SAFETY: what the record leads to is itself, and is not looked at.
     let attempt = || unsafe {
         live::repatch(
-            &Process,
+            &PROCESS,
             &mut serialize_others,
             &[std::slice::from_ref(&RECORD)],
             &[to_b],
@@ -194,7 +178,7 @@ pub(crate) fn requests() -> Outcome {
     let mut inner = Vec::new();
     let mut serialize = || inner.push(repatch(&[Change::to(backend::nothing())]));
     // SAFETY: there are no other threads.
-    let outer = unsafe { live::repatch(&Process, &mut serialize, &[image_sites()], &[to_b]) };
+    let outer = unsafe { live::repatch(&PROCESS, &mut serialize, &[image_sites()], &[to_b]) };
     ensure!(outer.is_ok(), "{outer:?}");
     ensure!(inner == [Err(LiveError::Busy); 3], "{inner:?}");
     repatch(&[Change::to(backend::value_a())])
@@ -202,35 +186,17 @@ pub(crate) fn requests() -> Outcome {
         .map_err(|error| error.to_string())
 }
 
-/// What is written for the text goes to a copy of it.
-struct Elsewhere(Vec<u8>);
-
-// SAFETY: not true, which is the point: writes land where nobody looks.
-unsafe impl Kernel for Elsewhere {
-    fn virtual_to_physical(&self, _address: usize) -> Option<u64> {
-        None
-    }
-
-    fn shared_frame(&self) -> Option<NonNull<u8>> {
-        None
-    }
-
-    fn map_device(&self, _physical: u64, _length: usize) -> Option<NonNull<u8>> {
-        None
-    }
-
-    fn cpu_index(&self) -> usize {
-        0
-    }
-
-    unsafe fn with_writable_text(&self, _range: Range<usize>, write: &mut dyn FnMut(isize)) {
-        let copy = self.0.as_ptr().expose_provenance();
-        write(copy.wrapping_sub(process::pages().start) as isize);
-    }
+/// What is written for the text goes to memory where nobody looks.
+fn elsewhere(_range: Range<usize>, write: &mut dyn FnMut(isize)) {
+    let pages = process::pages();
+    let mut copy = vec![0_u8; pages.len()];
+    let place = copy.as_mut_ptr().expose_provenance();
+    write(place.wrapping_sub(pages.start) as isize);
 }
 
 pub(crate) fn window() -> Outcome {
-    let kernel = Elsewhere(vec![0; process::pages().len()]);
+    // SAFETY: not true, which is the point.
+    let kernel = unsafe { Process::new(elsewhere) };
     // SAFETY: there are no other threads, and nothing is written to the text.
     let attempt = || unsafe {
         live::repatch(

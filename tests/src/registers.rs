@@ -1,0 +1,89 @@
+//! What a function does to the registers, seen from the outside.
+
+use core::arch::naked_asm;
+
+/// All registers but rsp, in the order of their numbers: rax, rcx, rdx, rbx, rbp, rsi, rdi, r8...
+pub type Registers = [u64; 15];
+
+/// Where rax is in [`Registers`].
+pub const RAX: usize = 0;
+/// Where rcx is.
+pub const RCX: usize = 1;
+/// Where rdx is.
+pub const RDX: usize = 2;
+/// Where rbx is.
+pub const RBX: usize = 3;
+/// Where rsi is.
+pub const RSI: usize = 5;
+/// Where rdi is.
+pub const RDI: usize = 6;
+
+/// A pattern in each register.
+pub fn pattern() -> Registers {
+    std::array::from_fn(|index| 0x1111_1111_1111_1111 * (index as u64 + 1))
+}
+
+/// Calls a function with these registers, and leaves in them what it left. `misalign` is 0 for a
+/// stack that is aligned as C wants it, 8 for one that is not, as at preserve sites of kernels.
+///
+/// # Safety
+///
+/// The function at `function` can be called with these registers and this stack, and returns.
+#[unsafe(naked)]
+pub unsafe extern "C" fn call(registers: *mut Registers, misalign: usize, function: usize) {
+    naked_asm!(
+        "push rbx",
+        "push rbp",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "mov rax, rsp",
+        "sub rsp, rsi",
+        "push rax",
+        "push rdi",
+        "push rdx",
+        "mov rax, [rdi]",
+        "mov rcx, [rdi + 8]",
+        "mov rdx, [rdi + 16]",
+        "mov rbx, [rdi + 24]",
+        "mov rbp, [rdi + 32]",
+        "mov rsi, [rdi + 40]",
+        "mov r8, [rdi + 56]",
+        "mov r9, [rdi + 64]",
+        "mov r10, [rdi + 72]",
+        "mov r11, [rdi + 80]",
+        "mov r12, [rdi + 88]",
+        "mov r13, [rdi + 96]",
+        "mov r14, [rdi + 104]",
+        "mov r15, [rdi + 112]",
+        "mov rdi, [rdi + 48]",
+        "call qword ptr [rsp]",
+        "lea rsp, [rsp + 8]",
+        "xchg rdi, [rsp]",
+        "mov [rdi], rax",
+        "mov [rdi + 8], rcx",
+        "mov [rdi + 16], rdx",
+        "mov [rdi + 24], rbx",
+        "mov [rdi + 32], rbp",
+        "mov [rdi + 40], rsi",
+        "mov [rdi + 56], r8",
+        "mov [rdi + 64], r9",
+        "mov [rdi + 72], r10",
+        "mov [rdi + 80], r11",
+        "mov [rdi + 88], r12",
+        "mov [rdi + 96], r13",
+        "mov [rdi + 104], r14",
+        "mov [rdi + 112], r15",
+        "pop rax",
+        "mov [rdi + 48], rax",
+        "pop rsp",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbp",
+        "pop rbx",
+        "ret",
+    )
+}
