@@ -1,5 +1,6 @@
 //! A program that is a list of checks.
 
+use std::fmt::Debug;
 use std::process::ExitCode;
 
 /// What became of a check: nothing to say, or the reason why it failed.
@@ -30,6 +31,19 @@ pub fn run(program: &str, checks: &[Check]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Fails a check unless `found` is what is wanted.
+///
+/// # Errors
+///
+/// What is not, and both values.
+pub fn equal<T: Debug + PartialEq>(what: &str, found: T, wanted: T) -> Outcome {
+    crate::ensure!(
+        found == wanted,
+        "{what} is {found:x?} instead of {wanted:x?}"
+    );
+    Ok(())
 }
 
 /// Fails the check that it stands in, with a formatted reason, unless a condition holds.

@@ -7,13 +7,43 @@
 //! test` builds and runs this with every linker, profile and relocation model.
 
 mod backend;
-mod checks;
 mod exits;
 mod faults;
+mod file;
+mod loaded;
+mod ops;
+mod outcomes;
+mod refusals;
+mod thunks;
 
 use std::process::ExitCode;
 
+use pvops_tests::check::{Check, run};
+
+/// In the order in which the process goes through them: before, at and after patching.
+const CHECKS: &[Check] = &[
+    ("unpatched sites work", ops::unpatched),
+    ("unpatched exits lead where they should", exits::exits),
+    ("the image and its file agree", file::agrees),
+    (
+        "a tampered site is named, and nothing is written",
+        refusals::tampered,
+    ),
+    ("bad records are refused", refusals::bad_records),
+    ("a far function is out of range", refusals::out_of_range),
+    ("installing patches all sites", outcomes::install),
+    ("installing twice is refused", refusals::twice),
+    ("every site decodes to its outcome", outcomes::outcomes),
+    ("patched ops reach the backend", ops::patched),
+    ("patched exits lead where they should", exits::exits),
+    ("lazy mode reaches the backend", ops::lazy),
+    ("an op that is not available traps", ops::trap),
+    ("thunks lose no register", thunks::thunks),
+    ("code loaded later is patched", loaded::module),
+    ("text is not writable", loaded::text_is_read_only),
+];
+
 fn main() -> ExitCode {
     faults::catch();
-    pvops_tests::check::run("host scenario", checks::CHECKS)
+    run("host scenario", CHECKS)
 }

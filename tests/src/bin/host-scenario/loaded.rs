@@ -1,0 +1,56 @@
+//! Text that comes later, as a module's does, and how text is protected.
+
+use std::sync::atomic::Ordering;
+
+use pvops_core::site::SiteRecord;
+use pvops_core::{Op, OpTable, installed, op, patch};
+use pvops_tests::check::{Outcome, equal};
+use pvops_tests::process::{PROCESS, protect};
+
+use crate::backend;
+
+/// A function with one site, assembled at run time within reach of the table.
+pub(crate) fn module() -> Outcome {
+    #[repr(C, align(4096))]
+    struct Code([u8; 4096]);
+    static mut CODE: Code = Code([0; 4096]);
+
+    const LENGTH: usize = 6;
+    let code = (&raw mut CODE).cast::<u8>();
+    let op = <op::irq::disable as Op>::NUMBER;
+    let slot = (&raw const *OpTable::get()).addr() + usize::from(op.0) * 8;
+    let displacement = i32::try_from(slot.wrapping_sub(code.addr() + LENGTH) as isize)
+        .map_err(|error| error.to_string())?;
+    let record = SiteRecord::new(-64, op, LENGTH as u8);
+    // SAFETY: the page is nobody else's. The record is 64 bytes behind the site.
+    unsafe {
+        code.cast::<[u8; 2]>().write([0xff, 0x15]);
+        code.add(2)
+            .cast::<[u8; 4]>()
+            .write(displacement.to_le_bytes());
+        code.add(LENGTH).write(0xc3);
+        code.add(64).cast::<SiteRecord>().write(record);
+    }
+    let page = code.addr()..code.addr() + 4096;
+    protect(&page, libc::PROT_READ | libc::PROT_EXEC);
+    let bindings = installed().ok_or("nothing is installed")?;
+    // SAFETY: the code is an `irq.disable` site and a `ret`, which nobody runs meanwhile.
+    let counts = unsafe {
+        let records = std::slice::from_raw_parts(code.add(64).cast::<SiteRecord>(), 1);
+        patch::patch(&PROCESS, records, &bindings)
+    };
+    equal("the calls", counts.map(|counts| counts.call), Ok(1))?;
+    backend::FLAGS.store(backend::FLAGS_ENABLED, Ordering::Relaxed);
+    // SAFETY: a site that loses no more than a function may, and a `ret`.
+    unsafe { std::mem::transmute::<*mut u8, extern "C" fn()>(code)() };
+    equal("the flags", backend::FLAGS.load(Ordering::Relaxed), 0)
+}
+
+pub(crate) fn text_is_read_only() -> Outcome {
+    let maps = std::fs::read_to_string("/proc/self/maps").map_err(|error| error.to_string())?;
+    let both: Vec<&str> = maps
+        .lines()
+        .filter(|line| line.split(' ').nth(1).is_some_and(|p| p.starts_with("rwx")))
+        .collect();
+    equal("what is writable and executable", both, Vec::new())
+}
