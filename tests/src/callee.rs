@@ -77,18 +77,14 @@ mod tests {
 
     /// Two functions and thunks around them, `call` at the start of each thunk.
     fn sample() -> Sample {
-        let mut sample = Sample::new();
-        sample.records.clear();
-        sample.text = b"\xc3\xc3\xe8\xf9\xff\xff\xff\xc3\xe8\xf4\xff\xff\xff\xc3".to_vec();
-        sample.symbols = [
+        let text = b"\xc3\xc3\xe8\xf9\xff\xff\xff\xc3\xe8\xf4\xff\xff\xff\xc3";
+        let symbols = [
             ("one", 0, 1),
             ("two", 1, 1),
             ("backend::thunk", 2, 6),
             ("backend::thunk", 8, 6),
-        ]
-        .map(|(name, offset, size)| (name.to_string(), TEXT_ADDRESS + offset, size))
-        .to_vec();
-        sample
+        ];
+        Sample::without_sites(text, &symbols)
     }
 
     fn thunk_of(function: &str) -> Callee {

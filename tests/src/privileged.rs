@@ -153,14 +153,7 @@ mod tests {
     use crate::sample::{Sample, TEXT_ADDRESS};
 
     fn found(text: &[u8], symbols: &[(&str, u64, u64)]) -> Vec<(u64, String, Option<String>)> {
-        let mut sample = Sample::new();
-        sample.records.clear();
-        sample.text = text.to_vec();
-        sample.symbols = symbols
-            .iter()
-            .map(|&(name, offset, size)| (name.to_string(), TEXT_ADDRESS + offset, size))
-            .collect();
-        let elf = sample.build();
+        let elf = Sample::without_sites(text, symbols).build();
         let image = Image::parse(&elf).unwrap();
         instructions(&image)
             .into_iter()

@@ -56,6 +56,18 @@ impl Sample {
         sample
     }
 
+    /// A file without sites, with this text and these symbols in it: name, offset in the text, size.
+    pub fn without_sites(text: &[u8], symbols: &[(&str, u64, u64)]) -> Self {
+        let mut sample = Self::new();
+        sample.records.clear();
+        sample.text = text.to_vec();
+        sample.symbols = symbols
+            .iter()
+            .map(|&(name, offset, size)| (name.to_string(), TEXT_ADDRESS + offset, size))
+            .collect();
+        sample
+    }
+
     /// Appends a call of `op` to the text, padded to `length` bytes, and its record.
     pub fn push_site(&mut self, op: u16, length: u8) {
         let site = TEXT_ADDRESS + self.text.len() as u64;

@@ -175,14 +175,7 @@ mod tests {
     use crate::sample::{Sample, TEXT_ADDRESS};
 
     fn place(symbols: &[(&str, u64, u64)], address: u64) -> Option<String> {
-        let mut sample = Sample::new();
-        sample.text = vec![0x90; 64];
-        sample.records.clear();
-        sample.symbols = symbols
-            .iter()
-            .map(|&(name, offset, size)| (name.to_string(), TEXT_ADDRESS + offset, size))
-            .collect();
-        let elf = sample.build();
+        let elf = Sample::without_sites(&[0x90; 64], symbols).build();
         let image = Image::parse(&elf).unwrap();
         let place = image.symbols().place(TEXT_ADDRESS + address)?;
         Some(place.to_string())

@@ -109,15 +109,11 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pvops_tests::sample::{Sample, TEXT_ADDRESS};
+    use pvops_tests::sample::Sample;
 
     /// The judgement on a kernel with `code` in one function.
     fn judged(name: &str, code: &[u8]) -> Result<usize, Vec<String>> {
-        let mut sample = Sample::new();
-        sample.records.clear();
-        sample.text = code.to_vec();
-        sample.symbols = vec![(name.into(), TEXT_ADDRESS, code.len() as u64)];
-        let elf = sample.build();
+        let elf = Sample::without_sites(code, &[(name, 0, code.len() as u64)]).build();
         judge(&Image::parse(&elf).unwrap())
     }
 

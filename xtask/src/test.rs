@@ -91,7 +91,7 @@ fn host_tests(shell: &Shell) -> [CargoStep<'_>; 4] {
             title: "live patching, release",
             command: cmd!(
                 shell,
-                "{cargo} test --release --package pvops-tests --test live_patching"
+                "{cargo} test --release --package pvops-tests --test programs sites_change"
             ),
             tests: true,
         },
