@@ -214,12 +214,10 @@ pub(crate) unsafe fn current(record: &SiteRecord) -> &[u8] {
 
 /// The span of text that holds all sites.
 fn range(sites: &[SiteRecord]) -> Option<Range<usize>> {
-    let start = sites.iter().map(SiteRecord::address).min()?;
-    let end = sites
+    sites
         .iter()
-        .map(|record| record.address() + record.length())
-        .max()?;
-    Some(start..end)
+        .map(|record| record.address()..record.address() + record.length())
+        .reduce(|all, site| all.start.min(site.start)..all.end.max(site.end))
 }
 
 /// How many sites became what.
