@@ -37,6 +37,7 @@ mod trap;
 mod trap_entry;
 mod work;
 mod workloads;
+mod writable_alias;
 
 use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;

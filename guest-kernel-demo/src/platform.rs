@@ -4,20 +4,21 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use pvops_core::Kernel;
 use pvops_core::lock::CpuIndex;
-use pvops_core::{Kernel, cpu, irq};
 
 use crate::frames;
 use crate::layout::{self, DEVICES, DIRECT_MAP, KERNEL_OFFSET, PAGE};
 use crate::paging;
 use crate::per_cpu;
 use crate::tables::Flags;
+use crate::writable_alias;
 
 /// This kernel.
 pub(crate) struct Platform;
 
 // SAFETY: frames are in the direct map, the image at its offset; devices get addresses of their
-// own; text can be written while CR0.WP is off.
+// own; the image has a writable alias while it is written.
 unsafe impl Kernel for Platform {
     fn virtual_to_physical(&self, address: usize) -> Option<u64> {
         if layout::image().contains(&address) {
@@ -53,19 +54,8 @@ unsafe impl Kernel for Platform {
         per_cpu::index()
     }
 
-    unsafe fn with_writable_text(&self, _range: Range<usize>, write: &mut dyn FnMut(isize)) {
-        const WRITE_PROTECT: usize = 1 << 16;
-        let flags = irq::save_flags();
-        irq::disable();
-        let cr0 = cpu::read_cr0();
-        // SAFETY: protection is off only while `write` runs, with interrupts off. Restoring CR0
-        // serialises, so that this CPU executes what was written (Intel SDM volume 3, section 10.3).
-        unsafe {
-            cpu::write_cr0(cr0 & !WRITE_PROTECT);
-            write(0);
-            cpu::write_cr0(cr0);
-            irq::restore_flags(flags);
-        }
+    unsafe fn with_writable_text(&self, range: Range<usize>, write: &mut dyn FnMut(isize)) {
+        writable_alias::with(range, write);
     }
 }
 

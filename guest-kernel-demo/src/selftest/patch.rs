@@ -66,6 +66,10 @@ pub(super) fn sealed() -> Outcome {
             probe_write(layout::text_start()).is_err(),
             "the text can be written"
         );
+        ensure!(
+            probe_write(layout::WRITABLE_ALIAS.start).is_err(),
+            "the alias of the text is still there"
+        );
     }
     Ok(text!("writes to the op table and the text fault"))
 }
