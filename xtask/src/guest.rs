@@ -1,6 +1,7 @@
 //! A running QEMU: its serial lines, its end, and its end by force.
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::ops::ControlFlow;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::transcript::End;
 const MAX_SERIAL_BYTES: usize = 16 * 1024 * 1024;
 /// Of QEMU's own messages so many lines are kept.
 const MAX_DIAGNOSTICS: usize = 60;
-/// After QEMU reported that the virtual CPU cannot go on: time for its register dump.
+/// After it was said that the guest cannot go on: time for the rest, such as QEMU's register dump.
 const CRASH_DUMP_TIME: Duration = Duration::from_millis(500);
 
 /// How a boot went, apart from its serial lines.
@@ -28,11 +29,12 @@ pub(crate) struct Run {
 }
 
 /// Runs `command` until it ends or `timeout` is over, and gives each serial line to
-/// `on_line` as it comes. The process is gone when this returns, also with an error.
+/// `on_line` as it comes, which may break off with the reason: little that follows is taken then.
+/// The process is gone when this returns, also with an error.
 pub(crate) fn run(
     command: &mut Command,
     timeout: Duration,
-    on_line: &mut dyn FnMut(&Line) -> io::Result<()>,
+    on_line: &mut dyn FnMut(&Line) -> io::Result<ControlFlow<String>>,
 ) -> anyhow::Result<Run> {
     let start = Instant::now();
     let (mut process, messages) = spawn(command)?;
@@ -73,7 +75,7 @@ struct Watch<'a> {
     reason: String,
     serial_bytes: usize,
     diagnostics: Vec<String>,
-    on_line: &'a mut dyn FnMut(&Line) -> io::Result<()>,
+    on_line: &'a mut dyn FnMut(&Line) -> io::Result<ControlFlow<String>>,
 }
 
 impl Watch<'_> {
@@ -105,7 +107,9 @@ impl Watch<'_> {
                 if self.serial_bytes > MAX_SERIAL_BYTES {
                     self.end_within(Duration::ZERO, "more than 16 MiB of serial output".into());
                 }
-                (self.on_line)(&line)?;
+                if let ControlFlow::Break(reason) = (self.on_line)(&line)? {
+                    self.end_within(CRASH_DUMP_TIME, reason);
+                }
             }
             Message::Diagnostic(line) => {
                 let text = printable(&String::from_utf8_lossy(&line.bytes));
@@ -222,8 +226,13 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         let run = run(&mut command, timeout, &mut |line| {
-            lines.push(String::from_utf8_lossy(&line.bytes).into_owned());
-            Ok(())
+            let line = String::from_utf8_lossy(&line.bytes).into_owned();
+            let crashed = line.starts_with("crash");
+            lines.push(line);
+            Ok(match crashed {
+                true => ControlFlow::Break("it crashed".into()),
+                false => ControlFlow::Continue(()),
+            })
         });
         (run.unwrap(), lines)
     }
@@ -278,9 +287,19 @@ mod tests {
     }
 
     #[test]
+    fn a_line_can_end_the_run_and_what_follows_at_once_is_taken() {
+        let (run, lines) = shell("echo crash; echo why; exec sleep 600", LONG);
+        assert_eq!(run.end, End::Ended("it crashed".into()));
+        assert_eq!(lines, ["crash", "why"]);
+        assert!(run.duration < LONG);
+    }
+
+    #[test]
     fn a_missing_program_is_an_error() {
         let mut command = Command::new("/nonexistent/qemu");
-        let error = run(&mut command, LONG, &mut |_| Ok(())).err().unwrap();
+        let error = run(&mut command, LONG, &mut |_| Ok(ControlFlow::Continue(())))
+            .err()
+            .unwrap();
         assert_eq!(error.to_string(), "/nonexistent/qemu");
     }
 }

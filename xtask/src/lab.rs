@@ -1,7 +1,7 @@
 //! Boots scenarios on this machine and reports on each.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -20,10 +20,8 @@ use crate::qemu::{self, Options};
 use crate::render;
 use crate::report::Report;
 use crate::scenario::{Carrier, Scenario, Setting};
-use crate::transcript::{Content, End, Transcript, Verdict};
-
-/// After a hang so many lines are shown again.
-const TAIL_LENGTH: usize = 10;
+use crate::screen::Screen;
+use crate::transcript::{Content, End, Verdict};
 
 /// Everything that the boots of one kernel on this machine share.
 pub(crate) struct Lab {
@@ -75,26 +73,17 @@ impl Lab {
             writeln!(out, "note: {note}")?;
             self.notes.push(note);
         }
-        let mut transcript = Transcript::default();
-        let mut tail = VecDeque::new();
+        let mut screen = Screen::new(&self.annotator, out);
         let mut run = guest::run(&mut command, scenario.timeout, &mut |line| {
-            let content = transcript.note(line);
-            let Some(text) = render::text(line, &content) else {
-                return Ok(());
-            };
-            let text = self.annotator.annotate(&text);
-            writeln!(out, "{text}")?;
-            for line in text.lines() {
-                tail.truncate(TAIL_LENGTH - 1);
-                tail.push_front(line.to_string());
-            }
+            let content = screen.line(line)?;
             if let (Content::Event(Event::ReadyToStop), Some(disturber)) =
                 (&content, &mut disturber)
             {
                 disturber.disturb();
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
+        let (transcript, tail) = screen.close();
         if matches!(scenario.carrier, Carrier::KvmAppliance(_)) {
             run.end = transcript.end_in_appliance(run.end);
         }
@@ -109,7 +98,7 @@ impl Lab {
             verdict = disturber.judge(verdict);
         }
         if let Verdict::Fail(reason) = &verdict {
-            self.explain(reason, &command, &run, tail, out)?;
+            self.explain(reason, &command, &run, &tail, out)?;
         }
         writeln!(out)?;
         Ok(Report {
@@ -196,7 +185,7 @@ impl Lab {
         reason: &str,
         command: &Command,
         run: &Run,
-        tail: VecDeque<String>,
+        tail: &[String],
         out: &mut dyn Write,
     ) -> io::Result<()> {
         writeln!(out, "FAIL: {}", render::printable(reason))?;
@@ -205,7 +194,7 @@ impl Lab {
                 0 => writeln!(out, "the guest wrote nothing")?,
                 length => writeln!(out, "its last {length} lines:")?,
             }
-            for line in tail.iter().rev() {
+            for line in tail {
                 writeln!(out, "| {line}")?;
             }
         }

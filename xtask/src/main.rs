@@ -26,6 +26,7 @@ mod qemu;
 mod render;
 mod report;
 mod scenario;
+mod screen;
 mod setup;
 mod sites;
 mod step;

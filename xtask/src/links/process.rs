@@ -1,6 +1,7 @@
 //! The host scenario, a Linux process that patches its own call sites.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::process::Command;
 use std::time::Duration;
 
@@ -116,7 +117,7 @@ fn one(
     let mut lines = Vec::new();
     let run = guest::run(&mut Command::new(program), TIMEOUT, &mut |line| {
         lines.push(String::from_utf8_lossy(&line.bytes).into_owned());
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(judge(sites, lines, run))
 }
