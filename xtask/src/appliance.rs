@@ -9,8 +9,8 @@ mod archive;
 pub(crate) mod kvm;
 mod libraries;
 mod modules;
-mod packages;
-mod tree;
+pub(crate) mod packages;
+pub(crate) mod tree;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -98,7 +98,8 @@ impl Appliance {
         create_directory(&unpacked)?;
         packages::unpack(packages, store, &unpacked)?;
         let tree = Tree::new(unpacked.clone());
-        fs::copy(tree.only_file("boot", "vmlinuz-")?, built.linux()).context("copying Linux")?;
+        fs::copy(tree.only_file("boot", "vmlinuz-", "")?, built.linux())
+            .context("copying Linux")?;
         let path = built.initramfs();
         let file = File::create(&path).with_context(|| path.display().to_string())?;
         let mut archive = Archive::new(io::BufWriter::new(file));

@@ -22,6 +22,7 @@ use crate::report::Report;
 use crate::scenario::{Carrier, Scenario, Setting};
 use crate::screen::Screen;
 use crate::transcript::{Content, End, Verdict};
+use crate::xen::{self, Xen};
 
 /// Everything that the boots of one kernel on this machine share.
 pub(crate) struct Lab {
@@ -32,6 +33,8 @@ pub(crate) struct Lab {
     annotator: Annotator,
     /// Why it cannot be built, or where it is, once that is known.
     kvm_appliance: Option<Result<Built, String>>,
+    /// The same of Xen.
+    hypervisor: Option<Result<PathBuf, String>>,
     /// Notes on hosts that were printed already.
     notes: Vec<&'static str>,
 }
@@ -45,6 +48,7 @@ impl Lab {
             qemu,
             host: Host::detect(),
             kvm_appliance: None,
+            hypervisor: None,
             notes: Vec::new(),
         }
     }
@@ -73,8 +77,12 @@ impl Lab {
             writeln!(out, "note: {note}")?;
             self.notes.push(note);
         }
+        let mut xen = matches!(scenario.carrier, Carrier::Xen(_)).then(Xen::default);
         let mut screen = Screen::new(&self.annotator, out);
         let mut run = guest::run(&mut command, scenario.timeout, &mut |line| {
+            if let Some(xen) = &mut xen {
+                return xen.line(line, &mut screen);
+            }
             let content = screen.line(line)?;
             if let (Content::Event(Event::ReadyToStop), Some(disturber)) =
                 (&content, &mut disturber)
@@ -83,6 +91,9 @@ impl Lab {
             }
             Ok(ControlFlow::Continue(()))
         })?;
+        if let Some(xen) = &mut xen {
+            run.end = xen.end(run.end, &mut screen)?;
+        }
         let (transcript, tail) = screen.close();
         if matches!(scenario.carrier, Carrier::KvmAppliance(_)) {
             run.end = transcript.end_in_appliance(run.end);
@@ -99,6 +110,9 @@ impl Lab {
         }
         if let Verdict::Fail(reason) = &verdict {
             self.explain(reason, &command, &run, &tail, out)?;
+            if let Some(xen) = xen {
+                xen.explain(out)?;
+            }
         }
         writeln!(out)?;
         Ok(Report {
@@ -138,6 +152,15 @@ impl Lab {
                 }
                 Ok(Ok(command))
             }
+            Carrier::Xen(words) => {
+                let hypervisor = match self.hypervisor(out)? {
+                    Ok(hypervisor) => hypervisor,
+                    Err(reason) => return Ok(Err(reason)),
+                };
+                let command =
+                    xen::command(&hypervisor, &self.kernel, scenario, setting, options, words);
+                command.map(Ok)
+            }
             Carrier::KvmAppliance(more) => {
                 let built = match self.kvm_appliance(out)? {
                     Ok(built) => built,
@@ -158,6 +181,17 @@ impl Lab {
                 })
             }
         }
+    }
+
+    /// Unpacks it if it is the first time that it is asked for.
+    fn hypervisor(&mut self, out: &mut dyn Write) -> anyhow::Result<Result<PathBuf, String>> {
+        if let Some(known) = &self.hypervisor {
+            return Ok(known.clone());
+        }
+        let target = kernel::target_directory(&self.kernel)?.join("appliance");
+        let found = xen::hypervisor(&target, out)?;
+        self.hypervisor = Some(found.clone());
+        Ok(found)
     }
 
     /// For the scenarios that need one.

@@ -35,6 +35,7 @@ mod tally;
 mod test;
 mod tests_output;
 mod transcript;
+mod xen;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 use crate::scenario::{Ending, Scenario, Setting};
 
 /// What the user may change about the machine.
+#[derive(Clone, Copy)]
 pub(crate) struct Options<'a> {
     /// Number of virtual CPUs.
     pub(crate) smp: u16,
@@ -24,6 +25,22 @@ pub(crate) fn arguments(
     options: &Options<'_>,
     kernel: &str,
 ) -> Vec<String> {
+    let mut arguments = machine(setting, options);
+    arguments.extend(["-kernel".into(), kernel.into()]);
+    // A reset must not look like the end. Where it would, the machine boots again instead, and
+    // gives itself away by a second result.
+    if scenario.ending != Ending::PowerOff {
+        arguments.push("-no-reboot".into());
+    }
+    let cmdline = kernel_cmdline(scenario, setting, options);
+    if !cmdline.is_empty() {
+        arguments.extend(["-append".into(), cmdline]);
+    }
+    arguments
+}
+
+/// QEMU's arguments for the machine; the serial port is its standard output.
+pub(crate) fn machine(setting: &Setting, options: &Options<'_>) -> Vec<String> {
     let (memory, cpus) = (options.mem.to_string(), options.smp.to_string());
     let mut arguments: Vec<&str> = setting.qemu.to_vec();
     let position = arguments.iter().position(|&argument| argument == "-cpu");
@@ -37,23 +54,19 @@ pub(crate) fn arguments(
     }
     arguments.extend(CONSOLE_ONLY);
     arguments.extend(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
-    arguments.extend(["-m", &memory, "-smp", &cpus, "-kernel", kernel]);
-    // A reset must not look like the end. Where it would, the machine boots again instead, and
-    // gives itself away by a second result.
-    if scenario.ending != Ending::PowerOff {
-        arguments.push("-no-reboot");
-    }
-    let cmdline = kernel_cmdline(scenario, setting, options);
-    if !cmdline.is_empty() {
-        arguments.extend(["-append", &cmdline]);
-    }
+    arguments.extend(["-m", &memory, "-smp", &cpus]);
     arguments.into_iter().map(String::from).collect()
 }
 
 /// No devices but the machine's own and a serial port.
 pub(crate) const CONSOLE_ONLY: [&str; 5] = ["-display", "none", "-nodefaults", "-serial", "stdio"];
 
-fn kernel_cmdline(scenario: &Scenario, setting: &Setting, options: &Options<'_>) -> String {
+/// What the kernel is told.
+pub(crate) fn kernel_cmdline(
+    scenario: &Scenario,
+    setting: &Setting,
+    options: &Options<'_>,
+) -> String {
     let mut words = vec![scenario.cmdline.to_string()];
     if !setting.lacks.is_empty() {
         words.push(format!("host-lacks={}", setting.lacks.join(",")));

@@ -27,18 +27,47 @@ pub(crate) struct Package {
 /// # Errors
 /// This is no Debian, or apt does not know a package; the error has the remedy.
 pub(crate) fn closure(roots: &[&str], out: &mut dyn Write) -> anyhow::Result<Vec<Package>> {
-    match try_closure(roots) {
-        Ok(packages) => Ok(packages),
+    with_lists(roots, out, &|| try_closure(roots))
+}
+
+/// The newest version of the package that `package` depends on and whose name begins with `start`,
+/// such as the one with a version in its name.
+///
+/// # Errors
+/// As of [`closure`].
+pub(crate) fn dependency(
+    package: &str,
+    start: &str,
+    out: &mut dyn Write,
+) -> anyhow::Result<Package> {
+    with_lists(&[package], out, &|| {
+        let depends = output(Command::new("apt-cache").args(["depends", "--important", package]))?;
+        let name = depended_on(&depends, start)
+            .with_context(|| format!("{package} depends on no {start}*"))?;
+        let uris = output(Command::new("apt-get").args(["download", "--print-uris", name]))?;
+        let mut packages = parse_uris(&uris)?;
+        packages.pop().context("apt-get names no file")
+    })
+}
+
+/// Asks apt; if it fails, once more after bringing its lists up to date.
+fn with_lists<T>(
+    names: &[&str],
+    out: &mut dyn Write,
+    ask: &dyn Fn() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    match ask() {
+        Ok(answer) => Ok(answer),
         Err(error) if is_missing_program(&error) => {
             Err(error).context("needs a Debian with apt-get, apt-cache and dpkg-deb")
         }
         Err(_) => {
             setup::package_lists(out)?;
-            try_closure(roots).with_context(|| {
+            ask().with_context(|| {
                 format!(
                     "apt does not know all of {}; on Debian, with its section main in \
                      /etc/apt/sources.list and a network, run: apt-get update",
-                    roots.join(", ")
+                    names.join(", ")
                 )
             })
         }
@@ -60,6 +89,14 @@ fn try_closure(roots: &[&str]) -> anyhow::Result<Vec<Package>> {
     let mut uris = Command::new("apt-get");
     uris.args(["download", "--print-uris"]).args(names);
     parse_uris(&output(&mut uris)?)
+}
+
+/// Of the packages that `apt-cache depends` shows one depends on, the one that begins with `start`.
+fn depended_on<'a>(depends: &'a str, start: &str) -> Option<&'a str> {
+    depends
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("Depends: "))
+        .find(|name| name.starts_with(start))
 }
 
 /// Names of packages in the output of `apt-cache depends --recurse`: the roots, what a root
@@ -205,6 +242,20 @@ qemu-system-x86
                 "qemu-system-x86"
             ]
         );
+    }
+
+    #[test]
+    fn a_dependency_is_found_by_how_it_begins() {
+        let depends = "\
+xen-system-amd64
+  Depends: xen-hypervisor-4.17-amd64
+  Depends: xen-hypervisor-common
+";
+        assert_eq!(
+            depended_on(depends, "xen-hypervisor-"),
+            Some("xen-hypervisor-4.17-amd64")
+        );
+        assert_eq!(depended_on(depends, "xen-system-"), None);
     }
 
     #[test]

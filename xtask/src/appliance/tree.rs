@@ -44,20 +44,27 @@ impl Tree {
         bail!("/{}: too many symbolic links", path.display())
     }
 
-    /// The only file in `directory` whose name begins with `start`.
-    pub(crate) fn only_file(&self, directory: &str, start: &str) -> anyhow::Result<PathBuf> {
+    /// The only file in `directory` whose name begins with `start` and ends with `end`.
+    pub(crate) fn only_file(
+        &self,
+        directory: &str,
+        start: &str,
+        end: &str,
+    ) -> anyhow::Result<PathBuf> {
         let listed = fs::read_dir(self.root.join(directory))
             .with_context(|| format!("no package has /{directory}"))?;
         let mut found = Vec::new();
         for entry in listed {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(start) {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(start) && name.ends_with(end) {
                 found.push(entry.path());
             }
         }
         match <[PathBuf; 1]>::try_from(found) {
             Ok([file]) => Ok(file),
-            Err(found) => bail!("{} files /{directory}/{start}*, not one", found.len()),
+            Err(found) => bail!("{} files /{directory}/{start}*{end}, not one", found.len()),
         }
     }
 
@@ -162,11 +169,12 @@ mod tests {
         let sample = Sample::new("files");
         let tree = &sample.0;
         assert!(
-            tree.only_file("lib/deep", "file-")
+            tree.only_file("lib/deep", "file", "-1")
                 .unwrap()
                 .ends_with("lib/deep/file-1")
         );
-        assert!(tree.only_file("lib", "file-").is_err());
+        assert!(tree.only_file("lib", "file-", "").is_err());
+        assert!(tree.only_file("lib/deep", "file-", ".gz").is_err());
         let files = tree.files_under("lib").unwrap();
         assert_eq!(files[0].0, "file-1");
         assert!(tree.files_under("usr").unwrap().is_empty());

@@ -184,6 +184,13 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         prepare: kvm_microvm,
         ..KVM
     },
+    XEN_PV,
+    Scenario {
+        name: "xen-pvh",
+        host: "TCG, Xen, as PVH dom0",
+        carrier: Carrier::Xen("dom0=pvh dom0-iommu=none"),
+        ..XEN_PV
+    },
 ];
 
 const TCG: Scenario = Scenario {
@@ -217,6 +224,17 @@ const KVM_L1: Scenario = Scenario {
     carrier: Carrier::KvmAppliance(&[]),
     timeout: Duration::from_secs(240),
     prepare: |_| Ok(stock_kvm(KVM_Q35)),
+    ..TCG
+};
+
+/// The kernel does not run there yet, so that nothing is tested.
+const XEN_PV: Scenario = Scenario {
+    name: "xen-pv",
+    host: "TCG, Xen, as PV dom0",
+    carrier: Carrier::Xen(""),
+    cpus: &[],
+    timeout: Duration::from_secs(60),
+    prepare: |_| Ok(xen()),
     ..TCG
 };
 

@@ -1,0 +1,82 @@
+//! Debian's Xen on this machine's QEMU, with the kernel as its first domain, dom0.
+//!
+//! TCG emulates all that Xen wants, SVM for the PVH mode included, so that every machine can do it.
+
+mod boot;
+mod console;
+mod hypervisor;
+mod log;
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+
+pub(crate) use self::boot::Xen;
+pub(crate) use self::hypervisor::hypervisor;
+use crate::qemu::{self, Options};
+use crate::scenario::{Scenario, Setting};
+
+/// What Xen wants, in MiB, besides the kernel's memory.
+const OWN_MEMORY: u32 = 128;
+
+/// Xen says everything, by the serial port. `cpuidle=0`: with emulated MWAIT it panics when it idles.
+const CMDLINE: &str = "com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all cpuidle=0";
+
+/// This machine's QEMU with all arguments to boot `xen`, which gets `words` on its command line,
+/// and `kernel` as dom0.
+pub(crate) fn command(
+    xen: &Path,
+    kernel: &Path,
+    scenario: &Scenario,
+    setting: &Setting,
+    options: &Options<'_>,
+    words: &str,
+) -> anyhow::Result<Command> {
+    let (directory, name) = (kernel.parent(), kernel.file_name());
+    let directory = directory.context("the kernel has no directory")?;
+    let name = name.and_then(|name| name.to_str());
+    let name = name.context("odd kernel name")?;
+    let mut command = Command::new(qemu::PROGRAM);
+    command
+        // A path with a space in it would end there.
+        .current_dir(directory)
+        .args(qemu::machine(
+            setting,
+            &Options {
+                mem: options.mem + OWN_MEMORY,
+                ..*options
+            },
+        ))
+        .arg("-no-reboot")
+        .arg("-kernel")
+        .arg(xen)
+        .args([
+            "-initrd",
+            &module(name, &qemu::kernel_cmdline(scenario, setting, options)),
+        ])
+        .args([
+            "-append",
+            &format!("{CMDLINE} dom0_max_vcpus={} {words}", options.smp),
+        ]);
+    Ok(command)
+}
+
+/// A Multiboot module as QEMU's `-initrd` takes it: a comma would separate it from another.
+fn module(file: &str, cmdline: &str) -> String {
+    format!("{file} {cmdline}").trim_end().replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_do_not_separate_modules() {
+        assert_eq!(module("kernel", ""), "kernel");
+        assert_eq!(
+            module("kernel", "host-lacks=pit,rtc only=irq.flags"),
+            "kernel host-lacks=pit,,rtc only=irq.flags"
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! Xen's own file, as a loader wants it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use flate2::read::GzDecoder;
+
+use crate::appliance::packages;
+use crate::appliance::tree::Tree;
+
+/// Names a Xen to take instead of Debian's.
+const VARIABLE: &str = "PVOPS_XEN";
+
+/// Depends on the package of Xen, whose name has the version in it.
+const METAPACKAGE: &str = "xen-system-amd64";
+const PACKAGE: &str = "xen-hypervisor-";
+
+/// The path of Xen, uncompressed: the file that the environment variable `PVOPS_XEN` names, else
+/// that of Debian's newest package, kept in the directory `target`. When this machine has none, the
+/// inner error is the reason and the remedy.
+pub(crate) fn hypervisor(
+    target: &Path,
+    out: &mut dyn Write,
+) -> anyhow::Result<Result<PathBuf, String>> {
+    let file = match std::env::var_os(VARIABLE) {
+        Some(path) => {
+            let named = || format!("{VARIABLE}={}", path.display());
+            fs::read(&path).with_context(named)?
+        }
+        None => match debians(target, out) {
+            Ok(file) => file,
+            Err(error) => return Ok(Err(format!("{error:#}; or set {VARIABLE} to a Xen"))),
+        },
+    };
+    let path = target.join("xen");
+    fs::create_dir_all(target).with_context(|| target.display().to_string())?;
+    fs::write(&path, uncompressed(file)?).with_context(|| path.display().to_string())?;
+    Ok(Ok(path))
+}
+
+fn debians(target: &Path, out: &mut dyn Write) -> anyhow::Result<Vec<u8>> {
+    let package = [packages::dependency(METAPACKAGE, PACKAGE, out)?];
+    let store = target.join("packages");
+    packages::download(&package, &store, out)?;
+    let unpacked = target.join("xen-unpacked");
+    let _ = fs::remove_dir_all(&unpacked);
+    packages::unpack(&package, &store, &unpacked)?;
+    let path = Tree::new(unpacked.clone()).only_file("boot", "xen-", ".gz")?;
+    let file = fs::read(&path).with_context(|| path.display().to_string())?;
+    fs::remove_dir_all(&unpacked).with_context(|| unpacked.display().to_string())?;
+    Ok(file)
+}
+
+/// What is in a file that gzip may have made (RFC 1952, section 2.3.1: how it begins).
+fn uncompressed(file: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    if !file.starts_with(&[0x1f, 0x8b]) {
+        return Ok(file);
+    }
+    let mut content = Vec::new();
+    GzDecoder::new(&file[..])
+        .read_to_end(&mut content)
+        .context("Xen cannot be uncompressed")?;
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    #[test]
+    fn compressed_or_not_the_content_is_the_same() {
+        let content = b"\x7fELF and more".to_vec();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&content).unwrap();
+        let mut compressed = encoder.finish().unwrap();
+        assert_eq!(uncompressed(compressed.clone()).unwrap(), content);
+        assert_eq!(uncompressed(content.clone()).unwrap(), content);
+        compressed.truncate(compressed.len() - 3);
+        assert!(uncompressed(compressed).is_err());
+    }
+}
