@@ -11,6 +11,7 @@ mod libraries;
 mod modules;
 pub(crate) mod packages;
 pub(crate) mod tree;
+pub(crate) mod xen;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -30,7 +31,8 @@ pub(crate) struct Appliance {
     pub(crate) linux: &'static str,
     /// The packages of programs and files. Those of shared libraries are found.
     pub(crate) packages: &'static [&'static str],
-    /// Paths of programs; their shared libraries come along.
+    /// Paths of programs; their shared libraries come along. The name of one directory may have a `*`
+    /// for a version.
     pub(crate) programs: &'static [&'static str],
     /// Paths of other files.
     pub(crate) files: &'static [&'static str],

@@ -9,7 +9,6 @@ use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::qemu::Options;
 use crate::report::{self, Report};
-use crate::transcript::Verdict;
 use crate::{kernel, scenario, setup};
 
 /// Boots the scenarios one after the other, then prints the table.
@@ -28,7 +27,7 @@ pub(crate) fn run(arguments: &BootArguments, out: &mut dyn Write) -> anyhow::Res
     let mut lab = Lab::new(kernel, qemu);
     let mut reports = Vec::new();
     for scenario in scenarios {
-        reports.push(lab.boot(scenario, &options, out)?);
+        reports.extend(lab.boot(scenario, &options, out)?);
     }
     report::print_table(&reports, out)?;
     outcome(&reports)
@@ -37,11 +36,9 @@ pub(crate) fn run(arguments: &BootArguments, out: &mut dyn Write) -> anyhow::Res
 /// # Errors
 /// Every scenario was skipped: that is no pass.
 fn outcome(reports: &[Report]) -> anyhow::Result<Outcome> {
-    let failed = |report: &Report| matches!(report.verdict, Verdict::Fail(_));
-    let skipped = |report: &Report| matches!(report.verdict, Verdict::Skip(_));
-    if reports.iter().any(failed) {
+    if reports.iter().any(Report::has_failed) {
         Ok(Outcome::Failed)
-    } else if reports.iter().all(skipped) {
+    } else if reports.iter().all(Report::is_skipped) {
         bail!("this machine can boot none of the scenarios; the table says why");
     } else {
         Ok(Outcome::Passed)
@@ -51,6 +48,7 @@ fn outcome(reports: &[Report]) -> anyhow::Result<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transcript::Verdict;
 
     fn report(verdict: Verdict) -> Report {
         Report {

@@ -153,7 +153,7 @@ fn boot(
         cmdline: "",
         ..*scenario::find("kvm-l1-icount")?
     };
-    let report = lab.boot(&scenario, &options, out)?;
+    let report = lab.boot_one(&scenario, &options, out)?;
     match (&report.verdict, &report.transcript.last_passed) {
         (Verdict::Pass, Some((name, ticks))) if name == check => Ok(Counts {
             exits: guest_exits(&report.transcript.kvm_counters)?,

@@ -11,7 +11,7 @@ use anyhow::Context;
 use crate::lines::{self, Line};
 use crate::progress::{PATIENCE, Spinner};
 use crate::render::printable;
-use crate::transcript::End;
+use crate::transcript::{End, Transcript};
 
 /// A guest that writes more than this is ended.
 const MAX_SERIAL_BYTES: usize = 16 * 1024 * 1024;
@@ -19,6 +19,13 @@ const MAX_SERIAL_BYTES: usize = 16 * 1024 * 1024;
 const MAX_DIAGNOSTICS: usize = 60;
 /// After it was said that the guest cannot go on: time for the rest, such as QEMU's register dump.
 const CRASH_DUMP_TIME: Duration = Duration::from_millis(500);
+
+/// The kernel in one machine, or as one domain, at its end.
+pub(crate) struct Guest {
+    pub(crate) transcript: Transcript,
+    pub(crate) end: End,
+    pub(crate) duration: Duration,
+}
 
 /// How a boot went, apart from its serial lines.
 pub(crate) struct Run {

@@ -1,5 +1,6 @@
 //! Boots scenarios on this machine and reports on each.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -8,11 +9,12 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::annotate::Annotator;
-use crate::appliance::Built;
 use crate::appliance::kvm::{self, KVM};
+use crate::appliance::xen::XEN;
+use crate::appliance::{self, Appliance, Built};
 use crate::disturbance::Disturber;
 use crate::figures;
-use crate::guest::{self, Run};
+use crate::guest::{self, Guest, Run};
 use crate::host::Host;
 use crate::kernel;
 use crate::protocol::Event;
@@ -31,8 +33,8 @@ pub(crate) struct Lab {
     qemu: String,
     host: Host,
     annotator: Annotator,
-    /// Why it cannot be built, or where it is, once that is known.
-    kvm_appliance: Option<Result<Built, String>>,
+    /// By name: where it is, or why it cannot be built, once that is known.
+    appliances: BTreeMap<&'static str, Result<Built, String>>,
     /// The same of Xen.
     hypervisor: Option<Result<PathBuf, String>>,
     /// Notes on hosts that were printed already.
@@ -47,29 +49,29 @@ impl Lab {
             kernel,
             qemu,
             host: Host::detect(),
-            kvm_appliance: None,
+            appliances: BTreeMap::new(),
             hypervisor: None,
             notes: Vec::new(),
         }
     }
 
-    /// Boots the kernel in `scenario`, and shows on `out` what it says as it comes. A
-    /// scenario that this machine cannot run is reported as skipped.
+    /// Boots the kernel in `scenario`, and shows on `out` what it says as it comes. A scenario that
+    /// this machine cannot run is reported as skipped. Most scenarios have one report.
     pub(crate) fn boot(
         &mut self,
         scenario: &Scenario,
         options: &Options<'_>,
         out: &mut dyn Write,
-    ) -> anyhow::Result<Report> {
+    ) -> anyhow::Result<Vec<Report>> {
         let setting = match self.setting(scenario, options) {
             Ok(setting) => setting,
-            Err(reason) => return Ok(Report::skipped(scenario.name, reason)),
+            Err(reason) => return Ok(vec![Report::skipped(scenario.name, reason)]),
         };
         let mut disturber = self.disturber(scenario)?;
         let mut command =
             match self.command(scenario, &setting, options, disturber.as_ref(), out)? {
                 Ok(command) => command,
-                Err(reason) => return Ok(Report::lacking(scenario.name, reason)),
+                Err(reason) => return Ok(vec![Report::lacking(scenario.name, reason)]),
             };
         let host = format!("{} {}", self.qemu, scenario.host);
         writeln!(out, "== {}, {}: {host}", scenario.name, cpus(options.smp))?;
@@ -77,7 +79,7 @@ impl Lab {
             writeln!(out, "note: {note}")?;
             self.notes.push(note);
         }
-        let mut xen = matches!(scenario.carrier, Carrier::Xen(_)).then(Xen::default);
+        let mut xen = scenario.carrier.is_xen().then(Xen::default);
         let mut screen = Screen::new(&self.annotator, out);
         let mut run = guest::run(&mut command, scenario.timeout, &mut |line| {
             if let Some(xen) = &mut xen {
@@ -94,35 +96,56 @@ impl Lab {
         if let Some(xen) = &mut xen {
             run.end = xen.end(run.end, &mut screen)?;
         }
-        let (transcript, tail) = screen.close();
         if matches!(scenario.carrier, Carrier::KvmAppliance(_)) {
-            run.end = transcript.end_in_appliance(run.end);
+            run.end = screen.transcript.end_in_appliance(run.end);
         }
-        let mut verdict = transcript.verdict(&run.end, scenario.ending);
-        if verdict == Verdict::Pass
-            && scenario.counts_instructions
-            && let Err(reason) = figures::check(&transcript.measurements, options.smp)
-        {
-            verdict = Verdict::Fail(reason);
+        let tail = screen.tail();
+        let guests = match (&mut xen, scenario.carrier) {
+            (Some(xen), Carrier::XenAppliance) => xen.domains(&run.end, &mut screen),
+            _ => {
+                let guest = Guest {
+                    transcript: screen.transcript,
+                    end: run.end.clone(),
+                    duration: run.duration,
+                };
+                vec![(scenario.name, guest)]
+            }
+        };
+        let mut reports = Vec::new();
+        for (name, guest) in guests {
+            let verdict = judge(&guest, scenario, options, disturber.as_ref());
+            if let Verdict::Fail(reason) = &verdict {
+                writeln!(out, "FAIL: {name}: {}", render::printable(reason))?;
+            }
+            reports.push(Report {
+                scenario: name,
+                cpus: options.smp,
+                host: host.clone(),
+                transcript: guest.transcript,
+                duration: guest.duration,
+                verdict,
+            });
         }
-        if let Some(disturber) = disturber {
-            verdict = disturber.judge(verdict);
-        }
-        if let Verdict::Fail(reason) = &verdict {
-            self.explain(reason, &command, &run, &tail, out)?;
+        if reports.iter().any(Report::has_failed) {
+            self.explain(&command, &run, &tail, out)?;
             if let Some(xen) = xen {
                 xen.explain(out)?;
             }
         }
         writeln!(out)?;
-        Ok(Report {
-            scenario: scenario.name,
-            cpus: options.smp,
-            host,
-            transcript,
-            duration: run.duration,
-            verdict,
-        })
+        Ok(reports)
+    }
+
+    /// The same for a scenario with one report.
+    pub(crate) fn boot_one(
+        &mut self,
+        scenario: &Scenario,
+        options: &Options<'_>,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<Report> {
+        let reports = self.boot(scenario, options, out)?;
+        let first = reports.into_iter().next();
+        first.with_context(|| format!("{} has no report", scenario.name))
     }
 
     fn setting(&self, scenario: &Scenario, options: &Options<'_>) -> Result<Setting, String> {
@@ -161,8 +184,24 @@ impl Lab {
                     xen::command(&hypervisor, &self.kernel, scenario, setting, options, words);
                 command.map(Ok)
             }
+            Carrier::XenAppliance => {
+                let (hypervisor, built) = match (self.hypervisor(out)?, self.appliance(&XEN, out)?)
+                {
+                    (Ok(hypervisor), Ok(built)) => (hypervisor, built),
+                    (Err(reason), _) | (_, Err(reason)) => return Ok(Err(reason)),
+                };
+                let command = appliance::xen::command(
+                    &hypervisor,
+                    &built,
+                    &self.kernel,
+                    scenario,
+                    setting,
+                    options,
+                );
+                command.map(Ok)
+            }
             Carrier::KvmAppliance(more) => {
-                let built = match self.kvm_appliance(out)? {
+                let built = match self.appliance(&KVM, out)? {
                     Ok(built) => built,
                     Err(reason) => return Ok(Err(reason)),
                 };
@@ -204,25 +243,27 @@ impl Lab {
     }
 
     /// Builds it if it is the first time that it is asked for.
-    fn kvm_appliance(&mut self, out: &mut dyn Write) -> anyhow::Result<Result<Built, String>> {
-        if let Some(known) = &self.kvm_appliance {
+    fn appliance(
+        &mut self,
+        appliance: &Appliance,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<Result<Built, String>> {
+        if let Some(known) = self.appliances.get(appliance.name) {
             return Ok(known.clone());
         }
         let target = kernel::target_directory(&self.kernel)?.join("appliance");
-        let built = KVM.build(&target, out)?;
-        self.kvm_appliance = Some(built.clone());
+        let built = appliance.build(&target, out)?;
+        self.appliances.insert(appliance.name, built.clone());
         Ok(built)
     }
 
     fn explain(
         &self,
-        reason: &str,
         command: &Command,
         run: &Run,
         tail: &[String],
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        writeln!(out, "FAIL: {}", render::printable(reason))?;
         if matches!(run.end, End::Ended(_)) {
             match tail.len() {
                 0 => writeln!(out, "the guest wrote nothing")?,
@@ -239,6 +280,26 @@ impl Lab {
             }
         }
         writeln!(out, "command: {command:?}")
+    }
+}
+
+fn judge(
+    guest: &Guest,
+    scenario: &Scenario,
+    options: &Options<'_>,
+    disturber: Option<&Disturber>,
+) -> Verdict {
+    let transcript = &guest.transcript;
+    let mut verdict = transcript.verdict(&guest.end, scenario.ending);
+    if verdict == Verdict::Pass
+        && scenario.counts_instructions
+        && let Err(reason) = figures::check(&transcript.measurements, options.smp)
+    {
+        verdict = Verdict::Fail(reason);
+    }
+    match disturber {
+        Some(disturber) => disturber.judge(verdict),
+        None => verdict,
     }
 }
 

@@ -21,6 +21,10 @@ pub(crate) enum Event {
     KvmCounters(BTreeMap<String, u64>),
     /// The exit status of the QEMU in the appliance.
     GuestEnd(i32),
+    /// The appliance creates this domain.
+    DomainStart(String),
+    /// How the domain created last has ended: `poweroff`, or another word.
+    DomainEnd(String),
     /// Why the appliance could not run the kernel to its end.
     ApplianceFailed(String),
     /// An event this program does not know.
@@ -105,6 +109,8 @@ pub(crate) fn parse(line: &[u8]) -> anyhow::Result<Event> {
             let status = i32::try_from(number(&fields, "status")?);
             Event::GuestEnd(status.context("\"status\" is no exit status")?)
         }
+        "domain_start" => Event::DomainStart(string(&fields, "domain")?),
+        "domain_end" => Event::DomainEnd(string(&fields, "end")?),
         "appliance_failed" => Event::ApplianceFailed(string(&fields, "reason")?),
         "measure" => {
             let name = string(&fields, "name")?;
@@ -268,6 +274,14 @@ mod tests {
         assert_eq!(
             parse(br#"{"event":"guest_end","status":33}"#).unwrap(),
             Event::GuestEnd(33)
+        );
+        assert_eq!(
+            parse(br#"{"event":"domain_start","domain":"pv"}"#).unwrap(),
+            Event::DomainStart("pv".into())
+        );
+        assert_eq!(
+            parse(br#"{"event":"domain_end","domain":"pv","end":"crash"}"#).unwrap(),
+            Event::DomainEnd("crash".into())
         );
         assert_eq!(
             parse(br#"{"event":"appliance_failed","reason":"no"}"#).unwrap(),

@@ -58,6 +58,8 @@ fn event_text(event: &Event) -> Option<String> {
         Event::ReadyToStop => "  the kernel is ready to be stopped".into(),
         Event::KvmCounters(counters) => format!("  KVM counted:{}", counters_text(counters)),
         Event::GuestEnd(status) => format!("  QEMU in the appliance ended with status {status}"),
+        Event::DomainStart(name) => format!("-- domain {name}"),
+        Event::DomainEnd(end) => format!("  the domain's end: {end}"),
         Event::ApplianceFailed(reason) => format!("  FAIL appliance: {reason}"),
         Event::Other(event, fields) => format!("  {event}:{}", fields_text(fields)),
     })

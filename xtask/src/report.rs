@@ -45,6 +45,14 @@ impl Report {
         }
     }
 
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.verdict, Verdict::Fail(_))
+    }
+
+    pub(crate) fn is_skipped(&self) -> bool {
+        matches!(self.verdict, Verdict::Skip(_))
+    }
+
     fn row(&self) -> Vec<String> {
         let none = || "-".to_string();
         let boot = self.transcript.boot.as_ref();

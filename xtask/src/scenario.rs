@@ -48,6 +48,16 @@ pub(crate) enum Carrier {
     KvmAppliance(&'static [&'static str]),
     /// Xen on this machine's QEMU with more words on its command line; the kernel is dom0.
     Xen(&'static str),
+    /// Xen on this machine's QEMU with an appliance as dom0, which runs the kernel as domains of every
+    /// kind, one after the other.
+    XenAppliance,
+}
+
+impl Carrier {
+    /// Whether the serial port is Xen's.
+    pub(crate) fn is_xen(self) -> bool {
+        matches!(self, Self::Xen(_) | Self::XenAppliance)
+    }
 }
 
 /// How a kernel ends that has passed.
@@ -119,7 +129,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-swap, kvm-l1-hyperv, kvm-l1-clock, kvm-l1-clock-unstable, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stop, tcg-snapshot, kvm-stop, kvm-snapshot, kvm-l1-stop, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm, xen-pv, xen-pvh"
+            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-swap, kvm-l1-hyperv, kvm-l1-clock, kvm-l1-clock-unstable, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stop, tcg-snapshot, kvm-stop, kvm-snapshot, kvm-l1-stop, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm, xen-pv, xen-pvh, xen-domu"
         );
     }
 }

@@ -50,8 +50,8 @@ impl<'a> Screen<'a> {
         Ok(())
     }
 
-    /// What was noted, and the lines shown last, in their order.
-    pub(crate) fn close(self) -> (Transcript, Vec<String>) {
-        (self.transcript, self.tail.into_iter().rev().collect())
+    /// The lines shown last, in their order.
+    pub(crate) fn tail(&self) -> Vec<String> {
+        self.tail.iter().rev().cloned().collect()
     }
 }

@@ -9,12 +9,11 @@ use crate::kernel::Sizes;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::qemu::Options;
-use crate::report;
+use crate::report::{self, Report};
 use crate::scenario::SCENARIOS;
 use crate::setup::{self, KERNEL_TARGET};
 use crate::step::{self, CargoStep, End};
 use crate::tally::Tally;
-use crate::transcript::Verdict;
 use crate::{kernel, links, privileged};
 
 /// Runs all steps, also after a failed one, and prints the counts.
@@ -187,17 +186,17 @@ fn boot_all(mut lab: Lab, tally: &mut Tally, out: &mut dyn Write) -> anyhow::Res
             };
             let start = step::begin(&format!("scenario {} -smp {smp}", scenario.name), out)?;
             let mut log = Vec::new();
-            let report = lab.boot(scenario, &options, &mut log)?;
-            match &report.verdict {
-                Verdict::Skip(_) => writeln!(out, "skipped")?,
-                Verdict::Pass => step::say_end("ok", "", start, out)?,
-                Verdict::Fail(_) => {
-                    step::say_end("FAILED", "", start, out)?;
-                    out.write_all(&log)?;
-                }
+            let ended = lab.boot(scenario, &options, &mut log)?;
+            if ended.iter().any(Report::has_failed) {
+                step::say_end("FAILED", "", start, out)?;
+                out.write_all(&log)?;
+            } else if ended.iter().any(Report::is_skipped) {
+                writeln!(out, "skipped")?;
+            } else {
+                step::say_end("ok", "", start, out)?;
             }
-            tally.scenario(&report);
-            reports.push(report);
+            ended.iter().for_each(|report| tally.scenario(report));
+            reports.extend(ended);
         }
     }
     report::print_table(&reports, out)?;

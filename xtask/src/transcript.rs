@@ -14,8 +14,8 @@ use crate::scenario::Ending;
 const EXIT_STATUS_PASS: i32 = 33;
 /// The same for 0x11.
 const EXIT_STATUS_FAIL: i32 = 35;
-/// QEMU's exit status when the guest turns the machine off, or resets it under `-no-reboot`.
-const EXIT_STATUS_OFF: i32 = 0;
+/// QEMU's exit status, or that of a domain, when the guest turns the machine off, or resets it under `-no-reboot`.
+pub(crate) const EXIT_STATUS_OFF: i32 = 0;
 
 /// What the kernel says before it resets the machine.
 const RESETTING: &[u8] = b"resetting the machine";
@@ -54,7 +54,7 @@ pub(crate) struct Transcript {
     /// Status of the QEMU in an appliance.
     guest_ends: Vec<i32>,
     /// Why an appliance could not run the kernel to its end.
-    appliance_failure: Option<String>,
+    pub(crate) appliance_failure: Option<String>,
     /// The last line says that the kernel is about to reset the machine.
     resetting: bool,
     first_failed: Option<String>,
@@ -111,7 +111,12 @@ impl Transcript {
             // More than two are no more wrong than two.
             Event::Result(summary) if self.results.len() < 2 => self.results.push(*summary),
             Event::KvmCounters(counters) => self.kvm_counters.clone_from(counters),
-            Event::Result(_) | Event::GuestEnd(_) | Event::ReadyToStop | Event::Other(..) => {}
+            Event::Result(_)
+            | Event::GuestEnd(_)
+            | Event::ReadyToStop
+            | Event::DomainStart(_)
+            | Event::DomainEnd(_)
+            | Event::Other(..) => {}
         }
     }
 
@@ -215,7 +220,8 @@ fn content(line: &Line) -> Content {
     }
 }
 
-fn describe(end: &End) -> String {
+/// The end in words.
+pub(crate) fn describe(end: &End) -> String {
     match end {
         End::Exit(Some(EXIT_STATUS_OFF)) => {
             "QEMU ended with status 0 (turned off, reset or triple fault)".into()

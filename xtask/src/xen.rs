@@ -21,7 +21,8 @@ use crate::scenario::{Scenario, Setting};
 const OWN_MEMORY: u32 = 128;
 
 /// Xen says everything, by the serial port. `cpuidle=0`: with emulated MWAIT it panics when it idles.
-const CMDLINE: &str = "com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all cpuidle=0";
+pub(crate) const CMDLINE: &str =
+    "com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all cpuidle=0";
 
 /// This machine's QEMU with all arguments to boot `xen`, which gets `words` on its command line,
 /// and `kernel` as dom0.

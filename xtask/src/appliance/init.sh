@@ -10,9 +10,14 @@ say() {
     echo "appliance: $*"
 }
 
+# Text as the inside of a JSON string.
+plain() {
+    echo "$*" | tr '\\"' "/'" | tr -c ' -~' ' '
+}
+
 # Tells xtask why the scenario cannot be run, and ends it.
 fail() {
-    echo "@{\"event\":\"appliance_failed\",\"reason\":\"$(echo "$*" | tr '\\"' "/'" | tr -c ' -~' ' ')\"}"
+    echo "@{\"event\":\"appliance_failed\",\"reason\":\"$(plain "$*")\"}"
     poweroff -f
 }
 

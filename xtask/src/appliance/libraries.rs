@@ -26,21 +26,17 @@ pub(crate) fn with_libraries(
 ) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
     let mut wanted = Vec::new();
-    for &path in programs {
-        let content = tree.read(path)?;
+    for path in programs {
+        let path = tree.only_match(path)?;
+        let content = tree.read(&path)?;
         let needs = needs(&content).with_context(|| format!("/{path}"))?;
         if let Some(linker) = needs.linker {
             let name = linker.rsplit('/').next().unwrap_or_default();
-            let content = find(tree, name, path)?;
+            let content = find(tree, name, &path)?;
             files.insert(linker.trim_start_matches('/').into(), content);
         }
-        wanted.extend(
-            needs
-                .libraries
-                .into_iter()
-                .map(|name| (name, path.to_string())),
-        );
-        files.insert(path.into(), content);
+        wanted.extend(needs.libraries.into_iter().map(|name| (name, path.clone())));
+        files.insert(path, content);
     }
     while let Some((name, user)) = wanted.pop() {
         let path = format!("{DESTINATION}/{name}");

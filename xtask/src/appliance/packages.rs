@@ -106,8 +106,9 @@ fn names(roots: &[&str], depends: &str) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = roots.iter().map(|&root| root.into()).collect();
     for line in depends.lines().filter(|line| !line.starts_with(' ')) {
         let is_library = line.starts_with("lib") || line == "zlib1g";
-        let is_linux = line.starts_with("linux-image-");
-        if is_library || is_linux {
+        let has_version = ["linux-image-", "xen-utils-"];
+        let is_newest = has_version.iter().any(|start| line.starts_with(start));
+        if is_library || is_newest {
             names.insert(line.into());
         }
     }

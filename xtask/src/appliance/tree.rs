@@ -68,6 +68,18 @@ impl Tree {
         }
     }
 
+    /// The only path that `pattern` stands for; a `*` in the name of one directory is any text.
+    pub(crate) fn only_match(&self, pattern: &str) -> anyhow::Result<String> {
+        let Some((before, after)) = pattern.split_once('*') else {
+            return Ok(pattern.into());
+        };
+        let (directory, start) = before.rsplit_once('/').unwrap_or(("", before));
+        let (end, rest) = after.split_once('/').unwrap_or((after, ""));
+        let found = self.only_file(directory, start, end)?;
+        let name = found.file_name().unwrap_or_default().to_string_lossy();
+        Ok(format!("{directory}/{name}/{rest}"))
+    }
+
     /// All files under `directory`, with their names; none if it does not exist.
     pub(crate) fn files_under(&self, directory: &str) -> anyhow::Result<Vec<(String, PathBuf)>> {
         let mut directories = vec![self.root.join(directory)];
@@ -175,6 +187,12 @@ mod tests {
         );
         assert!(tree.only_file("lib", "file-", "").is_err());
         assert!(tree.only_file("lib/deep", "file-", ".gz").is_err());
+        assert_eq!(
+            tree.only_match("lib/d*p/file-1").unwrap(),
+            "lib/deep/file-1"
+        );
+        assert_eq!(tree.only_match("lib/file").unwrap(), "lib/file");
+        assert!(tree.only_match("lib/e*/file-1").is_err());
         let files = tree.files_under("lib").unwrap();
         assert_eq!(files[0].0, "file-1");
         assert!(tree.files_under("usr").unwrap().is_empty());

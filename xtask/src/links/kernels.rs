@@ -69,7 +69,7 @@ fn one(shell: &Shell, variant: &Variant, qemu: &Result<String, String>) -> anyho
     };
     let mut log = Vec::new();
     let tcg = scenario::find("tcg")?;
-    let report = Lab::new(kernel, qemu).boot(tcg, &options, &mut log)?;
+    let report = Lab::new(kernel, qemu).boot_one(tcg, &options, &mut log)?;
     let checks = report.transcript.passed;
     Ok(match report.verdict {
         Verdict::Pass => End::Passed(format!("{checks} checks on tcg")),

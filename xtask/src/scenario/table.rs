@@ -191,6 +191,15 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         carrier: Carrier::Xen("dom0=pvh dom0-iommu=none"),
         ..XEN_PV
     },
+    Scenario {
+        name: "xen-domu",
+        host: "TCG, Xen, Linux as dom0",
+        carrier: Carrier::XenAppliance,
+        cmdline: "end=poweroff",
+        ending: Ending::PowerOff,
+        timeout: Duration::from_secs(240),
+        ..XEN_PV
+    },
 ];
 
 const TCG: Scenario = Scenario {

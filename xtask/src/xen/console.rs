@@ -3,7 +3,8 @@
 //! - Xen begins each of its lines with `(XEN) `, also in the middle of a line of dom0.
 //! - What domain N writes to port 0xe9 comes by lines that begin with `(dN) `, in pieces of
 //!   [`PIECE`] bytes if it is longer (Xen's `hvm_print_line`).
-//! - Dom0's hypercall console_io puts its bytes there as they are.
+//! - Dom0's hypercall console_io puts its bytes there as they are. An appliance passes on what domain
+//!   N said elsewhere, by lines that begin with `[dN] `.
 
 use std::collections::BTreeMap;
 
@@ -67,12 +68,19 @@ impl Console {
     }
 
     fn finish(&mut self, way: Way) -> Option<(Speaker, Line)> {
+        let mut line = self.unfinished.remove(&way)?;
         let speaker = match way {
             Way::Log => Speaker::Xen,
             Way::DebugPort(domain) => Speaker::Domain(domain),
-            Way::Raw => Speaker::Domain(0),
+            Way::Raw => match passed_on(&line.bytes) {
+                Some((domain, text)) => {
+                    line.bytes.drain(..text);
+                    Speaker::Domain(domain)
+                }
+                None => Speaker::Domain(0),
+            },
         };
-        Some((speaker, self.unfinished.remove(&way)?))
+        Some((speaker, line))
     }
 }
 
@@ -101,6 +109,20 @@ fn mark(text: &[u8]) -> Option<(Way, usize)> {
 }
 
 const MAX_MARK: usize = "(d65535)".len();
+
+/// Reads `[dN] `: the domain, and where the text begins.
+fn passed_on(line: &[u8]) -> Option<(u16, usize)> {
+    let number = line.strip_prefix(b"[d")?;
+    let end = number
+        .iter()
+        .take(MAX_MARK)
+        .position(|&byte| byte == b']')?;
+    let domain = str::from_utf8(&number[..end]).ok()?.parse().ok()?;
+    let text = number[end..]
+        .starts_with(b"] ")
+        .then_some(end + "[d] ".len())?;
+    Some((domain, text))
+}
 
 #[cfg(test)]
 mod tests {
@@ -134,7 +156,9 @@ mod tests {
                 "(d0) @{}",
                 "(d12) (indented)",
                 "plain",
-                ""
+                "",
+                "[d7] passed on",
+                "[d7]no"
             ]),
             [
                 said(Speaker::Xen, "Bootloader: qemu"),
@@ -143,6 +167,8 @@ mod tests {
                 said(Speaker::Domain(12), "(indented)"),
                 said(Speaker::Domain(0), "plain"),
                 said(Speaker::Domain(0), ""),
+                said(Speaker::Domain(7), "passed on"),
+                said(Speaker::Domain(0), "[d7]no"),
             ]
         );
     }

@@ -1,0 +1,186 @@
+//! The appliance that is Xen's dom0: Linux and Xen's tools, which run the kernel as other domains.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use super::{Appliance, Built};
+use crate::qemu::{self, Options};
+use crate::scenario::{Scenario, Setting};
+use crate::xen;
+
+pub(crate) static XEN: Appliance = Appliance {
+    name: "xen-dom0",
+    linux: "linux-image-amd64",
+    packages: &[
+        "xen-system-amd64",
+        "qemu-system-xen",
+        "qemu-system-data",
+        "seabios",
+    ],
+    programs: &[
+        "usr/lib/xen-4.*/bin/xl",
+        "usr/lib/xen-4.*/bin/xenconsoled",
+        "usr/lib/xen-4.*/bin/xen-init-dom0",
+        "usr/lib/xen-4.*/bin/xenstored",
+        // The device model of HVM domains.
+        "usr/libexec/xen-qemu-system-i386",
+    ],
+    files: &[
+        // What pthread_cancel loads, by which xl ends its threads.
+        "lib/x86_64-linux-gnu/libgcc_s.so.1",
+        "etc/xen/xl.conf",
+        // Read for each HVM domain, also where another firmware takes its place.
+        "usr/share/seabios/bios-256k.bin",
+        // Read even with no display.
+        "usr/share/qemu/keymaps/en-us",
+    ],
+    modules: &[
+        "xen-evtchn",
+        "xen-privcmd",
+        "xen-gntdev",
+        "xen-gntalloc",
+        "xenfs",
+    ],
+    script: include_str!("xen.sh"),
+};
+
+/// A domain that the kernel is run as.
+pub(crate) struct Domain {
+    /// As the appliance calls it.
+    pub(crate) name: &'static str,
+    /// As reports call it.
+    pub(crate) report: &'static str,
+    /// What `xl.cfg` says of its kind and of the kernel; `KERNEL` and `CMDLINE` stand for these.
+    configuration: &'static str,
+}
+
+/// An HVM domain has the kernel for its firmware: it is entered as by PVH, without a command line.
+pub(crate) static DOMAINS: [Domain; 3] = [
+    Domain {
+        name: "pv",
+        report: "xen-domu-pv",
+        configuration: "type=\"pv\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\n",
+    },
+    Domain {
+        name: "pvh",
+        report: "xen-domu-pvh",
+        configuration: "type=\"pvh\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\n",
+    },
+    Domain {
+        name: "hvm",
+        report: "xen-domu-hvm",
+        configuration: "type=\"hvm\"\nfirmware_override=\"KERNEL\"\nvga=\"none\"\nvnc=0\n",
+    },
+];
+
+const KERNEL: &str = "guest/kernel";
+
+/// What Xen, Linux and the tools want, in MiB, besides a domain's memory.
+const OWN_MEMORY: u32 = 640;
+
+/// Dom0's part of it, on Xen's command line.
+const DOM0_MEMORY: &str = "dom0_mem=384M,max:384M";
+
+const LINUX_CMDLINE: &str = "console=hvc0 quiet loglevel=1 panic=-1 mitigations=off nokaslr";
+
+/// This machine's QEMU with all arguments to boot `hypervisor` and the appliance, which runs `kernel` as
+/// each of [`DOMAINS`]. The machine itself has one CPU.
+pub(crate) fn command(
+    hypervisor: &Path,
+    appliance: &Built,
+    kernel: &Path,
+    scenario: &Scenario,
+    setting: &Setting,
+    options: &Options<'_>,
+) -> anyhow::Result<Command> {
+    let cmdline = qemu::kernel_cmdline(scenario, setting, options);
+    let kernel = fs::read(kernel).with_context(|| kernel.display().to_string())?;
+    // The appliance can say what hangs, if it is given the time.
+    let seconds = format!("{}\n", scenario.timeout.as_secs() / 5);
+    let order: String = DOMAINS
+        .iter()
+        .map(|domain| format!("{}\n", domain.name))
+        .collect();
+    let mut files = vec![
+        (KERNEL.to_string(), kernel),
+        ("guest/seconds".into(), seconds.into()),
+        ("guest/order".into(), order.into()),
+    ];
+    for domain in &DOMAINS {
+        let configuration = configuration(domain, &cmdline, options)?;
+        files.push((format!("guest/{}.cfg", domain.name), configuration.into()));
+    }
+    let files: Vec<_> = files
+        .iter()
+        .map(|(path, content)| (path.as_str(), &content[..]))
+        .collect();
+    let initramfs = appliance.initramfs_with(&files)?;
+    let machine = Options {
+        smp: 1,
+        mem: OWN_MEMORY + options.mem,
+        ..*options
+    };
+    let mut command = Command::new(qemu::PROGRAM);
+    command
+        // A path with a space in it would end there.
+        .current_dir(
+            initramfs
+                .parent()
+                .context("the appliance has no directory")?,
+        )
+        .args(qemu::machine(setting, &machine))
+        .args([
+            "-no-reboot",
+            "-append",
+            &format!("{} {DOM0_MEMORY}", xen::CMDLINE),
+        ])
+        .arg("-kernel")
+        .arg(hypervisor)
+        .arg("-initrd")
+        .arg(format!("linux {LINUX_CMDLINE},boot.cpio"));
+    Ok(command)
+}
+
+/// What `xl create` reads, see xl.cfg(5). A domain that has ended stays, so that one can see how.
+fn configuration(domain: &Domain, cmdline: &str, options: &Options<'_>) -> anyhow::Result<String> {
+    if cmdline.contains(['"', '\\', '\n']) {
+        bail!("{cmdline:?} cannot be said to xl");
+    }
+    let kind = domain
+        .configuration
+        .replace("KERNEL", &format!("/{KERNEL}"))
+        .replace("CMDLINE", cmdline);
+    Ok(format!(
+        "name=\"{}\"\n{kind}memory={}\nvcpus={}\n\
+         on_poweroff=\"preserve\"\non_reboot=\"preserve\"\non_crash=\"preserve\"\n",
+        domain.name, options.mem, options.smp
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_domain_has_its_kernel_and_memory() {
+        let options = Options {
+            smp: 2,
+            mem: 64,
+            cmdline: "",
+            cpu_flags: "",
+        };
+        for domain in &DOMAINS {
+            let text = configuration(domain, "only=irq.flags", &options).unwrap();
+            assert!(text.contains("=\"/guest/kernel\"\n"), "{text}");
+            assert!(text.contains("\nmemory=64\nvcpus=2\n"), "{text}");
+            assert_eq!(
+                text.contains("\ncmdline=\"only=irq.flags\"\n"),
+                domain.name != "hvm"
+            );
+        }
+        assert!(configuration(&DOMAINS[0], "\"", &options).is_err());
+    }
+}
