@@ -14,39 +14,34 @@ xenconsoled --log=guest --log-dir=$logs 2>/tmp/reason || fail "xenconsoled: $(ca
 read -r seconds </guest/seconds
 say "Xen's tools are up after $(cut -d ' ' -f 1 /proc/uptime) s"
 
-# How domain $1 has ended, in a word; nothing as long as it runs. The numbers are Xen's public/sched.h,
-# SHUTDOWN_*; `xl list` shows - for none.
-ending() {
-    case $(xl list -v | awk -v "name=$1" '$1 == name { print $8 }') in
-        -) ;;
+# How a domain has ended, in a word, by the number that xl says: SHUTDOWN_* of Xen's public/sched.h.
+word() {
+    case $1 in
         0) echo poweroff ;;
         1) echo reboot ;;
         2) echo suspend ;;
         3) echo crash ;;
-        *) echo unknown ;;
+        *) echo "reason $1" ;;
     esac
 }
 
-# Runs domain $1 until it ends, or for too long.
+# Runs domain $1 until it ends, or for too long. Nothing else may run meanwhile: there is one CPU.
 run() {
     echo "@{\"event\":\"domain_start\",\"domain\":\"$1\"}"
-    if xl create -q -e "/guest/$1.cfg" >/tmp/reason 2>&1; then
-        end=
-        passed=0
-        while [ -z "$end" ] && [ "$passed" -lt $((seconds * 5)) ]; do
-            sleep 0.2
-            passed=$((passed + 1))
-            end=$(ending "$1")
-        done
-        [ -n "$end" ] || end=hang
-        number=$(xl domid "$1")
-        # The console's daemon may not have read the last words yet.
-        sleep 0.1
-        [ -e "$logs/guest-$1.log" ] && sed "s/^/[d$number] /" "$logs/guest-$1.log"
+    timeout "$seconds" xl create -F "/guest/$1.cfg" </dev/null >/tmp/xl 2>&1
+    number=$(xl domid "$1" 2>/dev/null)
+    reason=$(sed -n 's/^Domain .* has shut down, reason code \([0-9]*\) .*/\1/p' /tmp/xl)
+    if [ -n "$reason" ]; then
+        end=$(word "$reason")
+    elif [ -n "$number" ]; then
+        end=hang
     else
-        sed 's/^/xl: /' /tmp/reason
-        end="refused, $(plain "$(grep -m 1 error: /tmp/reason)")"
+        end="refused, $(plain "$(grep -m 1 error: /tmp/xl)")"
+        sed 's/^/xl: /' /tmp/xl
     fi
+    # The console's daemon may not have read the last words yet.
+    sleep 0.1
+    [ -e "$logs/guest-$1.log" ] && sed "s/^/[d$number] /" "$logs/guest-$1.log"
     model=/var/log/xen/qemu-dm-$1.log
     [ "$end" != poweroff ] && [ -e "$model" ] && sed 's/^/device model: /' "$model"
     echo "@{\"event\":\"domain_end\",\"domain\":\"$1\",\"end\":\"$end\"}"
