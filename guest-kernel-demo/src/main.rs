@@ -40,6 +40,7 @@ mod workloads;
 
 use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;
+use pvops_backend_xen as xen;
 use pvops_core::backend::{self, Backend};
 use pvops_core::probe::Interfaces;
 use pvops_core::{bring_up_cpu, cpu, install, system};
@@ -52,6 +53,9 @@ static BACKENDS: [&Backend; 2] = [&native::BACKEND, &kvm::BACKEND];
 
 /// The first Rust code: on the boot stack, on the tables of [`entry`], interrupts off.
 extern "C" fn start(start_info: u64) -> ! {
+    let interfaces = Interfaces::scan(&cpu::cpuid);
+    // SAFETY: nobody else runs, interrupts are off, and this CPU is in ring 0.
+    unsafe { xen::hvm::start(&interfaces) };
     println!("pvops demo kernel {}", env!("CARGO_PKG_VERSION"));
     // SAFETY: these set up the CPU and memory once, in the order that they depend on each other.
     let machine = unsafe {
@@ -82,7 +86,6 @@ extern "C" fn start(start_info: u64) -> ! {
         measure::before_patching();
     }
 
-    let interfaces = Interfaces::scan(&cpu::cpuid);
     let backend = backend::select(&BACKENDS, &interfaces, command_line.value("pv"))
         .unwrap_or_else(|error| panic!("no backend: {error}"));
     // SAFETY: the boot CPU is alone, interrupts are off.
