@@ -4,6 +4,8 @@
 
 pub(crate) mod operations;
 
+use core::sync::atomic::AtomicU32;
+
 use bitflags::bitflags;
 
 use crate::vcpu::VcpuId;
@@ -98,3 +100,17 @@ pub enum StatusKind {
     /// What this library does not know.
     Unknown(u32),
 }
+
+/// What Xen and one virtual CPU share in the FIFO ABI: `struct evtchn_fifo_control_block`.
+#[repr(C)]
+pub(crate) struct ControlBlock {
+    /// A bit for each priority whose queue is not empty.
+    pub(crate) ready: AtomicU32,
+    reserved: AtomicU32,
+    /// The first port of each priority's queue, when it was empty before.
+    pub(crate) head: [AtomicU32; PRIORITIES],
+}
+
+pub(crate) const PRIORITIES: usize = 16;
+
+const _: () = assert!(size_of::<ControlBlock>() == 72);

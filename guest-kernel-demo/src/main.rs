@@ -49,7 +49,7 @@ use crate::console::println;
 use crate::platform::Platform;
 
 /// The hosts that this kernel knows.
-static BACKENDS: [&Backend; 2] = [&native::BACKEND, &kvm::BACKEND];
+static BACKENDS: [&Backend; 3] = [&native::BACKEND, &kvm::BACKEND, &xen::BACKEND];
 
 /// The first Rust code: on the boot stack, on the tables of [`entry`], interrupts off.
 extern "C" fn start(start_info: u64) -> ! {

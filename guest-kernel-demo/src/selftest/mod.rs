@@ -32,7 +32,7 @@ type Outcome = Result<Text, Text>;
 
 struct Check {
     name: &'static str,
-    /// What the host must be able to do.
+    /// What the host must be able to do; names with commas between them.
     needs: Option<&'static str>,
     /// What KVM must give it.
     kvm: Features,
@@ -79,7 +79,7 @@ static CHECKS: &[Check] = &[
     check("cpu.performance_counter", cpu::performance_counter),
     check("cpu.descriptor_tables", cpu::descriptor_tables),
     check("cpu.task_switched", cpu::task_switched),
-    check("cpu.priority", cpu::priority),
+    needs("cr8", "cpu.priority", cpu::priority),
     needs("xcr", "cpu.extended_control", cpu::extended_control),
     check("cpu.caches", cpu::caches),
     check("cpu.bases", segments::bases),
@@ -100,8 +100,8 @@ static CHECKS: &[Check] = &[
     check("mmu.cr3", mmu::cr3),
     check("mmu.flush", mmu::flush),
     check("mmu.protection", mmu::protection),
-    check("io.ports", cpu::ports),
-    needs("pci", "io.strings", cpu::strings),
+    needs("com1", "io.ports", cpu::ports),
+    needs("com1,pci", "io.strings", cpu::strings),
     check("apic.self_interrupt", apic::self_interrupt),
     check("apic.pending", apic::pending),
     check("time.monotonic", time::monotonic),
@@ -260,7 +260,8 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
 
 /// Why the host can't run a check, if it can't.
 fn lacking(check: &Check, command_line: CommandLine<'_>) -> Option<Text> {
-    if let Some(need) = check.needs.filter(|need| host_lacks(command_line, need)) {
+    let mut needs = check.needs.into_iter().flat_map(|needs| needs.split(','));
+    if let Some(need) = needs.find(|need| host_lacks(command_line, need)) {
         return Some(text!("the host lacks {need}"));
     }
     let not_given = check.kvm.difference(Features::in_use());
