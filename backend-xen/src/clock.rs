@@ -37,7 +37,7 @@ pub(crate) fn start_wall_clock() -> bool {
 
 /// The op `time.clock_ns`.
 pub(crate) unsafe extern "C" fn clock_ns() -> u64 {
-    now_ns()
+    system_time_ns()
 }
 
 /// The op `time.wall_clock_ns`.
@@ -45,13 +45,14 @@ pub(crate) unsafe extern "C" fn wall_clock_ns() -> u64 {
     let Some(pointer) = WALL_CLOCK.get() else {
         return 0;
     };
-    let system_time_ns = now_ns();
+    let system_time_ns = system_time_ns();
     let boot_time = pointer.read();
     boot_time.map_or(0, |boot_time| boot_time.wall_ns_at(system_time_ns))
 }
 
-/// System time in nanoseconds; 0 before the backend is installed.
-pub(crate) fn now_ns() -> u64 {
+/// Xen's system time in nanoseconds, which is what Xen's timers go by; 0 before the backend is installed.
+/// Any context.
+pub fn system_time_ns() -> u64 {
     // The record is that of the CPU whose time-stamp counter is read, so stay on it.
     let flags = irq::save_flags();
     irq::disable();

@@ -1,5 +1,6 @@
 //! Guests of the CPU's virtualization: PVH and HVM, which are in ring 0 and have frames of their own.
 
+mod callback;
 mod physical_map;
 
 use pvops_backend_native::{self as native, HypercallInstruction};
@@ -9,9 +10,13 @@ use pvops_core::probe::{Interface, Interfaces, Signature};
 use pvops_core::tsc::TscFrequency;
 use pvops_core::{Bindings, bindings, call, cpu, preserve, use_before_install};
 
+pub use callback::{Callback, callback, set_callback};
+
 use crate::vcpu::{self, VcpuId};
 use crate::version::{Features, features};
-use crate::{clock, console, hypercall, runstate, shared_frame, shared_info, shutdown};
+use crate::{
+    clock, console, event_channel, hypercall, runstate, shared_frame, shared_info, shutdown,
+};
 
 /// How Xen announces itself. Xen's public/arch-x86/cpuid.h.
 pub(crate) const SIGNATURE: Signature = Signature::new(*b"XenVMMXenVMM");
@@ -90,7 +95,21 @@ pub(crate) fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
 /// Has Xen keep its records for this CPU, and readies the rest as on hardware.
 pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     start_records(host)?;
-    native::bring_up_cpu(host)
+    native::bring_up_cpu(host)?;
+    match event_channel::lent_vector() {
+        Some(vector) => start_events(host, vector),
+        None => Ok(()),
+    }
+}
+
+/// Has events come to this CPU.
+fn start_events(host: &Host<'_>, vector: u8) -> Result<(), BindError> {
+    let cpu = host.kernel.cpu_index();
+    let (Some(vcpu), Some(frame)) = (vcpu::id(cpu), shared_frame::of(cpu)) else {
+        return Err(BindError("this CPU shares nothing with Xen"));
+    };
+    event_channel::bring_up(host.kernel, vcpu, frame)?;
+    callback::start(vcpu, vector)
 }
 
 /// Leaves this CPU as it is before it is started.

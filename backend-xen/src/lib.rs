@@ -18,6 +18,7 @@ mod version;
 
 use pvops_core::backend::Backend;
 
+pub use clock::system_time_ns;
 pub use error::XenError;
 pub use hypercall::{HypercallNumber, hypercall};
 pub use memory_map::add_memory_map;

@@ -79,7 +79,16 @@ extern "C" fn start(start_info: u64) -> ! {
         kvm::keep_lock_waiters_awake();
     }
     // SAFETY: the handlers in `trap` do what they have to.
-    unsafe { kvm::async_page_fault::set_vector(trap::PAGE_READY_VECTOR) };
+    unsafe {
+        kvm::async_page_fault::set_vector(trap::PAGE_READY_VECTOR);
+        xen::event_channel::set_vector(trap::EVENT_VECTOR);
+    }
+    if command_line.value("xen-events") == Some("2level") {
+        xen::event_channel::want_two_level();
+    }
+    if command_line.value("xen-callback") == Some("vector") {
+        xen::hvm::set_callback(xen::hvm::Callback::Vector);
+    }
     interrupts::mask_legacy();
     let measure = command_line.flag("measure");
     if measure {

@@ -6,7 +6,7 @@ use crate::error::XenError;
 use crate::hypercall::{self, HypercallNumber};
 use crate::vcpu::VcpuId;
 
-use super::{BindPirqFlags, DomainId, Pirq, Port, Priority, Status, StatusKind, Virq};
+use super::kinds::{BindPirqFlags, DomainId, Pirq, Port, Priority, Status, StatusKind, Virq};
 
 /// EVTCHNOP_alloc_unbound: a port of `domain` that `remote` may bind to one of its own.
 pub(crate) fn alloc_unbound(domain: DomainId, remote: DomainId) -> Result<Port, XenError> {

@@ -16,6 +16,7 @@ mod smp;
 mod stopped;
 mod tasks;
 mod time;
+mod xen_events;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -186,6 +187,21 @@ static KVM_CHECKS: &[Check] = &[
 /// The same, for more than one CPU.
 static KVM_SMP_CHECKS: &[Check] = &[kvm(Features::PV_TLB_FLUSH, "kvm.tlb_flush", kvm::tlb_flush)];
 
+/// The same, where the Xen backend takes events.
+static XEN_CHECKS: &[Check] = &[
+    check("xen.timer", xen_events::timer),
+    check("xen.mask", xen_events::mask),
+    check("xen.loopback", xen_events::loopback),
+    check("xen.many_ports", xen_events::many_ports),
+    check("xen.priority", xen_events::priority),
+];
+
+/// The same, for more than one CPU.
+static XEN_SMP_CHECKS: &[Check] = &[
+    check("xen.ipi", xen_events::ipi),
+    check("xen.move", xen_events::move_between_cpus),
+];
+
 /// How long a check is to go on that can go on for any time: `long` if the command line says
 /// `stress`, else `short`.
 fn long_or(long: u64, short: u64) -> u64 {
@@ -211,12 +227,15 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
     let only = command_line.value("only");
     let (mut checks, mut failed, mut skipped) = (0, 0, 0);
     let (smp, kvm) = (cpus::count() > 1, !Features::in_use().is_empty());
+    let xen = xen_events::is_on();
     let lists = [
         (CHECKS, true),
         (STOP_CHECKS, command_line.flag("will-stop")),
         (SMP_CHECKS, smp),
         (KVM_CHECKS, kvm),
         (KVM_SMP_CHECKS, smp && kvm),
+        (XEN_CHECKS, xen),
+        (XEN_SMP_CHECKS, smp && xen),
     ];
     for check in lists
         .iter()
