@@ -89,3 +89,80 @@ const SLOTS: usize = 4096 / size_of::<Slot>();
 const PAGES: usize = fifo::PORTS as usize / SLOTS;
 
 const _: () = assert!(size_of::<Page>() == 4096);
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use core::ops::Range;
+    use core::ptr::NonNull;
+    use core::sync::atomic::AtomicU64;
+    use std::boxed::Box;
+
+    use super::*;
+
+    /// Has memory for so many frames.
+    struct Frames(AtomicU64);
+
+    #[repr(align(4096))]
+    struct Frame([u64; 512]);
+
+    // SAFETY: frames are zeroed, aligned and for good; nothing else is used.
+    unsafe impl Kernel for Frames {
+        fn virtual_to_physical(&self, _address: usize) -> Option<u64> {
+            None
+        }
+        fn shared_frame(&self) -> Option<NonNull<u8>> {
+            let order = Ordering::Relaxed;
+            let take = |left: u64| left.checked_sub(1);
+            self.0.fetch_update(order, order, take).ok()?;
+            let frame: &'static mut Frame = Box::leak(Box::new(Frame([0; 512])));
+            Some(NonNull::from(&mut frame.0).cast())
+        }
+        fn map_device(&self, _physical: u64, _length: usize) -> Option<NonNull<u8>> {
+            None
+        }
+        fn cpu_index(&self) -> usize {
+            0
+        }
+        unsafe fn with_writable_text(&self, _: Range<usize>, _: &mut dyn FnMut(isize)) {}
+    }
+
+    static HANDLED: AtomicU32 = AtomicU32::new(0);
+
+    fn handler(port: Port) {
+        HANDLED.store(port.0, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn a_port_has_the_handler_that_was_set_and_others_have_none() {
+        let handlers = Handlers::new();
+        let kernel = Frames(AtomicU64::new(1));
+        let port = Port(SLOTS as u32 + 3);
+        assert!(handlers.get(port).is_none());
+        handlers
+            .make(&kernel, port)
+            .unwrap()
+            .set(VcpuId(9), handler);
+        let slot = handlers.get(port).unwrap();
+        assert_eq!(slot.vcpu(), VcpuId(9));
+        slot.handler().unwrap()(port);
+        assert_eq!(HANDLED.load(Ordering::Relaxed), port.0);
+        assert!(handlers.get(Port(port.0 + 1)).unwrap().handler().is_none());
+        slot.clear();
+        assert!(handlers.get(port).unwrap().handler().is_none());
+    }
+
+    #[test]
+    fn no_memory_and_no_such_port_are_no_slot() {
+        let handlers = Handlers::new();
+        assert!(handlers.make(&Frames(AtomicU64::new(0)), Port(1)).is_none());
+        let kernel = Frames(AtomicU64::new(9));
+        for port in [fifo::PORTS, u32::MAX] {
+            assert!(handlers.make(&kernel, Port(port)).is_none());
+            assert!(handlers.get(Port(port)).is_none());
+        }
+        let last = Port(fifo::PORTS - 1);
+        assert!(handlers.make(&kernel, last).is_some());
+    }
+}
