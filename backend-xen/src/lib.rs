@@ -1,11 +1,34 @@
 //! Xen backend: PV, PVH and HVM guests.
 #![no_std]
+#![allow(dead_code, reason = "what uses the layouts is not there yet")]
 
+mod clock;
+mod console;
 mod error;
+pub mod event_channel;
 pub mod hvm;
 mod hypercall;
+mod memory_map;
+mod runstate;
+mod shared_frame;
+mod shared_info;
+mod shutdown;
+pub mod vcpu;
 mod version;
 
+use pvops_core::backend::Backend;
+
+pub use clock::system_time_ns;
 pub use error::XenError;
 pub use hypercall::{HypercallNumber, hypercall};
+pub use memory_map::add_memory_map;
 pub use version::{Features, Version, features, version};
+
+/// The backend for guests of Xen.
+pub static BACKEND: Backend = Backend {
+    name: "xen",
+    signature: Some(hvm::SIGNATURE),
+    bind: hvm::bind,
+    bring_up_cpu: hvm::bring_up_cpu,
+    take_down_cpu: hvm::take_down_cpu,
+};

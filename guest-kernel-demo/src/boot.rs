@@ -14,7 +14,7 @@ use spin::Once;
 use crate::console::{Json, println, report};
 use crate::layout::{self, DIRECT_MAP, KERNEL_OFFSET};
 use crate::per_cpu::MAX_CPUS;
-use crate::{acpi, frames, kvm, native, paging};
+use crate::{acpi, frames, kvm, native, paging, xen};
 
 /// What is to be remembered of the boot information.
 pub(crate) struct Machine {
@@ -65,6 +65,11 @@ pub(crate) unsafe fn start(start_info: u64) -> Machine {
         native::set_reset_control(port, value);
     }
 
+    if info.memory_map_missing()
+        && let Err(error) = xen::add_memory_map(info.memory_map_mut())
+    {
+        println!("there is no memory map, and Xen gives none: {error}");
+    }
     let map = info.memory_map_mut();
     reserved.into_iter().for_each(|module| map.reserve(module));
     let trampoline = low_frame(map);

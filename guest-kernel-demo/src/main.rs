@@ -41,6 +41,7 @@ mod writable_alias;
 
 use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;
+use pvops_backend_xen as xen;
 use pvops_core::backend::{self, Backend};
 use pvops_core::probe::Interfaces;
 use pvops_core::{bring_up_cpu, cpu, install, system};
@@ -49,10 +50,13 @@ use crate::console::println;
 use crate::platform::Platform;
 
 /// The hosts that this kernel knows.
-static BACKENDS: [&Backend; 2] = [&native::BACKEND, &kvm::BACKEND];
+static BACKENDS: [&Backend; 3] = [&native::BACKEND, &kvm::BACKEND, &xen::BACKEND];
 
 /// The first Rust code: on the boot stack, on the tables of [`entry`], interrupts off.
 extern "C" fn start(start_info: u64) -> ! {
+    let interfaces = Interfaces::scan(&cpu::cpuid);
+    // SAFETY: nobody else runs, interrupts are off, and this CPU is in ring 0.
+    unsafe { xen::hvm::start(&interfaces) };
     println!("pvops demo kernel {}", env!("CARGO_PKG_VERSION"));
     // SAFETY: these set up the CPU and memory once, in the order that they depend on each other.
     let machine = unsafe {
@@ -76,14 +80,22 @@ extern "C" fn start(start_info: u64) -> ! {
         kvm::keep_lock_waiters_awake();
     }
     // SAFETY: the handlers in `trap` do what they have to.
-    unsafe { kvm::async_page_fault::set_vector(trap::PAGE_READY_VECTOR) };
+    unsafe {
+        kvm::async_page_fault::set_vector(trap::PAGE_READY_VECTOR);
+        xen::event_channel::set_vector(trap::EVENT_VECTOR);
+    }
+    if command_line.value("xen-events") == Some("2level") {
+        xen::event_channel::want_two_level();
+    }
+    if command_line.value("xen-callback") == Some("vector") {
+        xen::hvm::set_callback(xen::hvm::Callback::Vector);
+    }
     interrupts::mask_legacy();
     let measure = command_line.flag("measure");
     if measure {
         measure::before_patching();
     }
 
-    let interfaces = Interfaces::scan(&cpu::cpuid);
     let backend = backend::select(&BACKENDS, &interfaces, command_line.value("pv"))
         .unwrap_or_else(|error| panic!("no backend: {error}"));
     // SAFETY: the boot CPU is alone, interrupts are off.

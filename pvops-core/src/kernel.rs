@@ -18,7 +18,7 @@ pub unsafe trait Kernel: Sync {
     /// A zeroed 4096-byte frame, page-aligned, mapped writable, never to be taken back, to be
     /// shared with a hypervisor; or `None` if there is none left.
     ///
-    /// Called at boot and when a CPU comes up.
+    /// Called at boot, when a CPU comes up, and by functions of backends that say so.
     fn shared_frame(&self) -> Option<NonNull<u8>>;
 
     /// Maps `length` bytes of device registers at `physical`, uncached, for good; or `None` if that

@@ -16,6 +16,7 @@ mod smp;
 mod stopped;
 mod tasks;
 mod time;
+mod xen_events;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,7 +33,7 @@ type Outcome = Result<Text, Text>;
 
 struct Check {
     name: &'static str,
-    /// What the host must be able to do.
+    /// What the host must be able to do; names with commas between them.
     needs: Option<&'static str>,
     /// What KVM must give it.
     kvm: Features,
@@ -79,7 +80,7 @@ static CHECKS: &[Check] = &[
     check("cpu.performance_counter", cpu::performance_counter),
     check("cpu.descriptor_tables", cpu::descriptor_tables),
     check("cpu.task_switched", cpu::task_switched),
-    check("cpu.priority", cpu::priority),
+    needs("cr8", "cpu.priority", cpu::priority),
     needs("xcr", "cpu.extended_control", cpu::extended_control),
     check("cpu.caches", cpu::caches),
     check("cpu.bases", segments::bases),
@@ -100,8 +101,8 @@ static CHECKS: &[Check] = &[
     check("mmu.cr3", mmu::cr3),
     check("mmu.flush", mmu::flush),
     check("mmu.protection", mmu::protection),
-    check("io.ports", cpu::ports),
-    needs("pci", "io.strings", cpu::strings),
+    needs("com1", "io.ports", cpu::ports),
+    needs("com1,pci", "io.strings", cpu::strings),
     check("apic.self_interrupt", apic::self_interrupt),
     check("apic.pending", apic::pending),
     check("time.monotonic", time::monotonic),
@@ -186,6 +187,21 @@ static KVM_CHECKS: &[Check] = &[
 /// The same, for more than one CPU.
 static KVM_SMP_CHECKS: &[Check] = &[kvm(Features::PV_TLB_FLUSH, "kvm.tlb_flush", kvm::tlb_flush)];
 
+/// The same, where the Xen backend takes events.
+static XEN_CHECKS: &[Check] = &[
+    check("xen.timer", xen_events::timer),
+    check("xen.mask", xen_events::mask),
+    check("xen.loopback", xen_events::loopback),
+    check("xen.many_ports", xen_events::many_ports),
+    check("xen.priority", xen_events::priority),
+];
+
+/// The same, for more than one CPU.
+static XEN_SMP_CHECKS: &[Check] = &[
+    check("xen.ipi", xen_events::ipi),
+    check("xen.move", xen_events::move_between_cpus),
+];
+
 /// How long a check is to go on that can go on for any time: `long` if the command line says
 /// `stress`, else `short`.
 fn long_or(long: u64, short: u64) -> u64 {
@@ -211,12 +227,15 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
     let only = command_line.value("only");
     let (mut checks, mut failed, mut skipped) = (0, 0, 0);
     let (smp, kvm) = (cpus::count() > 1, !Features::in_use().is_empty());
+    let xen = xen_events::is_on();
     let lists = [
         (CHECKS, true),
         (STOP_CHECKS, command_line.flag("will-stop")),
         (SMP_CHECKS, smp),
         (KVM_CHECKS, kvm),
         (KVM_SMP_CHECKS, smp && kvm),
+        (XEN_CHECKS, xen),
+        (XEN_SMP_CHECKS, smp && xen),
     ];
     for check in lists
         .iter()
@@ -260,7 +279,8 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
 
 /// Why the host can't run a check, if it can't.
 fn lacking(check: &Check, command_line: CommandLine<'_>) -> Option<Text> {
-    if let Some(need) = check.needs.filter(|need| host_lacks(command_line, need)) {
+    let mut needs = check.needs.into_iter().flat_map(|needs| needs.split(','));
+    if let Some(need) = needs.find(|need| host_lacks(command_line, need)) {
         return Some(text!("the host lacks {need}"));
     }
     let not_given = check.kvm.difference(Features::in_use());

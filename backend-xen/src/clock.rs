@@ -1,0 +1,71 @@
+//! The clock: Xen keeps a record of the time for each virtual CPU, and one of the time of day.
+//!
+//! System time is Xen's own, in nanoseconds: it does not begin at 0 with this domain.
+
+use core::ptr::NonNull;
+
+use pvops_core::pvclock::{Flags, MonotonicClock, Parameters, TimeInfoPointer, WallClockPointer};
+use pvops_core::{Kernel, cpu, irq};
+use spin::Once;
+
+use crate::shared_info::{self, VcpuInfo};
+
+static CLOCK: MonotonicClock = MonotonicClock::new();
+static WALL_CLOCK: Once<WallClockPointer> = Once::new();
+
+/// What is in the record of this CPU; `None` if it makes no sense. Once the CPU's `vcpu_info` is known.
+pub(crate) fn start(kernel: &dyn Kernel) -> Option<Parameters> {
+    // A Xen that is too old to have the flag leaves it 0.
+    CLOCK.set_valid_flags(Flags::TSC_STABLE);
+    record(shared_info::of(kernel.cpu_index())?)
+        .parameters()
+        .ok()
+}
+
+/// Whether there is a time of day. Once the shared page is known.
+pub(crate) fn start_wall_clock() -> bool {
+    let Some(page) = shared_info::get() else {
+        return false;
+    };
+    // SAFETY: the page stays mapped for good, and is made of atomics.
+    let pointer = unsafe { WallClockPointer::new(NonNull::from(&page.wall_clock)) };
+    let Ok(pointer) = pointer else {
+        return false;
+    };
+    WALL_CLOCK.call_once(|| pointer).read().is_ok()
+}
+
+/// The op `time.clock_ns`.
+pub(crate) unsafe extern "C" fn clock_ns() -> u64 {
+    system_time_ns()
+}
+
+/// The op `time.wall_clock_ns`.
+pub(crate) unsafe extern "C" fn wall_clock_ns() -> u64 {
+    let Some(pointer) = WALL_CLOCK.get() else {
+        return 0;
+    };
+    let system_time_ns = system_time_ns();
+    let boot_time = pointer.read();
+    boot_time.map_or(0, |boot_time| boot_time.wall_ns_at(system_time_ns))
+}
+
+/// Xen's system time in nanoseconds, which is what Xen's timers go by; 0 before the backend is installed.
+/// Any context.
+pub fn system_time_ns() -> u64 {
+    // The record is that of the CPU whose time-stamp counter is read, so stay on it.
+    let flags = irq::save_flags();
+    irq::disable();
+    let now = shared_info::of_this_cpu()
+        .map_or(0, |info| CLOCK.now_ns(record(info), cpu::read_tsc_ordered));
+    // SAFETY: the flags are those of before.
+    unsafe { irq::restore_flags(flags) };
+    now
+}
+
+fn record(info: &'static VcpuInfo) -> TimeInfoPointer {
+    // SAFETY: the record stays mapped for good, and is made of atomics.
+    let pointer = unsafe { TimeInfoPointer::new(NonNull::from(&info.time)) };
+    // 32 bytes in a structure of 64, which is aligned so.
+    pointer.unwrap_or_else(|_| unreachable!())
+}

@@ -1,0 +1,177 @@
+//! Steal time: Xen notes for each virtual CPU since when it runs or waits, and how long it has done
+//! so. Xen's public/vcpu.h.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use pvops_core::cpu_set::MAX_CPUS;
+use pvops_core::pvclock::{HostU64, TornError, read_consistent};
+
+use crate::error::XenError;
+use crate::hypercall::{HypercallNumber, hypercall};
+use crate::vcpu::{self, VcpuId};
+use crate::{shared_frame, version};
+
+/// The record: `struct vcpu_runstate_info`.
+#[repr(C)]
+pub(crate) struct Runstate {
+    /// RUNSTATE_ and the name.
+    state: AtomicU32,
+    padding: AtomicU32,
+    /// Since when the state is what it is, in system time; bit 63 while Xen changes the record.
+    state_entry_time_ns: HostU64,
+    /// How long the CPU was in each state.
+    time_ns: [HostU64; STATES],
+}
+
+const _: () = {
+    use core::mem::offset_of;
+    assert!(size_of::<Runstate>() == 48);
+    assert!(offset_of!(Runstate, state_entry_time_ns) == 8);
+    assert!(offset_of!(Runstate, time_ns) == 16);
+};
+
+const STATES: usize = 4;
+/// RUNSTATE_runnable: the CPU wants to run, and another does.
+const RUNNABLE: usize = 1;
+/// RUNSTATE_offline: the CPU was stopped, by the guest or by whoever runs the machine.
+const OFFLINE: usize = 3;
+/// Times from here on (146 years) are nonsense.
+const NS_LIMIT: u64 = 1 << 62;
+
+/// The most that each CPU was ever said to have lost.
+static LATEST_NS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+
+/// Has Xen keep the record of this CPU.
+///
+/// # Errors
+///
+/// What Xen says.
+///
+/// # Safety
+///
+/// The record is this CPU's, which is mapped at this address whatever else is.
+pub(crate) unsafe fn start(
+    vcpu: VcpuId,
+    record: &'static Runstate,
+    physical: u64,
+) -> Result<(), XenError> {
+    // Without it a record that is torn looks like any other; of a Xen that does not have it, older
+    // than 4.7, at most one reading is wrong, which the next ones mend.
+    // SAFETY: the guest is ready for bit 63.
+    let _ = unsafe { hypercall(HypercallNumber::VM_ASSIST, [ENABLE, RUNSTATE_UPDATE_FLAG]) };
+    let by_physical = version::features()
+        .is_ok_and(|features| features.contains(version::Features::RUNSTATE_PHYS_AREA));
+    let (command, mut address) = if by_physical {
+        (REGISTER_PHYSICAL, physical)
+    } else {
+        let address = (&raw const *record).expose_provenance();
+        (REGISTER, address as u64)
+    };
+    // SAFETY: both commands take an address; the caller vouches for it.
+    unsafe { vcpu::command(command, vcpu, &mut address) }
+}
+
+/// The op `time.stolen_ns`.
+pub(crate) unsafe extern "C" fn stolen_ns(cpu: usize) -> u64 {
+    match (shared_frame::of(cpu), LATEST_NS.get(cpu)) {
+        (Some(frame), Some(latest)) => frame.runstate.advance(latest),
+        _ => 0,
+    }
+}
+
+/// The op `lock.vcpu_is_preempted`.
+pub(crate) unsafe extern "C" fn vcpu_is_preempted(cpu: u32) -> bool {
+    shared_frame::of(cpu as usize)
+        .is_some_and(|frame| frame.runstate.state.load(Ordering::Relaxed) == RUNNABLE as u32)
+}
+
+/// VMASST_CMD_enable, VMASST_TYPE_runstate_update_flag. Xen's public/xen.h.
+const ENABLE: u64 = 0;
+const RUNSTATE_UPDATE_FLAG: u64 = 5;
+/// VCPUOP_register_runstate_memory_area: by virtual address.
+const REGISTER: u64 = 5;
+/// VCPUOP_register_runstate_phys_area.
+const REGISTER_PHYSICAL: u64 = 14;
+
+impl Runstate {
+    /// The time lost, in nanoseconds, not below `latest`, which it becomes. A record that makes no
+    /// sense leaves the time where it is.
+    fn advance(&self, latest: &AtomicU64) -> u64 {
+        match self.lost_ns() {
+            Ok(ns) if ns < NS_LIMIT => latest.fetch_max(ns, Ordering::Relaxed).max(ns),
+            _ => latest.load(Ordering::Relaxed),
+        }
+    }
+
+    fn lost_ns(&self) -> Result<u64, TornError> {
+        read_consistent(
+            // A version is odd while its record changes.
+            || self.state_entry_time_ns.load().rotate_left(1) as u32,
+            || {
+                self.time_ns[RUNNABLE]
+                    .load()
+                    .saturating_add(self.time_ns[OFFLINE].load())
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UPDATING: u64 = 1 << 63;
+
+    fn record(state: u32, entry_ns: u64, time_ns: [u64; STATES]) -> Runstate {
+        Runstate {
+            state: AtomicU32::new(state),
+            padding: AtomicU32::new(!0),
+            state_entry_time_ns: HostU64::new(entry_ns),
+            time_ns: time_ns.map(HostU64::new),
+        }
+    }
+
+    #[test]
+    fn the_time_lost_is_what_the_cpu_was_runnable_or_offline() {
+        let (record, latest) = (record(0, 7, [1000, 5, 2000, 30]), AtomicU64::new(0));
+        assert_eq!(record.advance(&latest), 35);
+        record.time_ns[RUNNABLE].store(6);
+        record.state_entry_time_ns.store(9);
+        assert_eq!(record.advance(&latest), 36);
+    }
+
+    #[test]
+    fn time_does_not_go_back() {
+        let (record, latest) = (record(0, 0, [0, 1000, 0, 0]), AtomicU64::new(0));
+        record.advance(&latest);
+        record.time_ns[RUNNABLE].store(10);
+        assert_eq!(record.advance(&latest), 1000);
+    }
+
+    #[test]
+    fn a_record_that_is_always_being_written_leaves_the_time_as_it_is() {
+        let latest = AtomicU64::new(7);
+        for entry_ns in [UPDATING, UPDATING | 5, !0] {
+            assert_eq!(record(0, entry_ns, [0, 1000, 0, 0]).advance(&latest), 7);
+        }
+    }
+
+    #[test]
+    fn a_time_beyond_reason_is_no_time() {
+        let latest = AtomicU64::new(7);
+        for lost in [[0, NS_LIMIT, 0, 0], [0, !0, 0, !0], [0, NS_LIMIT - 1, 0, 1]] {
+            assert_eq!(record(0, 0, lost).advance(&latest), 7);
+        }
+        let most = [0, NS_LIMIT - 2, 0, 1];
+        assert_eq!(record(0, 0, most).advance(&latest), NS_LIMIT - 1);
+    }
+
+    #[test]
+    fn a_cpu_without_a_frame_has_lost_nothing() {
+        for cpu in [0, MAX_CPUS - 1, MAX_CPUS, usize::MAX] {
+            // SAFETY: the functions are ops that take any number.
+            let (stolen, preempted) = unsafe { (stolen_ns(cpu), vcpu_is_preempted(cpu as u32)) };
+            assert_eq!((stolen, preempted), (0, false));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Virtual CPUs, as Xen numbers them, and what it does for one.
+//!
+//! Xen's public/vcpu.h.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use pvops_core::cpu_set::MAX_CPUS;
+
+use crate::error::XenError;
+use crate::hypercall::{HypercallNumber, hypercall};
+
+/// Xen's number of a virtual CPU of this domain.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct VcpuId(pub u32);
+
+/// Xen's number of a CPU that was brought up, given the kernel's. Any context.
+pub fn id(cpu: usize) -> Option<VcpuId> {
+    let id = IDS.get(cpu)?.load(Ordering::Relaxed);
+    (id != NOBODY).then_some(VcpuId(id))
+}
+
+/// Notes Xen's number of a CPU.
+pub(crate) fn set_id(cpu: usize, id: VcpuId) {
+    if let Some(slot) = IDS.get(cpu) {
+        slot.store(id.0, Ordering::Relaxed);
+    }
+}
+
+const NOBODY: u32 = u32::MAX;
+static IDS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(NOBODY) }; MAX_CPUS];
+
+/// Moves the record of a virtual CPU, that is this one or does not run, to `offset` bytes into a
+/// frame: its machine frame number in PV guests, else the guest's own number. Once for each.
+///
+/// # Errors
+///
+/// [`XenError::INVALID`] if the CPU has a record of its own already.
+///
+/// # Safety
+///
+/// The frame is Xen's to write from now on, for good.
+pub(crate) unsafe fn register_vcpu_info(
+    vcpu: VcpuId,
+    frame_number: u64,
+    offset: u32,
+) -> Result<(), XenError> {
+    let mut place = RegisterVcpuInfo {
+        frame_number,
+        offset,
+        reserved: 0,
+    };
+    // SAFETY: the structure is the command's; the caller vouches for the frame.
+    unsafe { command(REGISTER_VCPU_INFO, vcpu, &mut place) }
+}
+
+/// Has [`Virq::TIMER`](crate::event_channel::Virq::TIMER) come to this CPU at a system time in
+/// nanoseconds, as the clock of its record has it; it replaces an earlier one. A time that has passed
+/// comes at once. Any context.
+///
+/// # Errors
+///
+/// What Xen says, which on a CPU that runs is nothing.
+pub fn set_singleshot_timer(vcpu: VcpuId, deadline_ns: u64) -> Result<(), XenError> {
+    let mut timer = SetSingleshotTimer {
+        deadline_ns,
+        flags: 0,
+        padding: 0,
+    };
+    // SAFETY: the structure is the command's.
+    unsafe { command(SET_SINGLESHOT_TIMER, vcpu, &mut timer) }
+}
+
+/// Takes back what [`set_singleshot_timer`] has set. Any context, on that CPU.
+///
+/// # Errors
+///
+/// As there.
+pub fn stop_singleshot_timer(vcpu: VcpuId) -> Result<(), XenError> {
+    // SAFETY: the command has no structure.
+    unsafe { plain(STOP_SINGLESHOT_TIMER, vcpu) }
+}
+
+/// Stops the 100 Hz timer that PV guests begin with.
+///
+/// # Errors
+///
+/// What Xen says.
+pub(crate) fn stop_periodic_timer(vcpu: VcpuId) -> Result<(), XenError> {
+    // SAFETY: the command has no structure.
+    unsafe { plain(STOP_PERIODIC_TIMER, vcpu) }
+}
+
+/// Calls Xen with a command that is for a virtual CPU, and the structure that it takes.
+///
+/// # Safety
+///
+/// As for [`hypercall::command`](crate::hypercall::command).
+pub(crate) unsafe fn command<T>(
+    command: u64,
+    vcpu: VcpuId,
+    structure: &mut T,
+) -> Result<(), XenError> {
+    let structure = (&raw mut *structure).expose_provenance() as u64;
+    let arguments = [command, u64::from(vcpu.0), structure];
+    // SAFETY: as the caller vouches.
+    unsafe { hypercall(HypercallNumber::VCPU_OP, arguments) }.map(drop)
+}
+
+/// Calls Xen with a command that is for a virtual CPU and takes no structure.
+///
+/// # Safety
+///
+/// As Xen says of the command.
+pub(crate) unsafe fn plain(command: u64, vcpu: VcpuId) -> Result<(), XenError> {
+    let arguments = [command, u64::from(vcpu.0), 0];
+    // SAFETY: as the caller vouches.
+    unsafe { hypercall(HypercallNumber::VCPU_OP, arguments) }.map(drop)
+}
+
+// VCPUOP_ and the name.
+const STOP_PERIODIC_TIMER: u64 = 7;
+const SET_SINGLESHOT_TIMER: u64 = 8;
+const STOP_SINGLESHOT_TIMER: u64 = 9;
+const REGISTER_VCPU_INFO: u64 = 10;
+
+/// `struct vcpu_register_vcpu_info`.
+#[repr(C)]
+struct RegisterVcpuInfo {
+    frame_number: u64,
+    offset: u32,
+    reserved: u32,
+}
+
+/// `struct vcpu_set_singleshot_timer`.
+#[repr(C)]
+struct SetSingleshotTimer {
+    deadline_ns: u64,
+    flags: u32,
+    padding: u32,
+}
