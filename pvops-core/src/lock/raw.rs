@@ -88,9 +88,7 @@ impl<C: CpuIndex> RawQueueLock<C> {
 /// # Safety
 ///
 /// As for the op.
-// Inline, so that the call site in it is linked only into kernels with a backend that binds it.
-#[inline]
-pub unsafe extern "C" fn release_and_kick(queue: *const Queue) {
+pub(crate) unsafe extern "C" fn release_and_kick(queue: *const Queue) {
     // SAFETY: the caller holds the lock, so it exists.
     unsafe { (*queue).release(&Ops) };
 }
