@@ -5,7 +5,7 @@
 //! to sleep ([`wait`]), and whoever releases the lock to a sleeper has it woken ([`kick`]). On bare
 //! hardware nobody sleeps, and the lock costs what a plain ticket lock costs: locking and releasing
 //! it, uncontended, is five instructions, one of them locked, none of them for the host. Where waiters
-//! sleep, releasing it is a call, and locked too.
+//! sleep, releasing it is a call of three instructions, one of them locked.
 //!
 //! ```text
 //! struct ThisCpu;
@@ -49,7 +49,7 @@ cfg_if::cfg_if! {
     // A model's atomics can't be made in a constant, which `RawMutex` wants.
     if #[cfg(not(loom))] {
         mod raw;
-        pub(crate) use raw::release_and_kick;
+        pub(crate) use raw::release_to_sleeper;
         pub use raw::{CpuIndex, Mutex, MutexGuard, RawQueueLock};
     } else if #[cfg(test)] {
         mod model;

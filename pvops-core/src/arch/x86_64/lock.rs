@@ -5,8 +5,8 @@
 
 use crate::binding::Binding;
 use crate::bindings;
-use crate::lock::release_and_kick;
-use crate::op::lock::{kick, vcpu_is_preempted, wait};
+use crate::lock::release_to_sleeper;
+use crate::op::lock::{kick, release, vcpu_is_preempted, wait};
 
 impl bindings::lock {
     /// Nobody sleeps, so nobody is to be woken, and no CPU is known to be preempted.
@@ -24,7 +24,7 @@ impl bindings::lock {
         bindings::lock {
             wait,
             kick,
-            release: preserve!(lock::release, release_and_kick),
+            release: RELEASE,
             ..self
         }
     }
@@ -38,3 +38,21 @@ impl bindings::lock {
         }
     }
 }
+
+/// The release where waiters sleep. Three instructions if none does.
+const RELEASE: Binding<release> = {
+    preserve_thunk!(to_sleeper, lock::release, release_to_sleeper);
+    #[unsafe(naked)]
+    unsafe extern "C" fn thunk() {
+        core::arch::naked_asm!(
+            // `Queue::count_down`: in the low byte of the queue's first word, which is not 0.
+            "lock dec byte ptr [rdi]",
+            "jnz {to_sleeper}",
+            "ret",
+            to_sleeper = sym to_sleeper,
+        )
+    }
+    // SAFETY: it changes flags only; the thunk that it goes on to finds the stack and the operand as
+    // the site has left them.
+    unsafe { Binding::preserve(thunk) }
+};
