@@ -77,7 +77,7 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     }
     if features.contains(Features::STEAL_TIME) {
         bindings.time.stolen_ns = STOLEN_NS;
-        bindings.lock.vcpu_is_preempted = VCPU_IS_PREEMPTED;
+        bindings.lock = bindings.lock.with_preemption(VCPU_IS_PREEMPTED);
     }
     if features.contains(Features::PV_EOI) {
         bindings.apic.eoi = EOI;
@@ -93,7 +93,7 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
         clock_pairing::start(host.kernel);
     }
     if features.contains(Features::PV_UNHALT) {
-        bindings.lock = lock::sleeping(bindings.lock);
+        bindings.lock = bindings.lock.with_sleep(lock::WAIT, lock::KICK);
     }
     if features.intersects(Features::PV_SEND_IPI | Features::PV_SCHED_YIELD) {
         bindings.smp.send_ipi_set = SEND_IPI_SET;
@@ -188,10 +188,10 @@ pub fn typical() -> Bindings {
             eoi: EOI,
             ..native.apic
         },
-        lock: lock::sleeping(bindings::lock {
-            vcpu_is_preempted: VCPU_IS_PREEMPTED,
-            ..native.lock
-        }),
+        lock: native
+            .lock
+            .with_preemption(VCPU_IS_PREEMPTED)
+            .with_sleep(lock::WAIT, lock::KICK),
         smp: bindings::smp {
             send_ipi_set: SEND_IPI_SET,
             ..native.smp

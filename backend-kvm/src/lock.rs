@@ -6,8 +6,8 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use pvops_backend_native as native;
-use pvops_core::lock::release_and_kick;
-use pvops_core::{bindings, irq, kernel, preserve};
+use pvops_core::binding::Binding;
+use pvops_core::{irq, kernel, op, preserve};
 
 use crate::hypercall::{HypercallNumber, hypercall};
 
@@ -23,15 +23,8 @@ pub(crate) fn may_sleep() -> bool {
     !AWAKE.load(Ordering::Relaxed)
 }
 
-/// The ops of locks, with waiters that sleep. The rest is as in `others`.
-pub(crate) const fn sleeping(others: bindings::lock) -> bindings::lock {
-    bindings::lock {
-        wait: preserve!(lock::wait, wait),
-        kick: preserve!(lock::kick, kick),
-        release: preserve!(lock::release, release_and_kick),
-        ..others
-    }
-}
+pub(crate) const WAIT: Binding<op::lock::wait> = preserve!(lock::wait, wait);
+pub(crate) const KICK: Binding<op::lock::kick> = preserve!(lock::kick, kick);
 
 /// The op `lock.wait`.
 unsafe extern "C" fn wait(word: *const u32, value: u32) {

@@ -19,7 +19,6 @@ mod hpet;
 mod hypercall;
 mod io;
 mod irq;
-mod lock;
 mod mmu;
 mod pit;
 mod pm_timer;
@@ -68,7 +67,7 @@ pub const BEFORE_INSTALL: Bindings = Bindings {
         hypercall: Binding::unavailable(),
         yield_cpu: inline!(system::yield_cpu, "pause"),
     },
-    lock: lock::BINDINGS,
+    lock: pvops_core::bindings::lock::AWAKE,
 };
 
 /// The op table of the kernel that links this crate.

@@ -203,15 +203,18 @@ pub(crate) fn wait() -> Option<u64> {
     })
 }
 
-/// Waits until the host has fetched a page that the running program wants. Interrupts off.
-pub(crate) fn wait_for_page(token: Token) {
+/// Waits until the host has fetched a page that the running program wants, and returns whether
+/// there was anything to wait for. Interrupts off.
+pub(crate) fn wait_for_page(token: Token) -> bool {
+    let mut waited = false;
     loop {
         let mut scheduler = SCHEDULER.lock();
         if token.is_ready() {
-            return;
+            return waited;
         }
         scheduler.tasks[current()].state = State::WaitingForPage(token);
         switch(scheduler);
+        waited = true;
     }
 }
 

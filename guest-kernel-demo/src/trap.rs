@@ -97,8 +97,8 @@ fn user_page_fault(cr2: usize, error: u64) -> bool {
     let Some(token) = async_page_fault::take_fault(cr2) else {
         return scheduler::page_fault(cr2, error);
     };
-    FETCHED_PAGES.fetch_add(1, Ordering::Relaxed);
-    scheduler::wait_for_page(token);
+    let waited = scheduler::wait_for_page(token);
+    FETCHED_PAGES.fetch_add(u64::from(waited), Ordering::Relaxed);
     true
 }
 

@@ -2,10 +2,11 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::offset_of;
 use core::slice;
 
 use crate::op::{COp, ErasedFunction, NoResult, Op, OpNumber, PreserveOp};
-use crate::ops::Bindings;
+use crate::ops::{Bindings, Slots, slots};
 
 /// What patching makes of a call site.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -166,8 +167,14 @@ pub struct Change {
 }
 
 impl Change {
-    /// A change to `binding`.
+    /// A change to `binding`. The ops of locks are only right together, so none of them changes:
+    ///
+    /// ```compile_fail,E0080
+    /// use pvops_core::{binding::Change, inline};
+    /// Change::to(inline!(lock::wait, "hlt"));
+    /// ```
     pub const fn to<O: Op>(binding: Binding<O>) -> Self {
+        const { assert!(!is_of_locks(O::NUMBER), "the ops of locks never change") };
         Change {
             op: O::NUMBER,
             binding: binding.erased,
@@ -183,6 +190,12 @@ impl Change {
     pub fn binding(&self) -> &ErasedBinding {
         &self.binding
     }
+}
+
+const fn is_of_locks(op: OpNumber) -> bool {
+    let offset = op.0 as usize * size_of::<usize>();
+    let first = offset_of!(Slots, lock);
+    first <= offset && offset < first + size_of::<slots::lock>()
 }
 
 /// A binding without the op's type, as the patcher sees it.

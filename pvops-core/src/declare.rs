@@ -3,7 +3,7 @@
 //! An op is written once, in [`crate::ops`]:
 //!
 //! ```text
-//! group {
+//! pub group {
 //!     /// Documentation.
 //!     [shape] safe fn name(argument: u32) -> u64;
 //!     [shape, 12] unsafe fn other(argument: u32);
@@ -14,11 +14,13 @@
 //! the op's marker type (`op::group::name`) with its number, shape and signature; its slot in the
 //! [`OpTable`](crate::OpTable); its entry in [`Bindings`](crate::Bindings); its name and its
 //! documentation as text. The number in the brackets is the site's length in bytes, 6 unless told.
+//! The visibility is that of the group's fields in `Bindings`: backends bind the ops of a `pub` group
+//! one by one.
 
 macro_rules! declare_ops {
     ($(
         $(#[doc = $group_doc:literal])*
-        $group:ident {
+        $visibility:vis $group:ident {
             $(
                 $(#[doc = $doc:literal])*
                 [$shape:ident $(, $length:literal)?]
@@ -81,7 +83,7 @@ macro_rules! declare_ops {
 
         /// The slots of each group.
         #[allow(non_camel_case_types)]
-        mod slots {
+        pub(crate) mod slots {
             $(
                 #[derive(Clone, Copy, Debug)]
                 #[repr(C)]
@@ -122,7 +124,7 @@ macro_rules! declare_ops {
                         #[doc = $crate::declare::op_link!(
                             "Binds ", $shape, $group, $name, "."
                         )]
-                        pub $name: $crate::binding::Binding<super::op::$group::$name>,
+                        $visibility $name: $crate::binding::Binding<super::op::$group::$name>,
                     )*
                 }
             )*

@@ -7,7 +7,7 @@ use crate::declare::declare_ops;
 
 declare_ops! {
     /// Control registers, model-specific registers, descriptor tables and counters of this CPU.
-    cpu {
+    pub cpu {
         /// Reads CR0. Any context.
         [plain] safe fn read_cr0() -> usize;
         /// Writes CR0.
@@ -246,7 +246,7 @@ declare_ops! {
     }
 
     /// Interrupts of this CPU.
-    irq {
+    pub irq {
         /// The flags register, of which only bit 9 (interrupts enabled) has meaning on every host.
         /// Any context.
         [plain] safe fn save_flags() -> usize;
@@ -277,7 +277,7 @@ declare_ops! {
     }
 
     /// Page tables and the TLB.
-    mmu {
+    pub mmu {
         /// The address of the last page fault. In the page-fault handler, before anything else can
         /// fault.
         [plain] safe fn read_cr2() -> usize;
@@ -418,7 +418,7 @@ declare_ops! {
     }
 
     /// Time, and the one event that a CPU can wait for.
-    time {
+    pub time {
         /// Nanoseconds since some moment before the backend was installed; never goes back. 0 until
         /// a backend is installed. Any context.
         [plain] safe fn clock_ns() -> u64;
@@ -454,7 +454,7 @@ declare_ops! {
     }
 
     /// Port I/O.
-    io {
+    pub io {
         /// Reads a byte from a port.
         ///
         /// # Safety
@@ -534,7 +534,7 @@ declare_ops! {
 
     /// This CPU's local APIC. Registers have the numbers of x2APIC mode: the offset in the APIC page,
     /// divided by 16 (Intel SDM volume 3, table 12-6).
-    apic {
+    pub apic {
         /// Reads a register. Any context.
         ///
         /// # Safety
@@ -560,7 +560,7 @@ declare_ops! {
     }
 
     /// The other CPUs. CPUs are numbered as [`Kernel::cpu_index`](crate::Kernel::cpu_index) does.
-    smp {
+    pub smp {
         /// Tells the CPU with this local APIC id to start. Any CPU, one at a time. The new CPU calls
         /// [`bring_up_cpu`](crate::bring_up_cpu) before anything else of this library but `cpu` and
         /// `mmu`.
@@ -602,7 +602,7 @@ declare_ops! {
     }
 
     /// The machine as a whole.
-    system {
+    pub system {
         /// Writes a byte to the first console that works on this host. Never blocks for long: a
         /// console that does not take the byte loses it. Any context.
         [c] safe fn console_byte(byte: u32);
@@ -628,7 +628,7 @@ declare_ops! {
     }
 
     /// What [locks](crate::lock) ask of the host, so that a CPU that waits for long sleeps.
-    lock {
+    pub(crate) lock {
         /// Waits until this CPU is [kicked](fn@crate::lock::kick), unless `*word` is not `value`
         /// (any more). May return at any time, so the caller looks again.
         ///
@@ -660,8 +660,7 @@ declare_ops! {
         /// progress: a guess, which may be old. `false` where that is not known. Any context.
         [plain] safe fn vcpu_is_preempted(cpu: u32) -> bool;
         /// Releases a queue lock. A part of [`RawQueueLock`](crate::lock::RawQueueLock), and an op
-        /// because it need not look for sleepers where nobody sleeps. A backend that sleeps in `wait`
-        /// must bind [`release_and_kick`](fn@crate::lock::release_and_kick).
+        /// because it need not look for sleepers where nobody sleeps.
         ///
         /// # Safety
         ///

@@ -10,7 +10,7 @@ use pvops_core::cpu_set::CpuSet;
 use pvops_core::{cpu, lock, smp, time};
 
 use super::Outcome;
-use crate::text::{ensure, text};
+use crate::text::{Text, ensure, text};
 use crate::trap::{self, SELF_VECTOR};
 use crate::work::{begin, finish};
 use crate::{cpus, interrupts, per_cpu};
@@ -182,17 +182,22 @@ pub(super) fn poll_control() -> Outcome {
     Ok(text!("stopped and resumed"))
 }
 
+/// Why the host can't pair its clock with the time-stamp counter, if it says so.
+pub(super) fn no_clock_pairing() -> Option<Text> {
+    match clock_pair() {
+        Err(ClockPairError::Refused(HypercallError::UNSUPPORTED)) => Some(text!(
+            "refused: the host's clock is not its time-stamp counter"
+        )),
+        _ => None,
+    }
+}
+
 /// The host's clock is the one that the kernel reads, and its time-stamp counter is this guest's.
 pub(super) fn clock_pairing() -> Outcome {
     const SECOND_NS: u64 = 1_000_000_000;
     let (wall_before, tsc_before) = (time::wall_clock_ns(), cpu::read_tsc_ordered());
     let pair = match clock_pair() {
         Ok(pair) => pair,
-        Err(ClockPairError::Refused(HypercallError::UNSUPPORTED)) => {
-            return Ok(text!(
-                "refused: the host's clock is not its time-stamp counter"
-            ));
-        }
         Err(error) => return Err(text!("{error}")),
     };
     let (wall_after, tsc_after) = (time::wall_clock_ns(), cpu::read_tsc_ordered());

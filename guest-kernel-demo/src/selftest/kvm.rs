@@ -1,6 +1,6 @@
 //! What KVM gives its guests.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pvops_backend_kvm::{Features, flushes_left_to_host, saved_ends_of_interrupts};
 use pvops_core::cpu_set::CpuSet;
@@ -12,7 +12,7 @@ use crate::layout::{PAGE, SCRATCH};
 use crate::per_cpu::MAX_CPUS;
 use crate::platform::Platform;
 use crate::tables::Flags;
-use crate::text::{ensure, text};
+use crate::text::{Text, ensure, text};
 use crate::trap::{self, SELF_VECTOR, WORK_VECTOR};
 use crate::work::{begin, finish};
 use crate::{cpus, frames, interrupts, paging};
@@ -200,4 +200,53 @@ pub(super) fn tlb_flush() -> Outcome {
         ROUNDS - 1,
         cpus::count() - 1
     ))
+}
+
+/// A CPU that spins is seen preempted, though never by itself. Where this kernel has more CPUs than
+/// its host.
+pub(super) fn preempted() -> Outcome {
+    let looks = while_cpu_1_spins(|| lock::vcpu_is_preempted(1))?;
+    Ok(text!("CPU 1, at look {looks}"))
+}
+
+/// The flush of a CPU that spins is left to the host. Where this kernel has more CPUs than its host.
+pub(super) fn left_flush() -> Outcome {
+    let all = CpuSet::first(cpus::count());
+    let left = flushes_left_to_host();
+    let shootdowns = while_cpu_1_spins(|| {
+        // SAFETY: the CPUs are online and take the library's vector.
+        unsafe { mmu::flush_tlb_multi(&raw const all, SCRATCH.start, SCRATCH.start + PAGE) };
+        flushes_left_to_host() > left
+    })?;
+    Ok(text!("of shootdown {shootdowns}"))
+}
+
+/// Has CPU 1 spin until `seen` says so, and returns how often that was asked.
+fn while_cpu_1_spins(mut seen: impl FnMut() -> bool) -> Result<u64, Text> {
+    const PATIENCE_NS: u64 = 30_000_000_000;
+    static DONE: AtomicBool = AtomicBool::new(false);
+    /// How often the CPU was called preempted while it ran.
+    fn spin(cpu: usize) -> u64 {
+        let mut wrong = 0;
+        while !DONE.load(Ordering::Relaxed) {
+            wrong += u64::from(lock::vcpu_is_preempted(cpu as u32));
+        }
+        wrong
+    }
+    DONE.store(false, Ordering::Relaxed);
+    begin(1, spin, 1);
+    let (start, mut looks) = (time::clock_ns(), 1);
+    let mut late = false;
+    while !seen() && !late {
+        looks += 1;
+        late = time::clock_ns() - start > PATIENCE_NS;
+    }
+    DONE.store(true, Ordering::Relaxed);
+    let wrong = finish(1);
+    ensure!(!late, "not at one of {looks} looks");
+    ensure!(
+        wrong == Some(0),
+        "running, it was called preempted {wrong:?} times"
+    );
+    Ok(looks)
 }

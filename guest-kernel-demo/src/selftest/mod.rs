@@ -37,6 +37,8 @@ struct Check {
     needs: Option<&'static str>,
     /// What KVM must give it.
     kvm: Features,
+    /// What else the host lacks, if anything: it is asked.
+    lacks: fn() -> Option<Text>,
     run: fn() -> Outcome,
 }
 
@@ -45,6 +47,7 @@ const fn check(name: &'static str, run: fn() -> Outcome) -> Check {
         name,
         needs: None,
         kvm: Features::empty(),
+        lacks: || None,
         run,
     }
 }
@@ -169,7 +172,10 @@ static KVM_CHECKS: &[Check] = &[
     },
     needs("hypercall", "kvm.hypercall", hypercalls::answers),
     needs("hypercall", "kvm.not_offered", hypercalls::not_offered),
-    needs("hypercall", "kvm.clock_pairing", hypercalls::clock_pairing),
+    Check {
+        lacks: hypercalls::no_clock_pairing,
+        ..needs("hypercall", "kvm.clock_pairing", hypercalls::clock_pairing)
+    },
     kvm(Features::PV_UNHALT, "kvm.kick", hypercalls::kick),
     kvm(Features::PV_SEND_IPI, "kvm.send_ipi", hypercalls::send_ipi),
     kvm(
@@ -185,7 +191,17 @@ static KVM_CHECKS: &[Check] = &[
 ];
 
 /// The same, for more than one CPU.
-static KVM_SMP_CHECKS: &[Check] = &[kvm(Features::PV_TLB_FLUSH, "kvm.tlb_flush", kvm::tlb_flush)];
+static KVM_SMP_CHECKS: &[Check] = &[
+    kvm(Features::PV_TLB_FLUSH, "kvm.tlb_flush", kvm::tlb_flush),
+    Check {
+        needs: Some("overcommitment"),
+        ..kvm(Features::STEAL_TIME, "kvm.preempted", kvm::preempted)
+    },
+    Check {
+        needs: Some("overcommitment"),
+        ..kvm(Features::PV_TLB_FLUSH, "kvm.left_flush", kvm::left_flush)
+    },
+];
 
 /// The same, where the Xen backend takes events.
 static XEN_CHECKS: &[Check] = &[
@@ -284,5 +300,8 @@ fn lacking(check: &Check, command_line: CommandLine<'_>) -> Option<Text> {
         return Some(text!("the host lacks {need}"));
     }
     let not_given = check.kvm.difference(Features::in_use());
-    (!not_given.is_empty()).then(|| text!("KVM does not give {not_given:?}"))
+    if !not_given.is_empty() {
+        return Some(text!("KVM does not give {not_given:?}"));
+    }
+    (check.lacks)()
 }

@@ -5,7 +5,7 @@
 //! to sleep ([`wait`]), and whoever releases the lock to a sleeper has it woken ([`kick`]). On bare
 //! hardware nobody sleeps, and the lock costs what a plain ticket lock costs: locking and releasing
 //! it, uncontended, is five instructions, one of them locked, none of them for the host. Where waiters
-//! sleep, releasing it is a call, and locked too.
+//! sleep, releasing it is a call of three instructions, one of them locked.
 //!
 //! ```text
 //! struct ThisCpu;
@@ -21,14 +21,21 @@
 //!
 //! # For backends
 //!
-//! One that sleeps in `wait` binds all four ops, or nobody wakes the sleeper:
+//! The ops are only right together: whoever sleeps in [`wait`] needs a release that kicks. So a
+//! backend does not bind them one by one, but says what its host can do:
 //!
 //! ```text
-//! lock: bindings::lock {
-//!     wait: preserve!(lock::wait, wait),
-//!     kick: preserve!(lock::kick, kick),
-//!     vcpu_is_preempted: preserve!(lock::vcpu_is_preempted, vcpu_is_preempted),
-//!     release: preserve!(lock::release, release_and_kick),
+//! lock: bindings::lock::AWAKE
+//!     .with_preemption(preserve!(lock::vcpu_is_preempted, vcpu_is_preempted))
+//!     .with_sleep(preserve!(lock::wait, wait), preserve!(lock::kick, kick)),
+//! ```
+//!
+//! The fields are out of its reach:
+//!
+//! ```compile_fail,E0616
+//! use pvops_core::{Bindings, inline};
+//! fn sleep(bindings: &mut Bindings) {
+//!     bindings.lock.wait = inline!(lock::wait, "hlt");
 //! }
 //! ```
 //!
@@ -42,7 +49,8 @@ cfg_if::cfg_if! {
     // A model's atomics can't be made in a constant, which `RawMutex` wants.
     if #[cfg(not(loom))] {
         mod raw;
-        pub use raw::{CpuIndex, Mutex, MutexGuard, RawQueueLock, release_and_kick};
+        pub(crate) use raw::release_to_sleeper;
+        pub use raw::{CpuIndex, Mutex, MutexGuard, RawQueueLock};
     } else if #[cfg(test)] {
         mod model;
     }

@@ -108,7 +108,11 @@ impl Machine {
             // SAFETY: the lock is held; the model checks that.
             self.count.with_mut(|count| unsafe { *count += 1 });
             // SAFETY: the lock is held, by this thread.
-            unsafe { self.queue.release(&self.model) };
+            unsafe {
+                if !self.queue.count_down() {
+                    self.queue.release_to_sleeper(&self.model);
+                }
+            }
         }
     }
 }

@@ -6,7 +6,8 @@
 //! tail, links itself behind the one before, and waits until that one makes it the *head* of the
 //! queue. Only the head waits for the state to become free, and only the head takes it then. Having
 //! taken it, and so become the owner, it makes the next in the queue the head. Releasing it is a
-//! store of the low byte; natively that is all.
+//! store of the low byte; natively that is all. Where waiters sleep it counts the low byte down: from
+//! held to free, or from held with a sleeper to held, and then the sleeper's turn comes.
 //!
 //! # No wake-up is lost
 //!
@@ -24,10 +25,11 @@
 //! *At the head*, on the queue's field `sleeper`, after the head was named, by the owner as above or
 //! by itself. Naming itself is a change of the state from held, and releasing is a change of the
 //! same word, so one is first. If the release is, naming fails, and the head looks again and finds
-//! the lock free. If naming is, the release sees it, takes the name out of `sleeper` (so changes the
-//! word), frees the lock and kicks. A name is given once for each head, either by the owner before
-//! it is the head or by itself after it has seen that the owner did not: so a name that the release
-//! has taken out is not put back.
+//! the lock free. If naming is, the release sees it, since counting down has left the
+//! lock held: it takes the name out of `sleeper` (so changes the word), frees the lock and kicks. A
+//! name is given once for each head, either by the owner before it is the head or by itself after it
+//! has seen that the owner did not: so a name that the release has taken out is not put back, and
+//! between its two steps nobody names a sleeper.
 //!
 //! A kick may come when its CPU no longer sleeps, or sleeps for another lock, in an interrupt
 //! handler; then `wait` returns early, and the waiter looks and waits again.
@@ -61,6 +63,8 @@ pub struct Queue {
     /// The CPU to kick, if the state says so; [`NOBODY`] once it is to be kicked.
     sleeper: AtomicU32,
 }
+
+// The states, in an order such that the release counts down.
 
 const FREE: usize = 0;
 const HELD: usize = 1;
@@ -112,27 +116,39 @@ impl Queue {
         }
     }
 
-    /// Releases the lock, and kicks the head of the queue if it sleeps.
+    /// Makes of held free and of held with a sleeper held, and returns whether the lock is free now.
+    /// All of a release, or its first part. Backends' thunks do this in one instruction.
     ///
     /// # Safety
     ///
     /// The lock must be held, by the caller.
-    pub(super) unsafe fn release<H: Host>(&self, host: &H) {
-        let mut sleeper = NOBODY;
+    pub(super) unsafe fn count_down(&self) -> bool {
         let mut word = ptr::without_provenance_mut(HELD);
-        while let Err(now) =
-            self.word
-                .compare_exchange(word, tail(word), Ordering::Release, Ordering::Acquire)
-        {
-            if state(now) == HELD_NAMED && sleeper == NOBODY {
-                sleeper = self.sleeper.load(Ordering::Relaxed);
-                self.sleeper.store(NOBODY, Ordering::Relaxed);
+        loop {
+            let state = state(word) - 1;
+            match self.word.compare_exchange(
+                word,
+                with_state(tail(word), state),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return state == FREE,
+                Err(now) => word = now,
             }
-            word = now;
         }
-        if sleeper != NOBODY {
-            host.kick(sleeper);
-        }
+    }
+
+    /// Releases the lock to the head of the queue, which sleeps, and kicks it.
+    ///
+    /// # Safety
+    ///
+    /// The lock must be held, by the caller, and just have been counted down from held with a sleeper.
+    pub(super) unsafe fn release_to_sleeper<H: Host>(&self, host: &H) {
+        let sleeper = self.sleeper.load(Ordering::Relaxed);
+        self.sleeper.store(NOBODY, Ordering::Relaxed);
+        // SAFETY: as the caller says.
+        unsafe { self.count_down() };
+        host.kick(sleeper);
     }
 
     /// Makes the node the tail and returns the tail before, null for none; or, if the lock is free

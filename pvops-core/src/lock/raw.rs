@@ -83,16 +83,15 @@ impl<C: CpuIndex> RawQueueLock<C> {
     }
 }
 
-/// The function for the op [`lock::release`](fn@crate::lock::release) on hosts where waiters sleep.
+/// What the op [`lock::release`](fn@crate::lock::release) goes on to if counting down has not freed
+/// the lock.
 ///
 /// # Safety
 ///
-/// As for the op.
-// Inline, so that the call site in it is linked only into kernels with a backend that binds it.
-#[inline]
-pub unsafe extern "C" fn release_and_kick(queue: *const Queue) {
+/// As for [`Queue::release_to_sleeper`].
+pub(crate) unsafe extern "C" fn release_to_sleeper(queue: *const Queue) {
     // SAFETY: the caller holds the lock, so it exists.
-    unsafe { (*queue).release(&Ops) };
+    unsafe { (*queue).release_to_sleeper(&Ops) };
 }
 
 /// The ops of this group.

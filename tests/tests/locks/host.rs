@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pvops_backend_native as native;
 use pvops_core::backend::Backend;
-use pvops_core::lock::{CpuIndex, release_and_kick};
+use pvops_core::lock::CpuIndex;
 use pvops_core::probe::Interfaces;
 use pvops_core::{Bindings, bindings, install as install_backend, preserve};
 use pvops_tests::process::PROCESS;
@@ -72,12 +72,9 @@ static BACKEND: Backend = Backend {
     signature: None,
     bind: |_| {
         Ok(Bindings {
-            lock: bindings::lock {
-                wait: preserve!(lock::wait, wait),
-                kick: preserve!(lock::kick, kick),
-                vcpu_is_preempted: preserve!(lock::vcpu_is_preempted, is_preempted),
-                release: preserve!(lock::release, release_and_kick),
-            },
+            lock: bindings::lock::AWAKE
+                .with_preemption(preserve!(lock::vcpu_is_preempted, is_preempted))
+                .with_sleep(preserve!(lock::wait, wait), preserve!(lock::kick, kick)),
             ..native::typical()
         })
     },

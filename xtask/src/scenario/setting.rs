@@ -51,7 +51,7 @@ pub(super) fn kvm(host: &Host) -> Result<Setting, String> {
     match host.kvm.as_ref()? {
         Kvm::Hardware => Ok(Setting {
             qemu: KVM_Q35,
-            lacks: &["evictions"],
+            lacks: &["evictions", "overcommitment"],
             cmdline: String::new(),
             note: None,
         }),
@@ -64,6 +64,7 @@ pub(super) fn kvm(host: &Host) -> Result<Setting, String> {
                 "syscall",
                 "saved-ends",
                 "evictions",
+                "overcommitment",
             ],
             cmdline: String::new(),
             note: Some(
@@ -81,7 +82,7 @@ pub(super) fn kvm_microvm(host: &Host) -> Result<Setting, String> {
     Ok(match host.kvm.as_ref()? {
         Kvm::Hardware => Setting {
             qemu: &["-M", MICROVM, "-accel", "kvm", "-cpu", "host"],
-            lacks: &["evictions", "pit", "pci"],
+            lacks: &["evictions", "overcommitment", "pit", "pci"],
             ..setting
         },
         Kvm::Software => Setting {
@@ -93,6 +94,7 @@ pub(super) fn kvm_microvm(host: &Host) -> Result<Setting, String> {
                 "syscall",
                 "saved-ends",
                 "evictions",
+                "overcommitment",
                 "pit",
                 "pci",
             ],
@@ -162,11 +164,15 @@ mod tests {
                 "xcr",
                 "syscall",
                 "saved-ends",
-                "evictions"
+                "evictions",
+                "overcommitment"
             ]
         );
         assert!(software.qemu.last().unwrap().contains(",-kvm-pv-unhalt,"));
-        assert_eq!(setting(Kvm::Hardware).lacks, ["evictions"]);
+        assert_eq!(
+            setting(Kvm::Hardware).lacks,
+            ["evictions", "overcommitment"]
+        );
         assert_eq!(
             kvm_setting(Err("there is no /dev/kvm".into()))
                 .err()

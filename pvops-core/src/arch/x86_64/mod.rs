@@ -3,8 +3,13 @@
 pub(crate) mod encode;
 pub mod shape;
 mod site;
+#[macro_use]
 mod template;
+#[macro_use]
 mod thunk;
+// Behind the macros that it uses.
+#[cfg(not(loom))]
+mod lock;
 
 #[doc(hidden)]
 pub use template::is_single_instruction;

@@ -11,9 +11,21 @@
 #[macro_export]
 macro_rules! preserve {
     ($group:ident::$name:ident, $function:path) => {{
+        $crate::preserve_thunk!(thunk, $group::$name, $function);
+        // SAFETY: the thunk saves all that a preserve site does not lose, and the function has the
+        // op's signature, as the thunk checks.
+        unsafe { $crate::binding::Binding::<$crate::op::$group::$name>::preserve(thunk) }
+    }};
+}
+
+/// Defines the thunk of [`preserve!`](crate::preserve) under the name `$thunk`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! preserve_thunk {
+    ($thunk:ident, $group:ident::$name:ident, $function:path) => {
         const _: <$crate::op::$group::$name as $crate::Op>::Function = $function;
         #[unsafe(naked)]
-        unsafe extern "C" fn thunk() {
+        unsafe extern "C" fn $thunk() {
             core::arch::naked_asm!(
                 "push rbp",
                 "mov rbp, rsp",
@@ -87,10 +99,5 @@ macro_rules! preserve {
                 function = sym $function,
             )
         }
-        // SAFETY: the thunk saves all that a preserve site does not lose, and the function has the
-        // op's signature, as the constant above checks.
-        unsafe {
-            $crate::binding::Binding::<$crate::op::$group::$name>::preserve(thunk)
-        }
-    }};
+    };
 }
