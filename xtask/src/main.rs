@@ -28,6 +28,7 @@ mod report;
 mod scenario;
 mod setup;
 mod sites;
+mod steal;
 mod step;
 mod table;
 mod tally;

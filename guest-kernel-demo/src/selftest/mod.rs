@@ -4,6 +4,7 @@ mod apic;
 mod async_page_fault;
 mod cpu;
 mod extable;
+mod host_account;
 mod hypercalls;
 mod irq;
 mod kvm;
@@ -186,6 +187,13 @@ static KVM_CHECKS: &[Check] = &[
 /// The same, for more than one CPU.
 static KVM_SMP_CHECKS: &[Check] = &[kvm(Features::PV_TLB_FLUSH, "kvm.tlb_flush", kvm::tlb_flush)];
 
+/// Those that run only where the command line names them, where the KVM backend is installed.
+static KVM_NAMED_CHECKS: &[Check] = &[kvm(
+    Features::STEAL_TIME,
+    "kvm.host_account",
+    host_account::compared,
+)];
+
 /// How long a check is to go on that can go on for any time: `long` if the command line says
 /// `stress`, else `short`.
 fn long_or(long: u64, short: u64) -> u64 {
@@ -217,6 +225,7 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
         (SMP_CHECKS, smp),
         (KVM_CHECKS, kvm),
         (KVM_SMP_CHECKS, smp && kvm),
+        (KVM_NAMED_CHECKS, only.is_some() && kvm),
     ];
     for check in lists
         .iter()
