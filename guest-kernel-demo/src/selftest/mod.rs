@@ -2,6 +2,8 @@
 
 mod apic;
 mod async_page_fault;
+mod broadcast;
+mod clocks;
 mod cpu;
 mod extable;
 mod host_account;
@@ -187,12 +189,21 @@ static KVM_CHECKS: &[Check] = &[
 /// The same, for more than one CPU.
 static KVM_SMP_CHECKS: &[Check] = &[kvm(Features::PV_TLB_FLUSH, "kvm.tlb_flush", kvm::tlb_flush)];
 
-/// Those that run only where the command line names them, where the KVM backend is installed.
-static KVM_NAMED_CHECKS: &[Check] = &[kvm(
-    Features::STEAL_TIME,
-    "kvm.host_account",
-    host_account::compared,
-)];
+/// Those that run only where the command line names them: there the host looks, too.
+static NAMED_CHECKS: &[Check] = &[
+    check("clocks.library", clocks::library),
+    check("clocks.tsc", clocks::tsc),
+    check("clocks.pm_timer", clocks::pm_timer),
+    check("clocks.hpet", clocks::hpet),
+    needs("pit", "clocks.pit", clocks::pit),
+    check("smp.broadcast", broadcast::to_all_others),
+    check("smp.held_ticket_lock", lock::held_ticket),
+    kvm(
+        Features::STEAL_TIME,
+        "kvm.host_account",
+        host_account::compared,
+    ),
+];
 
 /// How long a check is to go on that can go on for any time: `long` if the command line says
 /// `stress`, else `short`.
@@ -225,7 +236,7 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
         (SMP_CHECKS, smp),
         (KVM_CHECKS, kvm),
         (KVM_SMP_CHECKS, smp && kvm),
-        (KVM_NAMED_CHECKS, only.is_some() && kvm),
+        (NAMED_CHECKS, only.is_some()),
     ];
     for check in lists
         .iter()
