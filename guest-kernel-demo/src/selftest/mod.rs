@@ -187,7 +187,7 @@ static KVM_CHECKS: &[Check] = &[
 ];
 
 /// The same, for more than one CPU.
-static KVM_SMP_CHECKS: &[Check] = &[kvm(Features::PV_TLB_FLUSH, "kvm.tlb_flush", kvm::tlb_flush)];
+static KVM_SMP_CHECKS: &[Check] = &[check("kvm.tlb_flush", kvm::tlb_flush)];
 
 /// Those that run only where the command line names them: there the host looks, too.
 static NAMED_CHECKS: &[Check] = &[

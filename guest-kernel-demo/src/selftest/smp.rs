@@ -97,11 +97,7 @@ pub(super) fn shootdown() -> Outcome {
         return Err(text!("no memory for a table"));
     }
     let all = CpuSet::first(cpus::count());
-    let interrupts = || -> u64 {
-        let on = |cpu| trap::count_on(cpu, LIBRARY_VECTOR);
-        (1..cpus::count()).map(on).sum()
-    };
-    let before = interrupts();
+    let taken = shootdown_interrupts();
     let mut stale = 0;
     for round in 0..rounds {
         let (frame, old, new) = if round % 2 == 0 {
@@ -139,7 +135,7 @@ pub(super) fn shootdown() -> Outcome {
             );
         }
     }
-    let taken = interrupts() - before;
+    let taken = shootdown_interrupts() - taken;
     report!("\"event\":\"measure\",\"name\":\"shootdown_interrupts\",\"count\":{taken}");
     paging::unmap(ADDRESS);
     // SAFETY: the CPUs take the vector; and nobody has the frames any more.
@@ -151,6 +147,12 @@ pub(super) fn shootdown() -> Outcome {
     Ok(text!(
         "{rounds} shootdowns, {taken} interrupts, {stale} stale reads before the first 4"
     ))
+}
+
+/// How many interrupts the other CPUs have taken for shootdowns.
+pub(super) fn shootdown_interrupts() -> u64 {
+    let on = |cpu| trap::count_on(cpu, LIBRARY_VECTOR);
+    (1..cpus::count()).map(on).sum()
 }
 
 fn read_word(address: usize) -> u64 {
