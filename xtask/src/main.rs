@@ -70,7 +70,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Test => test::run(out),
         Command::Sites(arguments) => sites::run(&arguments, out),
         Command::Ops => ops::run(out),
-        Command::Gains => gains::run(out),
+        Command::Gains { only } => gains::run(&only, out),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{cpus, interrupts};
 
 /// So much is stolen from each CPU before the accounts are compared: what comes between the two
 /// readings is little beside it.
-const STOLEN_NS: u64 = 2_000_000_000;
+const STOLEN_NS: u64 = 4_000_000_000;
 /// How long all CPUs may take for that, and the host to answer.
 const PATIENCE_NS: u64 = 60_000_000_000;
 
