@@ -83,10 +83,7 @@ pub(crate) fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     }
     Ok(Bindings {
         time,
-        lock: bindings::lock {
-            vcpu_is_preempted: VCPU_IS_PREEMPTED,
-            ..native.lock
-        },
+        lock: native.lock.with_preemption(VCPU_IS_PREEMPTED),
         system,
         ..native
     })
@@ -189,10 +186,7 @@ pub fn typical() -> Bindings {
             stolen_ns: STOLEN_NS,
             ..native.time
         },
-        lock: bindings::lock {
-            vcpu_is_preempted: VCPU_IS_PREEMPTED,
-            ..native.lock
-        },
+        lock: native.lock.with_preemption(VCPU_IS_PREEMPTED),
         system: system(HypercallInstruction::Vmcall),
         ..native
     }

@@ -106,9 +106,11 @@ fn tell_native(rsdp: u64) {
     }
     if let Some(port) = acpi::pm_timer(&EarlyMemory, rsdp) {
         native::set_pm_timer(port);
+        PM_TIMER.call_once(|| port);
     }
     if let Some(physical) = acpi::hpet(&EarlyMemory, rsdp) {
         native::set_hpet(physical);
+        HPET.call_once(|| physical);
     }
 }
 
@@ -129,6 +131,16 @@ fn apic_id() -> u32 {
         return cpu::cpuid(TOPOLOGY, 0).edx;
     }
     cpu::cpuid(1, 0).ebx >> 24
+}
+
+/// Port of the power-management timer.
+pub(crate) fn pm_timer() -> Option<u16> {
+    PM_TIMER.get().copied()
+}
+
+/// Physical address of the high-precision event timer's registers.
+pub(crate) fn hpet() -> Option<u64> {
+    HPET.get().copied()
 }
 
 /// Says what was found, for people and for machines.
@@ -201,6 +213,8 @@ impl core::fmt::Display for InterfaceList<'_> {
 }
 
 static PROTOCOL: Once<Protocol> = Once::new();
+static PM_TIMER: Once<u16> = Once::new();
+static HPET: Once<u64> = Once::new();
 
 /// Memory as the tables of [`entry`](crate::entry) have it, where a PC has no device registers.
 struct EarlyMemory;

@@ -27,8 +27,12 @@ pub(crate) enum Command {
     Sites(SitesArguments),
     /// Write docs/ops.md, the reference of all ops, from their declaration
     Ops,
-    /// Count what each feature of KVM saves, and write the table in docs/kvm.md
-    Gains,
+    /// Count what each feature of KVM saves, and write the tables in docs/kvm.md
+    Gains {
+        /// Count only the rows with this in their feature or workload, and keep the others
+        #[arg(default_value = "", hide_default_value = true)]
+        only: String,
+    },
 }
 
 #[derive(Args, Default)]

@@ -29,6 +29,7 @@ mod scenario;
 mod screen;
 mod setup;
 mod sites;
+mod steal;
 mod step;
 mod table;
 mod tally;
@@ -71,7 +72,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Test => test::run(out),
         Command::Sites(arguments) => sites::run(&arguments, out),
         Command::Ops => ops::run(out),
-        Command::Gains => gains::run(out),
+        Command::Gains { only } => gains::run(&only, out),
     }
 }
 

@@ -19,6 +19,10 @@ pub(crate) enum Event {
     ReadyToStop,
     /// KVM's counters of the virtual machine that the kernel ran in, by name.
     KvmCounters(BTreeMap<String, u64>),
+    /// How long each CPU has waited for the host to run it, as the kernel knows, in nanoseconds.
+    StolenTime(BTreeMap<String, u64>),
+    /// The same at about the same time, as the host's scheduler knows.
+    HostAccount(BTreeMap<String, u64>),
     /// The exit status of the QEMU in the appliance.
     GuestEnd(i32),
     /// The appliance creates this domain.
@@ -101,10 +105,9 @@ pub(crate) fn parse(line: &[u8]) -> anyhow::Result<Event> {
         "check" => Event::Check(check(&fields)?),
         "result" => Event::Result(summary(&fields)?),
         "ready_to_stop" => Event::ReadyToStop,
-        "kvm_counters" => {
-            fields.remove("event");
-            Event::KvmCounters(counters(&fields)?)
-        }
+        "kvm_counters" => Event::KvmCounters(counters(&mut fields)?),
+        "stolen_time" => Event::StolenTime(counters(&mut fields)?),
+        "host_account" => Event::HostAccount(counters(&mut fields)?),
         "guest_end" => {
             let status = i32::try_from(number(&fields, "status")?);
             Event::GuestEnd(status.context("\"status\" is no exit status")?)
@@ -193,7 +196,9 @@ fn summary(fields: &Map<String, Value>) -> anyhow::Result<Summary> {
     })
 }
 
-fn counters(fields: &Map<String, Value>) -> anyhow::Result<BTreeMap<String, u64>> {
+/// All fields but the event's name.
+fn counters(fields: &mut Map<String, Value>) -> anyhow::Result<BTreeMap<String, u64>> {
+    fields.remove("event");
     let names = fields.keys();
     let counters = names.map(|name| Ok((name.clone(), number(fields, name)?)));
     counters.collect()
@@ -270,6 +275,14 @@ mod tests {
                 ("exits".into(), 30_000),
                 ("halt_exits".into(), 22)
             ]))
+        );
+        assert_eq!(
+            parse(br#"{"event":"stolen_time","0":7}"#).unwrap(),
+            Event::StolenTime(BTreeMap::from([("0".into(), 7)]))
+        );
+        assert_eq!(
+            parse(br#"{"event":"host_account","0":8}"#).unwrap(),
+            Event::HostAccount(BTreeMap::from([("0".into(), 8)]))
         );
         assert_eq!(
             parse(br#"{"event":"guest_end","status":33}"#).unwrap(),

@@ -57,6 +57,8 @@ fn event_text(event: &Event) -> Option<String> {
         ),
         Event::ReadyToStop => "  the kernel is ready to be stopped".into(),
         Event::KvmCounters(counters) => format!("  KVM counted:{}", counters_text(counters)),
+        Event::StolenTime(of) => format!("  stolen, says the kernel: {of:?} ns"),
+        Event::HostAccount(of) => format!("  stolen, says the host:   {of:?} ns"),
         Event::GuestEnd(status) => format!("  QEMU in the appliance ended with status {status}"),
         Event::DomainStart(name) => format!("-- domain {name}"),
         Event::DomainEnd(end) => format!("  the domain's end: {end}"),

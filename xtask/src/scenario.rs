@@ -128,9 +128,11 @@ mod tests {
     #[test]
     fn an_unknown_scenario_lists_the_known_ones() {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
-        assert_eq!(
-            error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-swap, kvm-l1-hyperv, kvm-l1-clock, kvm-l1-clock-unstable, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stop, tcg-snapshot, kvm-stop, kvm-snapshot, kvm-l1-stop, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm, xen-pv, xen-pvh, xen-domu"
+        let error = error.to_string();
+        assert!(
+            error.starts_with("unknown scenario \"xne\"; known are tcg, kvm, "),
+            "{error}"
         );
+        assert!(error.ends_with(", xen-domu"), "{error}");
     }
 }

@@ -9,6 +9,7 @@ use crate::figures::Measurement;
 use crate::lines::Line;
 use crate::protocol::{self, Boot, Event, Status, Summary};
 use crate::scenario::Ending;
+use crate::steal::Steal;
 
 /// QEMU's exit status when the kernel writes 0x10 to isa-debug-exit: `value << 1 | 1`.
 const EXIT_STATUS_PASS: i32 = 33;
@@ -50,6 +51,7 @@ pub(crate) struct Transcript {
     pub(crate) last_passed: Option<(String, u64)>,
     /// What KVM has counted, in an appliance.
     pub(crate) kvm_counters: BTreeMap<String, u64>,
+    pub(crate) steal: Steal,
     results: Vec<Summary>,
     /// Status of the QEMU in an appliance.
     guest_ends: Vec<i32>,
@@ -111,6 +113,8 @@ impl Transcript {
             // More than two are no more wrong than two.
             Event::Result(summary) if self.results.len() < 2 => self.results.push(*summary),
             Event::KvmCounters(counters) => self.kvm_counters.clone_from(counters),
+            Event::StolenTime(ns) => self.steal.kernel_ns.clone_from(ns),
+            Event::HostAccount(ns) => self.steal.host_ns.clone_from(ns),
             Event::Result(_)
             | Event::GuestEnd(_)
             | Event::ReadyToStop
@@ -167,6 +171,9 @@ impl Transcript {
             return Some(format!("the kernel reports a failure; {}", describe(end)));
         }
         if let Some(reason) = self.disagreement(result) {
+            return Some(reason);
+        }
+        if let Err(reason) = self.steal.check() {
             return Some(reason);
         }
         match (end, ending) {

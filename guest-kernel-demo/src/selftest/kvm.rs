@@ -8,6 +8,8 @@ use pvops_core::{Kernel, apic, bring_up_cpu, cpu, lock, mmu, system, take_down_c
 
 use super::Outcome;
 use super::apic::{send_self, wait_for};
+use super::smp::shootdown_interrupts;
+use crate::console::report;
 use crate::layout::{PAGE, SCRATCH};
 use crate::per_cpu::MAX_CPUS;
 use crate::platform::Platform;
@@ -159,7 +161,7 @@ pub(super) fn tlb_flush() -> Outcome {
         return Err(text!("no memory"));
     };
     let all = CpuSet::first(cpus::count());
-    let left = flushes_left_to_host();
+    let (left, taken) = (flushes_left_to_host(), shootdown_interrupts());
     if paging::map(ADDRESS, odd.0, Flags::DATA).is_err() {
         return Err(text!("no memory for a table"));
     }
@@ -184,6 +186,8 @@ pub(super) fn tlb_flush() -> Outcome {
         DONE.store(round, Ordering::Release);
     }
     let left = flushes_left_to_host() - left;
+    let taken = shootdown_interrupts() - taken;
+    report!("\"event\":\"measure\",\"name\":\"shootdown_interrupts\",\"count\":{taken}");
     for cpu in 1..cpus::count() {
         let stale = finish(cpu);
         ensure!(stale == Some(0), "CPU {cpu}: {stale:?} stale reads");
@@ -196,7 +200,7 @@ pub(super) fn tlb_flush() -> Outcome {
         frames::free(odd.0);
     }
     Ok(text!(
-        "{} shootdowns of {} CPUs, {left} flushes left to the host",
+        "{} shootdowns of {} CPUs, {taken} interrupts, {left} flushes left to the host",
         ROUNDS - 1,
         cpus::count() - 1
     ))

@@ -2,8 +2,11 @@
 
 mod apic;
 mod async_page_fault;
+mod broadcast;
+mod clocks;
 mod cpu;
 mod extable;
+mod host_account;
 mod hypercalls;
 mod irq;
 mod kvm;
@@ -192,7 +195,7 @@ static KVM_CHECKS: &[Check] = &[
 
 /// The same, for more than one CPU.
 static KVM_SMP_CHECKS: &[Check] = &[
-    kvm(Features::PV_TLB_FLUSH, "kvm.tlb_flush", kvm::tlb_flush),
+    check("kvm.tlb_flush", kvm::tlb_flush),
     Check {
         needs: Some("overcommitment"),
         ..kvm(Features::STEAL_TIME, "kvm.preempted", kvm::preempted)
@@ -216,6 +219,22 @@ static XEN_CHECKS: &[Check] = &[
 static XEN_SMP_CHECKS: &[Check] = &[
     check("xen.ipi", xen_events::ipi),
     check("xen.move", xen_events::move_between_cpus),
+];
+
+/// Those that run only where the command line names them: there the host looks, too.
+static NAMED_CHECKS: &[Check] = &[
+    check("clocks.library", clocks::library),
+    check("clocks.tsc", clocks::tsc),
+    check("clocks.pm_timer", clocks::pm_timer),
+    check("clocks.hpet", clocks::hpet),
+    needs("pit", "clocks.pit", clocks::pit),
+    check("smp.broadcast", broadcast::to_all_others),
+    check("smp.held_ticket_lock", lock::held_ticket),
+    kvm(
+        Features::STEAL_TIME,
+        "kvm.host_account",
+        host_account::compared,
+    ),
 ];
 
 /// How long a check is to go on that can go on for any time: `long` if the command line says
@@ -252,6 +271,7 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
         (KVM_SMP_CHECKS, smp && kvm),
         (XEN_CHECKS, xen),
         (XEN_SMP_CHECKS, smp && xen),
+        (NAMED_CHECKS, only.is_some()),
     ];
     for check in lists
         .iter()

@@ -8,13 +8,14 @@ use pvops_core::{mmu, smp, time};
 use super::Outcome;
 use super::apic::wait_for;
 use super::long_or;
+use crate::console::report;
 use crate::cpus;
 use crate::frames;
 use crate::layout::{PAGE, SCRATCH};
 use crate::paging;
 use crate::tables::Flags;
 use crate::text::{ensure, text};
-use crate::trap::{self, SELF_VECTOR, TIMER_VECTOR};
+use crate::trap::{self, LIBRARY_VECTOR, SELF_VECTOR, TIMER_VECTOR};
 use crate::work::{begin, finish, run_on};
 use crate::{per_cpu, stacks};
 
@@ -96,6 +97,7 @@ pub(super) fn shootdown() -> Outcome {
         return Err(text!("no memory for a table"));
     }
     let all = CpuSet::first(cpus::count());
+    let taken = shootdown_interrupts();
     let mut stale = 0;
     for round in 0..rounds {
         let (frame, old, new) = if round % 2 == 0 {
@@ -133,6 +135,8 @@ pub(super) fn shootdown() -> Outcome {
             );
         }
     }
+    let taken = shootdown_interrupts() - taken;
+    report!("\"event\":\"measure\",\"name\":\"shootdown_interrupts\",\"count\":{taken}");
     paging::unmap(ADDRESS);
     // SAFETY: the CPUs take the vector; and nobody has the frames any more.
     unsafe {
@@ -141,8 +145,14 @@ pub(super) fn shootdown() -> Outcome {
         frames::free(second);
     }
     Ok(text!(
-        "{rounds} shootdowns, {stale} stale reads before the first 4"
+        "{rounds} shootdowns, {taken} interrupts, {stale} stale reads before the first 4"
     ))
+}
+
+/// How many interrupts the other CPUs have taken for shootdowns.
+pub(super) fn shootdown_interrupts() -> u64 {
+    let on = |cpu| trap::count_on(cpu, LIBRARY_VECTOR);
+    (1..cpus::count()).map(on).sum()
 }
 
 fn read_word(address: usize) -> u64 {

@@ -20,6 +20,34 @@ evict() {
     done 2>/dev/null &
 }
 
+# Passes on what the kernel says. To its line of stolen time it adds the scheduler's account: how long
+# each virtual CPU's thread was ready to run and did not, in nanoseconds
+# (Documentation/scheduler/sched-stats.rst). Then the kernel is told to go on.
+account() {
+    # Then QEMU alone writes, and its end ends the lines.
+    exec 5>&-
+    while IFS= read -r line; do
+        echo "$line"
+        case $line in
+            @*stolen_time*) ;;
+            *) continue ;;
+        esac
+        waited=
+        for thread in /proc/"$1"/task/*; do
+            read -r name <"$thread/comm"
+            case $name in
+                "CPU "*/KVM) ;;
+                *) continue ;;
+            esac
+            name=${name#CPU }
+            read -r ran delay slices <"$thread/schedstat"
+            waited="$waited,\"${name%/KVM}\":$delay"
+        done
+        echo "@{\"event\":\"host_account\"$waited}"
+        echo >&4
+    done
+}
+
 set --
 while IFS= read -r word; do
     set -- "$@" "$word"
@@ -28,8 +56,20 @@ read -r seconds </guest/seconds
 
 say "QEMU starts"
 : >/tmp/messages
-qemu-system-x86_64 "$@" </dev/null 2>/tmp/messages &
+exec 4</dev/null 5>&1
+if grep -q host_account /guest/arguments; then
+    mkfifo /tmp/to-kernel /tmp/from-kernel
+    # For reading and writing: that does not wait for somebody at the other end.
+    exec 4<>/tmp/to-kernel 5<>/tmp/from-kernel
+fi
+qemu-system-x86_64 "$@" <&4 >&5 2>/tmp/messages &
 qemu=$!
+accountant=
+if grep -q host_account /guest/arguments; then
+    account "$qemu" </tmp/from-kernel &
+    accountant=$!
+fi
+exec 5>&-
 grep -q evictions /guest/arguments || evict "$qemu"
 
 # Ends QEMU when it takes too long, or has stopped the guest for good.
@@ -57,6 +97,7 @@ done
 wait "$qemu"
 status=$?
 kill "$watch" 2>/dev/null
+[ -n "$accountant" ] && wait "$accountant"
 
 sed 's/^/QEMU: /' /tmp/messages
 [ -e /tmp/ended ] && fail "$(cat /tmp/ended)"

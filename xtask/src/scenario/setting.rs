@@ -119,6 +119,18 @@ pub(super) const COUNTING_ONLY: &[&str] = COUNTING.split_at(6).1;
 
 pub(super) const KVM_Q35: &[&str] = &["-M", "q35", "-accel", "kvm", "-cpu", "host"];
 
+/// With threads whose names tell which CPU is whose.
+pub(super) const KVM_Q35_NAMED_THREADS: &[&str] = &[
+    "-M",
+    "q35",
+    "-accel",
+    "kvm",
+    "-cpu",
+    "host",
+    "-name",
+    "guest,debug-threads=on",
+];
+
 /// With all enlightenments that QEMU 7.2 and Linux 6.1 have on an AMD CPU.
 pub(super) const KVM_Q35_HYPERV: &[&str] = &[
     "-M",

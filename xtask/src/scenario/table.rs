@@ -31,6 +31,15 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         },
         ..KVM_L1
     },
+    // Whose Linux tells its own account of the time that the CPUs have waited to run.
+    Scenario {
+        name: "kvm-l1-steal",
+        cpus: &[4],
+        cmdline: "only=kvm.host_account",
+        timeout: Duration::from_secs(120),
+        prepare: |_| Ok(stock_kvm(KVM_Q35_NAMED_THREADS)),
+        ..KVM_L1
+    },
     // KVM's own leaves move to 0x40000100.
     Scenario {
         name: "kvm-l1-hyperv",
