@@ -4,6 +4,7 @@ mod apic;
 mod async_page_fault;
 mod cpu;
 mod extable;
+mod hand_over;
 mod hypercalls;
 mod irq;
 mod kvm;
@@ -186,6 +187,9 @@ static KVM_CHECKS: &[Check] = &[
 /// The same, for more than one CPU.
 static KVM_SMP_CHECKS: &[Check] = &[kvm(Features::PV_TLB_FLUSH, "kvm.tlb_flush", kvm::tlb_flush)];
 
+/// The same, where another kernel has handed the machine to this one.
+static HAND_OVER_CHECKS: &[Check] = &[check("hand_over.shared_pages", hand_over::shared_pages)];
+
 /// How long a check is to go on that can go on for any time: `long` if the command line says
 /// `stress`, else `short`.
 fn long_or(long: u64, short: u64) -> u64 {
@@ -204,9 +208,34 @@ pub(crate) fn host_lacks(command_line: CommandLine<'_>, ability: &str) -> bool {
     lacks.split(',').any(|lack| lack == ability)
 }
 
-/// Runs the checks that the command line asks for (`only=`), but not those that the host can't run
-/// (`host-lacks=`), reports each, and says whether all is well.
-pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
+/// How the checks went.
+pub(crate) struct Summary {
+    checks: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+impl Summary {
+    /// Whether all is well.
+    pub(crate) fn is_pass(&self) -> bool {
+        self.failed == 0 && self.checks > 0
+    }
+
+    /// Reports the result of this boot.
+    pub(crate) fn report(&self) {
+        report!(
+            "\"event\":\"result\",\"pass\":{},\"checks\":{},\"failed\":{},\"skipped\":{}",
+            self.is_pass(),
+            self.checks,
+            self.failed,
+            self.skipped,
+        );
+    }
+}
+
+/// Runs the checks that the command line asks for (`only=` and their names), but not those that the
+/// host can't run (`host-lacks=`), and reports each.
+pub(crate) fn run(command_line: CommandLine<'_>) -> Summary {
     STRESS.store(command_line.flag("stress"), Ordering::Relaxed);
     let only = command_line.value("only");
     let (mut checks, mut failed, mut skipped) = (0, 0, 0);
@@ -217,12 +246,13 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
         (SMP_CHECKS, smp),
         (KVM_CHECKS, kvm),
         (KVM_SMP_CHECKS, smp && kvm),
+        (HAND_OVER_CHECKS, hand_over::has_been(command_line)),
     ];
     for check in lists
         .iter()
         .filter(|(_, applies)| *applies)
         .flat_map(|(checks, _)| checks.iter())
-        .filter(|check| only.is_none_or(|only| only == check.name))
+        .filter(|check| only.is_none_or(|only| only.split(',').any(|only| only == check.name)))
     {
         checks += 1;
         let start = op::read_tsc_ordered();
@@ -250,12 +280,11 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
     if let (0, Some(only)) = (checks, only) {
         println!("there is no check {only}");
     }
-    let pass = failed == 0 && checks > 0;
-    report!(
-        "\"event\":\"result\",\"pass\":{pass},\"checks\":{checks},\"failed\":{failed},\
-         \"skipped\":{skipped}"
-    );
-    pass
+    Summary {
+        checks,
+        failed,
+        skipped,
+    }
 }
 
 /// Why the host can't run a check, if it can't.
