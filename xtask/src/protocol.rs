@@ -17,6 +17,8 @@ pub(crate) enum Event {
     Result(Summary),
     /// The kernel waits for the host to stop it.
     ReadyToStop,
+    /// The kernel is well and hands the machine to another, whose result counts.
+    HandOver,
     /// KVM's counters of the virtual machine that the kernel ran in, by name.
     KvmCounters(BTreeMap<String, u64>),
     /// The exit status of the QEMU in the appliance.
@@ -101,6 +103,7 @@ pub(crate) fn parse(line: &[u8]) -> anyhow::Result<Event> {
         "check" => Event::Check(check(&fields)?),
         "result" => Event::Result(summary(&fields)?),
         "ready_to_stop" => Event::ReadyToStop,
+        "hand_over" => Event::HandOver,
         "kvm_counters" => {
             fields.remove("event");
             Event::KvmCounters(counters(&fields)?)
@@ -264,6 +267,7 @@ mod tests {
             parse(br#"{"event":"ready_to_stop"}"#).unwrap(),
             Event::ReadyToStop
         );
+        assert_eq!(parse(br#"{"event":"hand_over"}"#).unwrap(), Event::HandOver);
         assert_eq!(
             parse(br#"{"event":"kvm_counters","exits":30000,"halt_exits":22}"#).unwrap(),
             Event::KvmCounters(BTreeMap::from([

@@ -56,6 +56,7 @@ fn event_text(event: &Event) -> Option<String> {
             result.skipped
         ),
         Event::ReadyToStop => "  the kernel is ready to be stopped".into(),
+        Event::HandOver => "  the kernel hands the machine to another".into(),
         Event::KvmCounters(counters) => format!("  KVM counted:{}", counters_text(counters)),
         Event::GuestEnd(status) => format!("  QEMU in the appliance ended with status {status}"),
         Event::DomainStart(name) => format!("-- domain {name}"),

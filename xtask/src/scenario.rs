@@ -69,6 +69,8 @@ pub(crate) enum Ending {
     PowerOff,
     /// By resetting the machine.
     Reset,
+    /// By handing the machine to another kernel, which ends by isa-debug-exit.
+    HandOver,
 }
 
 /// The scenarios called `names`; without names the default ones, with `all` all that are tested.
@@ -130,7 +132,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-swap, kvm-l1-hyperv, kvm-l1-clock, kvm-l1-clock-unstable, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stop, tcg-snapshot, kvm-stop, kvm-snapshot, kvm-l1-stop, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm, xen-pv, xen-pvh, xen-domu"
+            "unknown scenario \"xne\"; known are tcg, kvm, kvm-l1, kvm-l1-swap, kvm-l1-hyperv, kvm-l1-clock, kvm-l1-clock-unstable, kvm-l1-icount, tcg-icount, tcg-icount-smp, tcg-poweroff, tcg-reboot, tcg-stop, tcg-snapshot, kvm-stop, kvm-snapshot, kvm-l1-stop, tcg-hand-over, kvm-hand-over, kvm-l1-hand-over, kvm-l1-hand-over-native, tcg-stress, tcg-pm-timer, microvm, microvm-pit, microvm-kvm, xen-pv, xen-pvh, xen-domu"
         );
     }
 }

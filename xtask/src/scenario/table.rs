@@ -125,6 +125,45 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         disturbance: Some(Disturbance::Stop),
         ..KVM_L1
     },
+    // The kernel starts another, which looks whether the host still writes to what it had shared
+    // with the first. One uses what KVM offers; one ignores KVM, which then goes on with whatever
+    // the first has not stopped.
+    Scenario {
+        name: "tcg-hand-over",
+        host: "TCG, handed to another kernel",
+        cpus: &[2],
+        cmdline: "hand-over",
+        ending: Ending::HandOver,
+        timeout: Duration::from_secs(240),
+        ..TCG
+    },
+    Scenario {
+        name: "kvm-hand-over",
+        host: "KVM, handed to another kernel",
+        cpus: &[2],
+        cmdline: "hand-over",
+        ending: Ending::HandOver,
+        timeout: Duration::from_secs(240),
+        ..KVM
+    },
+    Scenario {
+        name: "kvm-l1-hand-over",
+        host: "TCG, Linux with KVM, handed to another kernel",
+        cpus: &[2],
+        cmdline: "hand-over",
+        ending: Ending::HandOver,
+        timeout: Duration::from_secs(360),
+        ..KVM_L1
+    },
+    Scenario {
+        name: "kvm-l1-hand-over-native",
+        host: "TCG, Linux with KVM, handed to a kernel that ignores KVM",
+        cpus: &[2],
+        cmdline: "hand-over next-pv=native",
+        ending: Ending::HandOver,
+        timeout: Duration::from_secs(360),
+        ..KVM_L1
+    },
     // 10 million clock reads, 100,000 shootdowns.
     Scenario {
         name: "tcg-stress",
