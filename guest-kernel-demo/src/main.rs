@@ -120,7 +120,13 @@ extern "C" fn start(start_info: u64) -> ! {
         unsafe { successor.start() }
     }
     summary.report();
-    match command_line.value("end") {
+    let end = command_line.value("end");
+    if end.is_some()
+        && let Err(cpu) = cpus::stop_others()
+    {
+        println!("CPU {cpu} does not stop");
+    }
+    match end {
         Some("poweroff") => exit::off(),
         Some("reboot") => exit::reset(),
         _ => {}

@@ -150,6 +150,7 @@ static KVM_CHECKS: &[Check] = &[
         kvm::end_of_interrupt,
     ),
     check("kvm.take_down", kvm::take_down),
+    check("kvm.crash", kvm::crash),
     kvm(
         Features::ASYNC_PF_INT,
         "kvm.async_page_faults",
