@@ -24,7 +24,7 @@ pub(crate) struct Machine {
     /// What the loader told, for a kernel that comes after this one.
     pub(crate) memory_map: MemoryMap,
     pub(crate) rsdp: Option<u64>,
-    /// The first module.
+    /// The first module, if it lies in memory.
     pub(crate) module: Option<Range<u64>>,
     other_cpus: [u32; MAX_CPUS],
     other_cpu_count: usize,
@@ -70,8 +70,9 @@ pub(crate) unsafe fn start(start_info: u64) -> Machine {
         native::set_reset_control(port, value);
     }
 
-    let module = info.modules().first().map(|module| module.range());
     let memory_map = info.memory_map().clone();
+    let module = info.modules().first().map(|module| module.range());
+    let module = module.filter(|module| module.end <= MAPPED && memory_map.is_usable(module));
     let map = info.memory_map_mut();
     reserved.into_iter().for_each(|module| map.reserve(module));
     let trampoline = low_frame(map);

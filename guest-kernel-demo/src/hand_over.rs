@@ -53,7 +53,7 @@ impl Successor {
     /// If there is no module, it is no kernel that can be started, or memory does not suffice.
     pub(crate) fn new(machine: &Machine) -> Result<Self, Text> {
         let Some(module) = &machine.module else {
-            return Err(text!("there is no module to hand over to"));
+            return Err(text!("there is no module in memory to hand over to"));
         };
         // SAFETY: the module is mapped and nobody writes there.
         let file = unsafe { bytes(module)? };
@@ -66,7 +66,10 @@ impl Successor {
             // SAFETY: the frame is ours, and longer than the list.
             unsafe { list.cast::<u64>().add(index).write(page) };
             let page = page..page + PAGE as u64;
-            ensure!(!image.covers(&page), "it goes to where a shared page is");
+            ensure!(
+                !image.covers(&page),
+                "the module goes to where a shared page is"
+            );
             memory_map.reserve(page);
         }
         memory_map.reserve(list_physical..list_physical + PAGE as u64);

@@ -52,6 +52,7 @@ impl Image {
             piece_count: 0,
             pieces: [Piece::default(); MAX_PIECES],
         };
+        let mut entry = None;
         for segment in elf.segments().into_iter().flatten() {
             match segment.p_type {
                 PT_LOAD if segment.p_memsz > 0 => {
@@ -63,12 +64,16 @@ impl Image {
                     *slot.ok_or(text!("the module has too many segments"))? = piece;
                     image.piece_count += 1;
                 }
-                PT_NOTE => image.entry = pvh_entry(&elf, &segment).unwrap_or(image.entry),
+                PT_NOTE => entry = entry.or(pvh_entry(&elf, &segment)),
                 _ => {}
             }
         }
-        let entry = u64::from(image.entry)..u64::from(image.entry) + 1;
-        ensure!(image.covers(&entry), "the module has no PVH entry");
+        image.entry = entry.ok_or(text!("the module has no PVH entry"))?;
+        let entry = u64::from(image.entry);
+        ensure!(
+            image.covers(&(entry..entry + 1)),
+            "the module's PVH entry is outside of it"
+        );
         Ok(image)
     }
 
@@ -77,12 +82,10 @@ impl Image {
     /// If the image goes to where no memory is, or where its own file is.
     pub(super) fn check(&self, memory_map: &MemoryMap, file: &Range<u64>) -> Result<(), Text> {
         for piece in self.destinations() {
-            let is_memory = memory_map
-                .usable()
-                .any(|region| region.start <= piece.start && piece.end <= region.end);
             ensure!(
-                is_memory,
-                "there is no memory for the module at {piece:#x?}"
+                memory_map.is_usable(&piece),
+                "there is no memory for the module at {:#x}",
+                piece.start
             );
         }
         ensure!(!self.covers(file), "the module lies where it has to go to");
