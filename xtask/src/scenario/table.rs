@@ -23,12 +23,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         host: "TCG, Linux with KVM, swapping",
         cpus: &[2],
         cmdline: "only=kvm.fetched_pages",
-        prepare: |_| {
-            Ok(Setting {
-                lacks: &["sti-shadow"],
-                ..stock_kvm(KVM_Q35)
-            })
-        },
+        prepare: |_| Ok(swapping_kvm(KVM_Q35)),
         ..KVM_L1
     },
     // KVM's own leaves move to 0x40000100.
@@ -157,11 +152,13 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "kvm-l1-hand-over-native",
-        host: "TCG, Linux with KVM, handed to a kernel that ignores KVM",
+        host: "TCG, Linux with KVM, swapping, handed to a kernel that ignores KVM",
         cpus: &[2],
-        cmdline: "hand-over next-pv=native",
+        cmdline: "hand-over next-pv=native only=apic.self_interrupt,time.ticks,tasks.programs,\
+                  smp.tasks,kvm.fetched_pages,hand_over.shared_pages",
         ending: Ending::HandOver,
         timeout: Duration::from_secs(360),
+        prepare: |_| Ok(swapping_kvm(KVM_Q35)),
         ..KVM_L1
     },
     // 10 million clock reads, 100,000 shootdowns.
