@@ -122,12 +122,17 @@ pub(crate) fn start(kernel: &dyn Kernel) -> Option<()> {
 /// Has the host raise no such faults on this CPU any more. It forgets those that are outstanding, so
 /// all tokens are ready; interrupts off.
 pub(crate) fn stop(kernel: &dyn Kernel) {
-    // SAFETY: the register exists.
-    unsafe { cpu::write_msr(ASYNC_PF_EN, 0) };
+    disable();
     if let Some(frame) = shared::of(kernel.cpu_index()) {
         frame.async_page_fault.clear();
     }
     TOKENS.lock().ready(Token::ALL);
+}
+
+/// The same without a look at record and tokens. Only where the host offers this; any context.
+pub(crate) fn disable() {
+    // SAFETY: the register exists.
+    unsafe { cpu::write_msr(ASYNC_PF_EN, 0) };
 }
 
 /// The record of this CPU, if the feature is in use.

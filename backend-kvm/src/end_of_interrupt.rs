@@ -45,12 +45,17 @@ pub(crate) fn start(kernel: &dyn Kernel) -> Option<()> {
 
 /// Has the host leave this CPU's word alone. Interrupts that are in service end by the register.
 pub(crate) fn stop(kernel: &dyn Kernel) {
-    // The write itself makes the host take the bit away, if it is set.
-    // SAFETY: the register exists.
-    unsafe { cpu::write_msr(PV_EOI_EN, 0) };
+    disable();
     if let Some(frame) = shared::of(kernel.cpu_index()) {
         frame.end_of_interrupt.store(0, Ordering::Relaxed);
     }
+}
+
+/// The same without a look at the word. Only where the host offers this; any context.
+pub(crate) fn disable() {
+    // The write itself makes the host take the bit away, if it is set.
+    // SAFETY: the register exists.
+    unsafe { cpu::write_msr(PV_EOI_EN, 0) };
 }
 
 /// The op `apic.eoi`.

@@ -9,6 +9,7 @@ mod clock;
 mod clock_pairing;
 mod encryption;
 mod end_of_interrupt;
+mod ending;
 mod features;
 mod hypercall;
 mod ipi;
@@ -92,6 +93,7 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
         bindings.system.hypercall = instruction.binding();
         clock_pairing::start(host.kernel);
     }
+    bindings.system = ending::leaving_nothing(bindings.system);
     if features.contains(Features::PV_UNHALT) {
         bindings.lock = bindings.lock.with_sleep(lock::WAIT, lock::KICK);
     }
@@ -196,10 +198,10 @@ pub fn typical() -> Bindings {
             send_ipi_set: SEND_IPI_SET,
             ..native.smp
         },
-        system: bindings::system {
+        system: ending::leaving_nothing(bindings::system {
             hypercall: HypercallInstruction::Vmcall.binding(),
             ..native.system
-        },
+        }),
         io: bindings::io {
             delay: Binding::nothing(),
             ..native.io

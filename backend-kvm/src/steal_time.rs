@@ -54,12 +54,17 @@ pub(crate) fn start(kernel: &dyn Kernel) -> Option<()> {
 
 /// Has the host stop writing this CPU's record.
 pub(crate) fn stop(kernel: &dyn Kernel) {
-    // SAFETY: the register exists.
-    unsafe { cpu::write_msr(STEAL_TIME, 0) };
+    disable();
     if let Some(frame) = shared::of(kernel.cpu_index()) {
         // A CPU that is off is not waiting to run.
         frame.steal_time.preempted.store(0, Ordering::Relaxed);
     }
+}
+
+/// The same without a look at the record. Only where the host offers steal time; any context.
+pub(crate) fn disable() {
+    // SAFETY: the register exists.
+    unsafe { cpu::write_msr(STEAL_TIME, 0) };
 }
 
 /// The op `time.stolen_ns`.

@@ -27,7 +27,12 @@ static CONTROL: AtomicU32 = AtomicU32::new(0);
 /// The chipset takes a moment; a port read takes about a microsecond.
 const WAIT_READS: u32 = 100_000;
 
-unsafe extern "C" fn power_off() {
+/// The op [`poweroff`](fn@pvops_core::system::poweroff), for backends that do something before.
+///
+/// # Safety
+///
+/// None but that of the register [told](set_sleep_control).
+pub unsafe extern "C" fn power_off() {
     let control = CONTROL.load(Ordering::Relaxed);
     if control != 0 {
         let port = (control >> 16) as u16;

@@ -31,11 +31,11 @@ mod smp;
 mod start;
 mod tsc;
 
-pub use acpi::set_sleep_control;
+pub use acpi::{power_off, set_sleep_control};
 pub use hpet::set_hpet;
 pub use hypercall::HypercallInstruction;
 pub use pm_timer::set_pm_timer;
-pub use reset::set_reset_control;
+pub use reset::{reset, set_reset_control};
 pub use shootdown::flush_tlb_multi_but;
 pub use smp::apic_id;
 pub use tsc::set_tsc_khz;

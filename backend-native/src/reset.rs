@@ -36,7 +36,12 @@ const COLD_NOW: u8 = COLD | 1 << 2;
 /// Each way gets some 10 ms to show; a port read takes about a microsecond.
 const WAIT_READS: u32 = 10_000;
 
-unsafe extern "C" fn reset() {
+/// The op [`reboot`](fn@pvops_core::system::reboot), for backends that do something before.
+///
+/// # Safety
+///
+/// None but that of the register [told](set_reset_control).
+pub unsafe extern "C" fn reset() {
     irq::disable();
     let control = CONTROL.load(Ordering::Relaxed);
     // SAFETY: the op's caller wants the machine reset.

@@ -21,6 +21,11 @@ pub(crate) struct Machine {
     pub(crate) command_line: CommandLine<'static>,
     /// A frame below 1 MiB, where other CPUs can start.
     pub(crate) trampoline: Option<u64>,
+    /// What the loader told, for a kernel that comes after this one.
+    pub(crate) memory_map: MemoryMap,
+    pub(crate) rsdp: Option<u64>,
+    /// The first module, if it lies in memory.
+    pub(crate) module: Option<Range<u64>>,
     other_cpus: [u32; MAX_CPUS],
     other_cpu_count: usize,
 }
@@ -70,6 +75,9 @@ pub(crate) unsafe fn start(start_info: u64) -> Machine {
     {
         println!("there is no memory map, and Xen gives none: {error}");
     }
+    let memory_map = info.memory_map().clone();
+    let module = info.modules().first().map(|module| module.range());
+    let module = module.filter(|module| module.end <= MAPPED && memory_map.is_usable(module));
     let map = info.memory_map_mut();
     reserved.into_iter().for_each(|module| map.reserve(module));
     let trampoline = low_frame(map);
@@ -83,7 +91,7 @@ pub(crate) unsafe fn start(start_info: u64) -> Machine {
     // SAFETY: the caller calls once, on the tables of `entry`, which have memory up to that end.
     let started = unsafe {
         frames::start(memory);
-        paging::start(map)
+        paging::start(map, module.clone())
     };
     if started.is_err() {
         panic!(
@@ -94,6 +102,9 @@ pub(crate) unsafe fn start(start_info: u64) -> Machine {
     Machine {
         command_line,
         trampoline,
+        memory_map,
+        rsdp,
+        module,
         other_cpus,
         other_cpu_count,
     }

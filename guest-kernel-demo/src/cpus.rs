@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pvops_core::cpu_start::{CpuStart, StartStatus};
-use pvops_core::{bring_up_cpu, irq, mmu, smp, take_down_cpu, time};
+use pvops_core::{apic, bring_up_cpu, irq, mmu, smp, take_down_cpu, time};
 
 use crate::boot::Machine;
 use crate::console::println;
@@ -91,6 +91,22 @@ pub(crate) fn stop_one(cpu: usize) -> bool {
         }
     }
     true
+}
+
+/// Stops all CPUs but the boot CPU, which calls this, for good. The error is a CPU that does not stop.
+pub(crate) fn stop_others() -> Result<(), usize> {
+    /// Interrupt command: deliver INIT, level "assert". Intel SDM volume 3, figure 12-12.
+    const INIT: u64 = 0b101 << 8 | 1 << 14;
+    for cpu in 1..count() {
+        if !stop_one(cpu) {
+            return Err(cpu);
+        }
+        let apic_id = per_cpu::of(cpu).apic_id.load(Ordering::Relaxed);
+        // Halted, a non-maskable interrupt would wake it in memory that is somebody else's by then.
+        // SAFETY: the CPU is off; now it waits for a start-up interrupt.
+        unsafe { apic::write_icr(u64::from(apic_id) << 32 | INIT) };
+    }
+    Ok(())
 }
 
 fn go_off(_: usize) -> u64 {

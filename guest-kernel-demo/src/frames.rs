@@ -87,9 +87,12 @@ pub(crate) unsafe fn start(ranges: impl Iterator<Item = Range<u64>>) {
     }
 }
 
+/// A PC's few, and some more where a kernel before this one has left pages that are kept.
+const MAX_RANGES: usize = 64;
+
 struct Frames {
     /// Never allocated so far.
-    ranges: [Range<u64>; 16],
+    ranges: [Range<u64>; MAX_RANGES],
     /// First of the frames that were given back; each begins with the address of the next, 0 ends.
     first_free: u64,
     /// How many owners each frame has, from physical address 0 on.
@@ -98,7 +101,7 @@ struct Frames {
 }
 
 static FRAMES: Mutex<Frames> = Mutex::new(Frames {
-    ranges: [const { 0..0 }; 16],
+    ranges: [const { 0..0 }; MAX_RANGES],
     first_free: 0,
     owners: AtomicPtr::new(ptr::null_mut()),
     used: 0,

@@ -17,6 +17,7 @@ mod exit;
 mod frame;
 mod frames;
 mod gdt;
+mod hand_over;
 mod idt;
 mod interrupts;
 mod layout;
@@ -47,6 +48,7 @@ use pvops_core::probe::Interfaces;
 use pvops_core::{bring_up_cpu, cpu, install, system};
 
 use crate::console::println;
+use crate::hand_over::Successor;
 use crate::platform::Platform;
 
 /// The hosts that this kernel knows.
@@ -122,13 +124,30 @@ extern "C" fn start(start_info: u64) -> ! {
         measure::boot();
         workloads::measure();
     }
-    let pass = selftest::run(command_line);
-    match command_line.value("end") {
+    let summary = selftest::run(command_line);
+    if summary.is_pass() && command_line.flag("hand-over") {
+        let successor = Successor::new(&machine)
+            .unwrap_or_else(|error| panic!("the machine can't be handed over: {error}"));
+        // SAFETY: this is the boot CPU, and the others wait for work.
+        unsafe { successor.start() }
+    }
+    summary.report();
+    let end = command_line.value("end");
+    if end.is_some()
+        && let Err(cpu) = cpus::stop_others()
+    {
+        println!("CPU {cpu} does not stop");
+    }
+    match end {
         Some("poweroff") => exit::off(),
         Some("reboot") => exit::reset(),
         _ => {}
     }
-    if pass { exit::pass() } else { exit::fail() }
+    if summary.is_pass() {
+        exit::pass()
+    } else {
+        exit::fail()
+    }
 }
 
 #[panic_handler]

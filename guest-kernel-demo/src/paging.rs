@@ -9,7 +9,7 @@ use spin::Mutex;
 use crate::layout::{self, DIRECT_MAP, KERNEL_OFFSET, PAGE};
 use crate::tables::{Flags, MapError, Tables};
 
-/// Makes the kernel's tables and switches to them.
+/// Makes the kernel's tables and switches to them. They have all usable memory, and the module.
 ///
 /// # Errors
 ///
@@ -18,7 +18,7 @@ use crate::tables::{Flags, MapError, Tables};
 /// # Safety
 ///
 /// Once, on the boot CPU, while the tables of [`entry`](crate::entry) are in use.
-pub(crate) unsafe fn start(map: &MemoryMap) -> Result<(), MapError> {
+pub(crate) unsafe fn start(map: &MemoryMap, module: Option<Range<u64>>) -> Result<(), MapError> {
     let mut tables = TABLES.lock();
     *tables = Tables::new()?;
     let root = tables.root();
@@ -37,7 +37,7 @@ pub(crate) unsafe fn start(map: &MemoryMap) -> Result<(), MapError> {
             }
         }
     }
-    for region in map.usable() {
+    for region in map.usable().chain(module) {
         map_memory(&mut tables, region)?;
     }
     drop(lazy);

@@ -8,6 +8,7 @@ use pvops_core::Kernel;
 use pvops_core::lock::CpuIndex;
 
 use crate::frames;
+use crate::hand_over;
 use crate::layout::{self, DEVICES, DIRECT_MAP, KERNEL_OFFSET, PAGE};
 use crate::paging;
 use crate::per_cpu;
@@ -31,7 +32,9 @@ unsafe impl Kernel for Platform {
     }
 
     fn shared_frame(&self) -> Option<NonNull<u8>> {
-        Some(frames::allocate()?.1)
+        let (physical, frame) = frames::allocate()?;
+        hand_over::note_shared(physical)?;
+        Some(frame)
     }
 
     fn map_device(&self, physical: u64, length: usize) -> Option<NonNull<u8>> {

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::console::Json;
+
 /// Up to 112 bytes of text; what is longer is cut.
 #[derive(Clone, Copy)]
 pub(crate) struct Text {
@@ -23,6 +25,12 @@ impl Text {
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Json(self.as_bytes()).fmt(formatter)
     }
 }
 

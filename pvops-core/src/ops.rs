@@ -607,6 +607,10 @@ declare_ops! {
         /// console that does not take the byte loses it. Any context.
         [c] safe fn console_byte(byte: u32);
         /// Turns the machine off. Returns if this host gives no way to do that.
+        ///
+        /// It has the host write to no memory for this CPU any more; so do `reboot` and
+        /// `report_crash`. A kernel that goes on calls [`bring_up_cpu`](crate::bring_up_cpu). The other
+        /// CPUs are the kernel's to stop, by [`take_down_cpu`](crate::take_down_cpu).
         [c] safe fn poweroff();
         /// Resets the machine; what is running is lost. Returns if this host gives no way to do
         /// that. Any context; it disables interrupts.

@@ -111,7 +111,7 @@ const KVM_CALLS: &[&str] = &[
 ];
 
 /// What it calls a function for where the native one does nothing.
-const KVM_DOES: &[&str] = &["lock.kick"];
+const KVM_DOES: &[&str] = &["lock.kick", "system.report_crash"];
 
 /// What the KVM backend has a template for where the native one traps.
 const KVM_TEMPLATES: &[(&str, &str)] = &[("system.hypercall", "vmcall")];

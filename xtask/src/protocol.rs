@@ -17,6 +17,8 @@ pub(crate) enum Event {
     Result(Summary),
     /// The kernel waits for the host to stop it.
     ReadyToStop,
+    /// The kernel is well and hands the machine to another, whose result counts.
+    HandOver,
     /// KVM's counters of the virtual machine that the kernel ran in, by name.
     KvmCounters(BTreeMap<String, u64>),
     /// How long each CPU has waited for the host to run it, as the kernel knows, in nanoseconds.
@@ -108,6 +110,7 @@ pub(crate) fn parse(line: &[u8]) -> anyhow::Result<Event> {
         "kvm_counters" => Event::KvmCounters(counters(&mut fields)?),
         "stolen_time" => Event::StolenTime(counters(&mut fields)?),
         "host_account" => Event::HostAccount(counters(&mut fields)?),
+        "hand_over" => Event::HandOver,
         "guest_end" => {
             let status = i32::try_from(number(&fields, "status")?);
             Event::GuestEnd(status.context("\"status\" is no exit status")?)
@@ -269,6 +272,7 @@ mod tests {
             parse(br#"{"event":"ready_to_stop"}"#).unwrap(),
             Event::ReadyToStop
         );
+        assert_eq!(parse(br#"{"event":"hand_over"}"#).unwrap(), Event::HandOver);
         assert_eq!(
             parse(br#"{"event":"kvm_counters","exits":30000,"halt_exits":22}"#).unwrap(),
             Event::KvmCounters(BTreeMap::from([

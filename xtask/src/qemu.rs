@@ -27,6 +27,10 @@ pub(crate) fn arguments(
 ) -> Vec<String> {
     let mut arguments = machine(setting, options);
     arguments.extend(["-kernel".into(), kernel.into()]);
+    if scenario.ending == Ending::HandOver {
+        // The kernel that it hands over to is a second copy of itself.
+        arguments.extend(["-initrd".into(), kernel.into()]);
+    }
     // A reset must not look like the end. Where it would, the machine boots again instead, and
     // gives itself away by a second result.
     if scenario.ending != Ending::PowerOff {

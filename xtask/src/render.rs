@@ -56,6 +56,7 @@ fn event_text(event: &Event) -> Option<String> {
             result.skipped
         ),
         Event::ReadyToStop => "  the kernel is ready to be stopped".into(),
+        Event::HandOver => "  the kernel hands the machine to another".into(),
         Event::KvmCounters(counters) => format!("  KVM counted:{}", counters_text(counters)),
         Event::StolenTime(of) => format!("  stolen, says the kernel: {of:?} ns"),
         Event::HostAccount(of) => format!("  stolen, says the host:   {of:?} ns"),

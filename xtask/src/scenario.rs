@@ -69,6 +69,8 @@ pub(crate) enum Ending {
     PowerOff,
     /// By resetting the machine.
     Reset,
+    /// By handing the machine to another kernel, which ends by isa-debug-exit.
+    HandOver,
 }
 
 /// The scenarios called `names`; without names the default ones, with `all` all that are tested.

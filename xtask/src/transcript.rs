@@ -49,6 +49,8 @@ pub(crate) struct Transcript {
     pub(crate) measurements: Vec<Measurement>,
     /// The check that passed last, and the ticks that it took.
     pub(crate) last_passed: Option<(String, u64)>,
+    /// How often a kernel has handed the machine to another, whose checks are then counted anew.
+    hand_overs: u32,
     /// What KVM has counted, in an appliance.
     pub(crate) kvm_counters: BTreeMap<String, u64>,
     pub(crate) steal: Steal,
@@ -115,6 +117,7 @@ impl Transcript {
             Event::KvmCounters(counters) => self.kvm_counters.clone_from(counters),
             Event::StolenTime(ns) => self.steal.kernel_ns.clone_from(ns),
             Event::HostAccount(ns) => self.steal.host_ns.clone_from(ns),
+            Event::HandOver => self.hand_over(),
             Event::Result(_)
             | Event::GuestEnd(_)
             | Event::ReadyToStop
@@ -122,6 +125,14 @@ impl Transcript {
             | Event::DomainEnd(_)
             | Event::Other(..) => {}
         }
+    }
+
+    /// Forgets what has passed. What has failed stays, and so does a result, which is one too many.
+    fn hand_over(&mut self) {
+        self.hand_overs += 1;
+        self.passed = 0;
+        self.skipped.clear();
+        self.measurements.clear();
     }
 
     /// How the QEMU ended that ran the kernel in an appliance; `end` is the outer one's.
@@ -176,8 +187,18 @@ impl Transcript {
         if let Err(reason) = self.steal.check() {
             return Some(reason);
         }
+        let hand_overs = match ending {
+            Ending::HandOver => 1,
+            Ending::DebugExit | Ending::PowerOff | Ending::Reset => 0,
+        };
+        if self.hand_overs != hand_overs {
+            return Some(format!(
+                "the machine was handed to another kernel {} times, not {hand_overs}",
+                self.hand_overs
+            ));
+        }
         match (end, ending) {
-            (End::Exit(Some(EXIT_STATUS_PASS)), Ending::DebugExit)
+            (End::Exit(Some(EXIT_STATUS_PASS)), Ending::DebugExit | Ending::HandOver)
             | (End::Exit(Some(EXIT_STATUS_OFF)), Ending::PowerOff) => None,
             // Off and reset look the same from here; the kernel says what it is about to do.
             (End::Exit(Some(EXIT_STATUS_OFF)), Ending::Reset) if self.resetting => None,

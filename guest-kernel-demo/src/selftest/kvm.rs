@@ -54,6 +54,18 @@ pub(super) fn steal_time() -> Outcome {
 
 /// The host writes nothing for a CPU that is taken down, and goes on when it comes back.
 pub(super) fn take_down() -> Outcome {
+    // SAFETY: interrupts are off, in no handler, and nobody sends this CPU any meanwhile.
+    leaves_no_records(|| unsafe { take_down_cpu() })
+}
+
+/// Nor for a CPU that has crashed. To turn off and to reset does the same, but who would look?
+pub(super) fn crash() -> Outcome {
+    leaves_no_records(system::report_crash)
+}
+
+/// Has the host write this CPU's records, then not, by `end`, which is called with interrupts off,
+/// then again.
+fn leaves_no_records(end: impl FnOnce()) -> Outcome {
     /// MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_STEAL_TIME, MSR_KVM_PV_EOI_EN, MSR_KVM_ASYNC_PF_EN: bit 0
     /// enables.
     const REGISTERS: [(Features, u32); 4] = [
@@ -74,10 +86,9 @@ pub(super) fn take_down() -> Outcome {
     };
     let (up, down, back) = interrupts::without(|| {
         let up = enabled();
-        // SAFETY: interrupts are off, in no handler, and nobody sends this CPU any meanwhile.
-        unsafe { take_down_cpu() };
+        end();
         let down = enabled();
-        // SAFETY: as above.
+        // SAFETY: interrupts are off, in no handler.
         (up, down, unsafe { bring_up_cpu() }.map(|()| enabled()))
     });
     ensure!(

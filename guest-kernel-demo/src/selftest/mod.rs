@@ -6,6 +6,7 @@ mod broadcast;
 mod clocks;
 mod cpu;
 mod extable;
+mod hand_over;
 mod host_account;
 mod hypercalls;
 mod irq;
@@ -156,6 +157,7 @@ static KVM_CHECKS: &[Check] = &[
         kvm::end_of_interrupt,
     ),
     check("kvm.take_down", kvm::take_down),
+    check("kvm.crash", kvm::crash),
     kvm(
         Features::ASYNC_PF_INT,
         "kvm.async_page_faults",
@@ -237,6 +239,9 @@ static NAMED_CHECKS: &[Check] = &[
     ),
 ];
 
+/// The same, where another kernel has handed the machine to this one.
+static HAND_OVER_CHECKS: &[Check] = &[check("hand_over.shared_pages", hand_over::shared_pages)];
+
 /// How long a check is to go on that can go on for any time: `long` if the command line says
 /// `stress`, else `short`.
 fn long_or(long: u64, short: u64) -> u64 {
@@ -255,9 +260,34 @@ pub(crate) fn host_lacks(command_line: CommandLine<'_>, ability: &str) -> bool {
     lacks.split(',').any(|lack| lack == ability)
 }
 
-/// Runs the checks that the command line asks for (`only=`), but not those that the host can't run
-/// (`host-lacks=`), reports each, and says whether all is well.
-pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
+/// How the checks went.
+pub(crate) struct Summary {
+    checks: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+impl Summary {
+    /// Whether all is well.
+    pub(crate) fn is_pass(&self) -> bool {
+        self.failed == 0 && self.checks > 0
+    }
+
+    /// Reports the result of this boot.
+    pub(crate) fn report(&self) {
+        report!(
+            "\"event\":\"result\",\"pass\":{},\"checks\":{},\"failed\":{},\"skipped\":{}",
+            self.is_pass(),
+            self.checks,
+            self.failed,
+            self.skipped,
+        );
+    }
+}
+
+/// Runs the checks that the command line asks for (`only=` and their names), but not those that the
+/// host can't run (`host-lacks=`), and reports each.
+pub(crate) fn run(command_line: CommandLine<'_>) -> Summary {
     STRESS.store(command_line.flag("stress"), Ordering::Relaxed);
     let only = command_line.value("only");
     let (mut checks, mut failed, mut skipped) = (0, 0, 0);
@@ -272,12 +302,13 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
         (XEN_CHECKS, xen),
         (XEN_SMP_CHECKS, smp && xen),
         (NAMED_CHECKS, only.is_some()),
+        (HAND_OVER_CHECKS, hand_over::has_been(command_line)),
     ];
     for check in lists
         .iter()
         .filter(|(_, applies)| *applies)
         .flat_map(|(checks, _)| checks.iter())
-        .filter(|check| only.is_none_or(|only| only == check.name))
+        .filter(|check| only.is_none_or(|only| only.split(',').any(|only| only == check.name)))
     {
         checks += 1;
         let start = op::read_tsc_ordered();
@@ -305,12 +336,11 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> bool {
     if let (0, Some(only)) = (checks, only) {
         println!("there is no check {only}");
     }
-    let pass = failed == 0 && checks > 0;
-    report!(
-        "\"event\":\"result\",\"pass\":{pass},\"checks\":{checks},\"failed\":{failed},\
-         \"skipped\":{skipped}"
-    );
-    pass
+    Summary {
+        checks,
+        failed,
+        skipped,
+    }
 }
 
 /// Why the host can't run a check, if it can't.

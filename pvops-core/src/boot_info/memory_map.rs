@@ -76,6 +76,14 @@ impl MemoryMap {
             })
     }
 
+    /// Whether all of the range is RAM to use.
+    pub fn is_usable(&self, range: &Range<u64>) -> bool {
+        // No two usable regions touch.
+        self.regions().iter().any(|region| {
+            region.kind.is_usable() && region.start <= range.start && range.end <= region.end
+        })
+    }
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         self.count == 0

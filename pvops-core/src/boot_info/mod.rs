@@ -32,6 +32,7 @@ pub use self::error::BootInfoError;
 pub use self::memory_map::{MemoryMap, PAGE_SIZE_BYTES};
 pub use self::module::Module;
 pub use self::physical_memory::PhysicalMemory;
+pub use self::pvh::write_pvh;
 pub use self::region::{Region, RegionKind};
 
 use self::module::Modules;

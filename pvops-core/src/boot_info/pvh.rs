@@ -3,10 +3,65 @@
 //! Layouts and rules are those of public/arch-x86/hvm/start_info.h in the Xen sources. All fields
 //! are little-endian and the structures have no padding.
 
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::physical_memory::{read as read_struct, read_entry};
-use super::{BootInfo, BootInfoError, PhysicalMemory, Protocol, RegionKind, command_line, module};
+use super::{
+    BootInfo, BootInfoError, MemoryMap, PhysicalMemory, Protocol, RegionKind, command_line, module,
+};
+
+/// Writes start information of version 1 for another kernel, into memory that is at physical
+/// `address`: for a kernel that loads another and hands the machine to it. It has no modules. The
+/// other kernel finds `address` in EBX.
+///
+/// A `rsdp` of `None` leaves the search to the other kernel. Returns how many bytes were written, or
+/// `None` if they do not fit: 57 bytes, 24 for each region of the map, and the command line.
+pub fn write_pvh(
+    memory: &mut [u8],
+    address: u64,
+    memory_map: &MemoryMap,
+    command_line: &[u8],
+    rsdp: Option<u64>,
+) -> Option<usize> {
+    let regions = memory_map.regions();
+    let map_address = address + (size_of::<StartInfo>() + size_of::<MemoryMapPointer>()) as u64;
+    let start = StartInfo {
+        magic: MAGIC,
+        version: 1,
+        _flags: 0,
+        module_count: 0,
+        module_list_address: 0,
+        command_line_address: map_address + (regions.len() * size_of::<MemoryMapEntry>()) as u64,
+        rsdp_address: rsdp.unwrap_or(0),
+    };
+    let map = MemoryMapPointer {
+        address: map_address,
+        entry_count: regions.len() as u32,
+        _reserved: 0,
+    };
+    let length = memory.len();
+    let mut rest = put(memory, start.as_bytes())?;
+    rest = put(rest, map.as_bytes())?;
+    for region in regions {
+        let entry = MemoryMapEntry {
+            address: region.start,
+            size_bytes: region.length_bytes(),
+            kind: region.kind.0,
+            _reserved: 0,
+        };
+        rest = put(rest, entry.as_bytes())?;
+    }
+    rest = put(rest, command_line)?;
+    let unused = put(rest, &[0])?.len();
+    Some(length - unused)
+}
+
+/// Puts bytes at the front of memory, and returns what is behind them.
+fn put<'m>(memory: &'m mut [u8], bytes: &[u8]) -> Option<&'m mut [u8]> {
+    let (front, rest) = memory.split_at_mut_checked(bytes.len())?;
+    front.copy_from_slice(bytes);
+    Some(rest)
+}
 
 /// Reads the start information at `address`.
 pub(super) fn read<M: PhysicalMemory + ?Sized>(
@@ -78,7 +133,7 @@ const MAGIC: u32 = 0x336e_c578;
 pub(super) const MAX_MEMORY_MAP_ENTRIES: u32 = 1024;
 
 /// `struct hvm_start_info` as far as version 0 goes.
-#[derive(FromBytes)]
+#[derive(FromBytes, Immutable, IntoBytes)]
 #[repr(C)]
 struct StartInfo {
     magic: u32,
@@ -91,7 +146,7 @@ struct StartInfo {
 }
 
 /// What version 1 adds to `struct hvm_start_info`.
-#[derive(FromBytes)]
+#[derive(FromBytes, Immutable, IntoBytes)]
 #[repr(C)]
 struct MemoryMapPointer {
     address: u64,
@@ -110,7 +165,7 @@ struct ModuleEntry {
 }
 
 /// `struct hvm_memmap_table_entry`.
-#[derive(FromBytes)]
+#[derive(FromBytes, Immutable, IntoBytes)]
 #[repr(C)]
 struct MemoryMapEntry {
     address: u64,

@@ -209,6 +209,28 @@ fn reserving_splits_ram() {
 }
 
 #[test]
+fn a_range_is_usable_if_all_of_it_is_ram() {
+    let map = map_of(&[
+        (0x1000, 0x1000, RAM),
+        (0x2000, 0x1000, RAM),
+        (0x3000, 0x1000, ACPI),
+        (0x4000, 0x1000, RAM),
+    ]);
+    for range in [0x1000..0x3000, 0x1fff..0x2001, 0x4000..0x4000] {
+        assert!(map.is_usable(&range), "{range:#x?}");
+    }
+    for range in [
+        0xfff..0x1001,
+        0x2fff..0x3001,
+        0x1000..0x5000,
+        0x3000..0x4000,
+        0x5001..0x5002,
+    ] {
+        assert!(!map.is_usable(&range), "{range:#x?}");
+    }
+}
+
+#[test]
 fn kinds_print_their_names() {
     let names: Vec<_> = (0..7).map(|kind| RegionKind(kind).to_string()).collect();
     let expected = [

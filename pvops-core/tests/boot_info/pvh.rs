@@ -1,6 +1,6 @@
 //! PVH start information, versions 0 and 1.
 
-use pvops_core::boot_info::{BootInfo, BootInfoError, Protocol};
+use pvops_core::boot_info::{BootInfo, BootInfoError, MemoryMap, Protocol, write_pvh};
 
 use super::support::*;
 
@@ -225,4 +225,37 @@ fn truncated_at_every_byte() {
             Some(read) => assert_eq!(result.unwrap().command_line().as_bytes(), &line[..read]),
         }
     }
+}
+
+/// A kernel that another kernel has started reads what that one has written.
+#[test]
+fn what_is_written_is_read() {
+    let source = pvh_with_map(&[
+        (0x1000, 0x8_0000, RAM),
+        (0x10_0000, 0x700_0000, RAM),
+        (0x20_0000, 0x1000, ACPI),
+    ]);
+    let source = BootInfo::from_pvh(&source, START_INFO).unwrap();
+    for rsdp in [None, Some(0xf_5000)] {
+        let mut bytes = [0xff; 4096];
+        let map = source.memory_map();
+        let line = b"handed-over=0x1000";
+        let length = write_pvh(&mut bytes, START_INFO, map, line, rsdp).unwrap();
+        assert_eq!(length, 56 + 24 * map.regions().len() + line.len() + 1);
+        let memory = Memory::default().with(START_INFO, &bytes[..length]);
+        let info = BootInfo::from_pvh(&memory, START_INFO).unwrap();
+        assert_eq!(info.protocol(), Protocol::Pvh { version: 1 });
+        assert_eq!(info.command_line().as_bytes(), line);
+        assert_eq!(info.rsdp(), rsdp);
+        assert_eq!(info.modules(), []);
+        assert_eq!(regions(info.memory_map()), regions(map));
+        for too_short in 0..length {
+            let written = write_pvh(&mut bytes[..too_short], START_INFO, map, line, rsdp);
+            assert_eq!(written, None, "{too_short} of {length} bytes");
+        }
+    }
+    assert_eq!(
+        write_pvh(&mut [0; 57], START_INFO, &MemoryMap::new(), b"", None),
+        Some(57)
+    );
 }

@@ -35,6 +35,14 @@ pub(super) fn stock_kvm(qemu: &'static [&'static str]) -> Setting {
     }
 }
 
+/// The same, whose Linux keeps swapping the guest's memory out.
+pub(super) fn swapping_kvm(qemu: &'static [&'static str]) -> Setting {
+    Setting {
+        lacks: &["sti-shadow"],
+        ..stock_kvm(qemu)
+    }
+}
+
 /// TCG with SVM for Xen. With SMAP, TCG faults where a PV kernel executes IRET in ring 3; where Xen
 /// intercepts RDTSCP, TCG exits as for RDTSC.
 pub(super) fn xen() -> Setting {

@@ -23,12 +23,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         host: "TCG, Linux with KVM, swapping",
         cpus: &[2],
         cmdline: "only=kvm.fetched_pages",
-        prepare: |_| {
-            Ok(Setting {
-                lacks: &["sti-shadow"],
-                ..stock_kvm(KVM_Q35)
-            })
-        },
+        prepare: |_| Ok(swapping_kvm(KVM_Q35)),
         ..KVM_L1
     },
     // Whose Linux tells its own account of the time that the CPUs have waited to run.
@@ -132,6 +127,47 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[2],
         cmdline: "will-stop",
         disturbance: Some(Disturbance::Stop),
+        ..KVM_L1
+    },
+    // The kernel starts another, which looks whether the host still writes to what it had shared
+    // with the first. One uses what KVM offers; one ignores KVM, which then goes on with whatever
+    // the first has not stopped.
+    Scenario {
+        name: "tcg-hand-over",
+        host: "TCG, handed to another kernel",
+        cpus: &[2],
+        cmdline: "hand-over",
+        ending: Ending::HandOver,
+        timeout: Duration::from_secs(240),
+        ..TCG
+    },
+    Scenario {
+        name: "kvm-hand-over",
+        host: "KVM, handed to another kernel",
+        cpus: &[2],
+        cmdline: "hand-over",
+        ending: Ending::HandOver,
+        timeout: Duration::from_secs(240),
+        ..KVM
+    },
+    Scenario {
+        name: "kvm-l1-hand-over",
+        host: "TCG, Linux with KVM, handed to another kernel",
+        cpus: &[2],
+        cmdline: "hand-over",
+        ending: Ending::HandOver,
+        timeout: Duration::from_secs(360),
+        ..KVM_L1
+    },
+    Scenario {
+        name: "kvm-l1-hand-over-native",
+        host: "TCG, Linux with KVM, swapping, handed to a kernel that ignores KVM",
+        cpus: &[2],
+        cmdline: "hand-over next-pv=native only=apic.self_interrupt,time.ticks,tasks.programs,\
+                  smp.tasks,kvm.fetched_pages,hand_over.shared_pages",
+        ending: Ending::HandOver,
+        timeout: Duration::from_secs(360),
+        prepare: |_| Ok(swapping_kvm(KVM_Q35)),
         ..KVM_L1
     },
     // 10 million clock reads, 100,000 shootdowns.

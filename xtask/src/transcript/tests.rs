@@ -229,3 +229,28 @@ fn an_appliance_that_failed_says_why() {
         Verdict::Fail("the appliance failed: KVM offers no /dev/kvm".into())
     );
 }
+
+#[test]
+fn the_kernel_that_was_handed_the_machine_counts() {
+    const HAND_OVER: &str = r#"@{"event":"hand_over"}"#;
+    let verdict = |log: &[&str], ending| {
+        read(log.join("\n").as_bytes()).verdict(&End::Exit(Some(33)), ending)
+    };
+    let handed = [OK, SKIP, OK, HAND_OVER, BOOT, OK, PASS_1];
+    assert_eq!(verdict(&handed, Ending::HandOver), Verdict::Pass);
+    for (log, ending) in [
+        (&handed[..], Ending::DebugExit),
+        (&[OK, PASS_1], Ending::HandOver),
+        (
+            &[OK, HAND_OVER, OK, HAND_OVER, OK, PASS_1],
+            Ending::HandOver,
+        ),
+        (&[OK, HAND_OVER], Ending::HandOver),
+        (&[OK, HAND_OVER, PASS_1], Ending::HandOver),
+        (&[FAIL, HAND_OVER, OK, PASS_1], Ending::HandOver),
+        (&[OK, PASS_1, HAND_OVER, OK, PASS_1], Ending::HandOver),
+    ] {
+        let verdict = verdict(log, ending);
+        assert!(matches!(verdict, Verdict::Fail(_)), "{log:?} {ending:?}");
+    }
+}

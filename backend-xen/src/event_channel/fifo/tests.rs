@@ -259,7 +259,7 @@ proptest! {
     ) {
         let machine = Machine::new(1);
         // Links among the words that there are, or to anywhere.
-        let link = |word: u32| if near { word & !LINK | word % 1024 } else { word };
+        let link = |word: u32| if near { word & !LINK | (word % 1024) } else { word };
         for (port, &word) in (1..).zip(&words) {
             machine.write(port, link(word));
         }
