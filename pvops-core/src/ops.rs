@@ -87,7 +87,8 @@ declare_ops! {
         ///
         /// # Safety
         ///
-        /// The selector must be 0 or name an LDT descriptor.
+        /// The selector must be 0 or name an LDT descriptor. The table must have pages of its own, which a
+        /// host may make read-only for as long as it is loaded; interrupts off.
         [plain] unsafe fn load_ldt(selector: u32);
         /// Loads the task register with a selector.
         ///

@@ -66,9 +66,19 @@ impl MemoryMap {
     /// The RAM to use, in whole pages: each range starts and ends on a multiple of
     /// [`PAGE_SIZE_BYTES`], and part pages are left out.
     pub fn usable(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.whole_pages(|kind| kind.is_usable())
+    }
+
+    /// The RAM to map, in whole pages: what is [usable](Self::usable), and what a backend
+    /// [keeps](RegionKind::KEPT_BY_BACKEND).
+    pub fn to_map(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.whole_pages(|kind| kind.is_usable() || kind == RegionKind::KEPT_BY_BACKEND)
+    }
+
+    fn whole_pages(&self, wanted: fn(RegionKind) -> bool) -> impl Iterator<Item = Range<u64>> + '_ {
         self.regions()
             .iter()
-            .filter(|region| region.kind.is_usable())
+            .filter(move |region| wanted(region.kind))
             .filter_map(|region| {
                 let start = region.start.checked_next_multiple_of(PAGE_SIZE_BYTES)?;
                 let end = region.end - region.end % PAGE_SIZE_BYTES;

@@ -79,6 +79,27 @@ impl<'m> BootInfo<'m> {
         multiboot2::read(memory, magic, info)
     }
 
+    /// What a host has told by a protocol of its own, named `name`, which its backend reads. The memory
+    /// map is for the backend to [fill in](Self::memory_map_mut).
+    ///
+    /// # Errors
+    ///
+    /// If the module makes no sense.
+    pub fn from_backend(
+        name: &'static str,
+        command_line: CommandLine<'m>,
+        module: Option<Range<u64>>,
+    ) -> Result<Self, BootInfoError> {
+        let mut info = BootInfo::new(Protocol::OfHost(name));
+        info.command_line = command_line;
+        if let Some(module) = module {
+            let end = Some(module.end);
+            info.modules
+                .push(module.start, end, CommandLine::default())?;
+        }
+        Ok(info)
+    }
+
     /// The protocol that this came by.
     pub fn protocol(&self) -> Protocol {
         self.protocol
@@ -159,6 +180,8 @@ pub enum Protocol {
     },
     /// Multiboot2.
     Multiboot2,
+    /// One that a single host has, by its name.
+    OfHost(&'static str),
 }
 
 impl fmt::Display for Protocol {
@@ -166,6 +189,7 @@ impl fmt::Display for Protocol {
         match self {
             Self::Pvh { version } => write!(f, "pvh v{version}"),
             Self::Multiboot2 => f.write_str("multiboot2"),
+            Self::OfHost(name) => f.write_str(name),
         }
     }
 }

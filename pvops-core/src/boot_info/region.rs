@@ -45,6 +45,10 @@ impl RegionKind {
     /// RAM that is defective.
     pub const BAD: Self = Self(5);
 
+    /// RAM that a backend needs: the kernel maps it as the other RAM, and leaves it alone. Not a type of
+    /// E820.
+    pub const KEPT_BY_BACKEND: Self = Self(0x8000_0000);
+
     /// Whether this is RAM for the kernel to use at once.
     pub fn is_usable(self) -> bool {
         self == Self::USABLE
@@ -73,6 +77,7 @@ impl fmt::Display for RegionKind {
             Self::ACPI_RECLAIMABLE => "ACPI reclaimable",
             Self::ACPI_NVS => "ACPI NVS",
             Self::BAD => "bad",
+            Self::KEPT_BY_BACKEND => "kept by the backend",
             Self(kind) => return write!(f, "reserved (type {kind})"),
         })
     }
