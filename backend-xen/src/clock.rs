@@ -15,11 +15,14 @@ static WALL_CLOCK: Once<WallClockPointer> = Once::new();
 
 /// What is in the record of this CPU; `None` if it makes no sense. Once the CPU's `vcpu_info` is known.
 pub(crate) fn start(kernel: &dyn Kernel) -> Option<Parameters> {
+    start_on(kernel.cpu_index())
+}
+
+/// The same of a CPU by its index.
+pub(crate) fn start_on(cpu: usize) -> Option<Parameters> {
     // A Xen that is too old to have the flag leaves it 0.
     CLOCK.set_valid_flags(Flags::TSC_STABLE);
-    record(shared_info::of(kernel.cpu_index())?)
-        .parameters()
-        .ok()
+    record(shared_info::of(cpu)?).parameters().ok()
 }
 
 /// Whether there is a time of day. Once the shared page is known.

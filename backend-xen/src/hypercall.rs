@@ -46,10 +46,10 @@ pub unsafe fn hypercall<const COUNT: usize>(
             hypercall = const asm_op::<op::system::hypercall>(),
         );
     }
-    // Errors are small; a large "negative" number is one, too, which no call returns as a value.
-    match u64::try_from(result) {
-        Ok(value) => Ok(value),
-        Err(_) => Err(XenError(result.unsigned_abs())),
+    // A debug register may well hold a negative number.
+    match result {
+        -4095..=-1 => Err(XenError(result.unsigned_abs())),
+        value => Ok(value as u64),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod event_channel;
 pub mod hvm;
 mod hypercall;
 mod memory_map;
+pub mod pv;
 mod runstate;
 mod shared_frame;
 mod shared_info;
@@ -28,7 +29,25 @@ pub use version::{Features, Version, features, version};
 pub static BACKEND: Backend = Backend {
     name: "xen",
     signature: Some(hvm::SIGNATURE),
-    bind: hvm::bind,
-    bring_up_cpu: hvm::bring_up_cpu,
-    take_down_cpu: hvm::take_down_cpu,
+    bind: |host| {
+        if pv::is_started() {
+            pv::bind(host)
+        } else {
+            hvm::bind(host)
+        }
+    },
+    bring_up_cpu: |host| {
+        if pv::is_started() {
+            pv::bring_up_cpu(host)
+        } else {
+            hvm::bring_up_cpu(host)
+        }
+    },
+    take_down_cpu: |host| {
+        if pv::is_started() {
+            pv::take_down_cpu(host)
+        } else {
+            hvm::take_down_cpu(host)
+        }
+    },
 };

@@ -19,6 +19,14 @@ pub fn id(cpu: usize) -> Option<VcpuId> {
     (id != NOBODY).then_some(VcpuId(id))
 }
 
+/// How many virtual CPUs this domain has, running or not: they are numbered from 0. 0 if Xen can't be
+/// called. Any context.
+pub fn count() -> u32 {
+    // SAFETY: the command has no effect.
+    let exists = |id: &u32| unsafe { plain(IS_UP, VcpuId(*id)) }.is_ok();
+    (0..MAX_CPUS as u32).take_while(exists).count() as u32
+}
+
 /// Notes Xen's number of a CPU.
 pub(crate) fn set_id(cpu: usize, id: VcpuId) {
     if let Some(slot) = IDS.get(cpu) {
@@ -118,6 +126,7 @@ pub(crate) unsafe fn plain(command: u64, vcpu: VcpuId) -> Result<(), XenError> {
 }
 
 // VCPUOP_ and the name.
+const IS_UP: u64 = 3;
 const STOP_PERIODIC_TIMER: u64 = 7;
 const SET_SINGLESHOT_TIMER: u64 = 8;
 const STOP_SINGLESHOT_TIMER: u64 = 9;

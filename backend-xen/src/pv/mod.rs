@@ -1,0 +1,125 @@
+//! PV guests: the kernel runs in ring 3, on page tables that Xen looks through.
+
+mod address;
+mod batch;
+mod cpu;
+mod descriptors;
+mod direct_map;
+mod entry;
+mod events;
+mod exits;
+mod frame_notes;
+mod mmu;
+mod page_table_calls;
+mod restart;
+mod smp;
+mod start;
+mod start_info;
+mod tables;
+mod this_cpu;
+mod time;
+mod translation;
+mod traps;
+mod upcall_mask;
+
+use pvops_backend_native as native;
+use pvops_core::backend::{BindError, Host};
+use pvops_core::{Bindings, bindings, call, inline, preserve};
+
+use crate::vcpu::VcpuId;
+use crate::{clock, console, runstate, shared_frame, shared_info, shutdown, vcpu};
+
+pub use address::AddressLayout;
+pub use start::{StartError, start};
+pub use translation::{Mfn, Pfn};
+
+/// Whether the kernel was [started](start) as a PV guest.
+pub(crate) fn is_started() -> bool {
+    translation::frames() != 0
+}
+
+/// Binds every op: nothing is left to hardware that a kernel in ring 3 can't touch.
+pub(crate) fn bind(_host: &Host<'_>) -> Result<Bindings, BindError> {
+    let parameters = clock::start_on(0).ok_or(BindError("Xen keeps no time for this CPU"))?;
+    pvops_core::tsc::publish(pvops_core::tsc::TscFrequency {
+        khz: parameters.scale.tsc_khz(),
+        source: "xen",
+    });
+    let mut bindings = BINDINGS;
+    if clock::start_wall_clock() {
+        bindings.time.wall_clock_ns = call!(time::wall_clock_ns, clock::wall_clock_ns);
+    }
+    Ok(bindings)
+}
+
+/// Has Xen keep its records for this CPU, and send it events.
+pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
+    const NO_MEMORY: BindError = BindError("no memory for what this CPU shares with Xen");
+    let cpu = host.kernel.cpu_index();
+    let vcpu = VcpuId(cpu as u32);
+    if shared_info::of(cpu).is_none() {
+        let page = shared_info::get().ok_or(BindError("the kernel was not started by Xen"))?;
+        let info = page
+            .vcpu_info
+            .get(cpu)
+            .ok_or(BindError("this CPU's number is beyond what Xen's page has"))?;
+        shared_info::set_vcpu_info(cpu, info);
+    }
+    vcpu::set_id(cpu, vcpu);
+    descriptors::bring_up();
+    traps::reload();
+    batch::start(host.kernel).ok_or(NO_MEMORY)?;
+    let frame = shared_frame::of_this_cpu(host.kernel).ok_or(NO_MEMORY)?;
+    let physical = host
+        .kernel
+        .virtual_to_physical((&raw const frame.runstate).addr())
+        .ok_or(NO_MEMORY)?;
+    // SAFETY: the record is this CPU's.
+    unsafe { runstate::start(vcpu, &frame.runstate, physical) }
+        .map_err(|_| BindError("Xen refuses to note the states of this CPU"))?;
+    vcpu::stop_periodic_timer(vcpu).map_err(|_| BindError("Xen knows nothing of this CPU"))?;
+    traps::start().map_err(|_| BindError("Xen refuses the callbacks"))?;
+    events::start().map_err(|_| BindError("Xen gives this CPU no event channels"))?;
+    clock::start(host.kernel).ok_or(BindError("Xen keeps no time for this CPU"))?;
+    Ok(())
+}
+
+/// Leaves this CPU as it is before it is started.
+pub(crate) fn take_down_cpu(_host: &Host<'_>) {
+    events::stop();
+    let _ = vcpu::stop_singleshot_timer(this_cpu::id());
+}
+
+/// FLAT_KERNEL_CS64 and FLAT_KERNEL_SS64 of Xen's public/arch-x86/xen-x86_64.h.
+const KERNEL_CODE: u16 = 0xe033;
+const KERNEL_STACK_SEGMENT: u16 = 0xe02b;
+
+/// What a PV guest binds; before the backend is installed, too.
+pub(crate) const BINDINGS: Bindings = Bindings {
+    cpu: cpu::BINDINGS,
+    irq: bindings::irq {
+        save_flags: preserve!(irq::save_flags, upcall_mask::save_flags),
+        restore_flags: preserve!(irq::restore_flags, upcall_mask::restore_flags),
+        disable: preserve!(irq::disable, upcall_mask::disable),
+        enable: preserve!(irq::enable, upcall_mask::enable),
+        halt: preserve!(irq::halt, upcall_mask::halt),
+        safe_halt: preserve!(irq::safe_halt, upcall_mask::safe_halt),
+    },
+    mmu: mmu::BINDINGS,
+    time: time::BINDINGS,
+    io: native::BEFORE_INSTALL.io,
+    apic: smp::APIC,
+    smp: smp::BINDINGS,
+    system: bindings::system {
+        hypercall: inline!(system::hypercall, "syscall"),
+        console_byte: console::XEN_CONSOLE,
+        poweroff: call!(system::poweroff, shutdown::poweroff),
+        reboot: call!(system::reboot, shutdown::reboot),
+        report_crash: call!(system::report_crash, shutdown::report_crash),
+        yield_cpu: inline!(system::yield_cpu, "pause"),
+    },
+    lock: bindings::lock::AWAKE.with_preemption(preserve!(
+        lock::vcpu_is_preempted,
+        runstate::vcpu_is_preempted
+    )),
+};

@@ -1,0 +1,64 @@
+//! Starting a virtual CPU again that went off. To Xen it is not new: it comes back to where it went off.
+
+use core::arch::naked_asm;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use pvops_core::cpu_set::MAX_CPUS;
+use pvops_core::cpu_start::CpuStart;
+
+use super::{tables, this_cpu};
+use crate::vcpu;
+
+/// Has the CPU begin as `start` says when it comes back.
+pub(super) fn prepare(cpu: usize, start: &CpuStart) {
+    if let Some(slot) = SLOTS.get(cpu) {
+        slot.argument.store(start.argument, Ordering::Relaxed);
+        slot.stack_top.store(start.stack_top, Ordering::Relaxed);
+        slot.page_table.store(start.page_table, Ordering::Relaxed);
+        slot.entry.store(start.entry as usize, Ordering::Release);
+    }
+}
+
+/// This CPU goes off, until it is started again. VCPUOP_down.
+pub(super) fn go_down() -> ! {
+    const DOWN: u64 = 2;
+    let slot = &SLOTS[this_cpu::index()];
+    loop {
+        // SAFETY: whoever calls has nothing left to do here.
+        let _ = unsafe { vcpu::plain(DOWN, this_cpu::id()) };
+        let entry = slot.entry.swap(0, Ordering::Acquire);
+        if entry != 0 {
+            // SAFETY: whoever starts the CPU vouches for entry, stack and tables; nobody comes back here.
+            unsafe {
+                tables::write_cr3(slot.page_table.load(Ordering::Relaxed) as usize);
+                begin(
+                    slot.argument.load(Ordering::Relaxed),
+                    slot.stack_top.load(Ordering::Relaxed),
+                    entry,
+                )
+            }
+        }
+    }
+}
+
+struct Slot {
+    /// 0 when it is not to start.
+    entry: AtomicUsize,
+    argument: AtomicUsize,
+    stack_top: AtomicUsize,
+    page_table: AtomicU64,
+}
+
+static SLOTS: [Slot; MAX_CPUS] = [const {
+    Slot {
+        entry: AtomicUsize::new(0),
+        argument: AtomicUsize::new(0),
+        stack_top: AtomicUsize::new(0),
+        page_table: AtomicU64::new(0),
+    }
+}; MAX_CPUS];
+
+#[unsafe(naked)]
+unsafe extern "C" fn begin(argument: usize, stack_top: usize, entry: usize) -> ! {
+    naked_asm!("mov rsp, rsi", "xor ebp, ebp", "push 0", "jmp rdx")
+}

@@ -1,0 +1,78 @@
+//! The interrupt flag of a PV guest: a byte by which this CPU masks upcalls.
+//!
+//! Xen's public/xen.h, `vcpu_info`.
+
+use core::sync::atomic::{Ordering, compiler_fence};
+
+use crate::hypercall::{HypercallNumber, hypercall};
+
+use super::{restart, this_cpu};
+
+/// EFLAGS.IF, as `save_flags` reports it.
+const INTERRUPTS_ENABLED: usize = 1 << 9;
+
+/// Runs `body` without upcalls.
+pub(super) fn masked<R>(body: impl FnOnce() -> R) -> R {
+    // SAFETY: the flags are those of before.
+    unsafe {
+        let flags = save_flags();
+        disable();
+        let result = body();
+        restore_flags(flags);
+        result
+    }
+}
+
+pub(super) unsafe extern "C" fn save_flags() -> usize {
+    match this_cpu::info().upcall_mask.load(Ordering::Relaxed) {
+        0 => INTERRUPTS_ENABLED | 1 << 1,
+        _ => 1 << 1,
+    }
+}
+
+pub(super) unsafe extern "C" fn disable() {
+    this_cpu::info().upcall_mask.store(1, Ordering::Relaxed);
+    compiler_fence(Ordering::SeqCst);
+}
+
+/// An upcall between the two steps has been made when the call is reached, which then does nothing.
+pub(super) unsafe extern "C" fn enable() {
+    compiler_fence(Ordering::SeqCst);
+    let info = this_cpu::info();
+    info.upcall_mask.store(0, Ordering::Relaxed);
+    compiler_fence(Ordering::SeqCst);
+    if info.upcall_pending.load(Ordering::Relaxed) != 0 {
+        // On the way back from any call Xen makes the upcalls that are pending.
+        // SAFETY: asking for Xen's version has no other effect.
+        let _ = unsafe { hypercall(HypercallNumber::XEN_VERSION, [0]) };
+    }
+}
+
+pub(super) unsafe extern "C" fn restore_flags(flags: usize) {
+    // SAFETY: the flags come from this CPU.
+    unsafe {
+        if flags & INTERRUPTS_ENABLED != 0 {
+            enable();
+        } else {
+            disable();
+        }
+    }
+}
+
+/// SCHEDOP_block: unmasks upcalls, and waits until one is pending.
+pub(super) unsafe extern "C" fn safe_halt() {
+    const BLOCK: u64 = 1;
+    // SAFETY: the op's caller can bear interrupts.
+    let _ = unsafe { hypercall(HypercallNumber::SCHED_OP, [BLOCK, 0]) };
+}
+
+/// With upcalls masked nothing would come any more, so the CPU goes off.
+pub(super) unsafe extern "C" fn halt() {
+    // SAFETY: no effect.
+    if unsafe { save_flags() } & INTERRUPTS_ENABLED != 0 {
+        // SAFETY: interrupts are on.
+        unsafe { safe_halt() };
+    } else {
+        restart::go_down();
+    }
+}
