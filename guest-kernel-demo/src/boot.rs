@@ -37,14 +37,18 @@ impl Machine {
     }
 }
 
+/// Reads the start information at a physical address.
+pub(crate) fn pvh(start_info: u64) -> BootInfo<'static> {
+    BootInfo::from_pvh(&EarlyMemory, start_info)
+        .unwrap_or_else(|error| panic!("boot information: {error}"))
+}
+
 /// Reads the boot information and takes the memory into use.
 ///
 /// # Safety
 ///
 /// Once, on the boot CPU, while the tables of [`entry`](crate::entry) are in use.
-pub(crate) unsafe fn start(start_info: u64) -> Machine {
-    let mut info = BootInfo::from_pvh(&EarlyMemory, start_info)
-        .unwrap_or_else(|error| panic!("boot information: {error}"));
+pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
     PROTOCOL.call_once(|| info.protocol());
     let modules = info.modules().iter().map(|module| module.range());
     let mut reserved = [const { 0..0 }; 16];
@@ -65,6 +69,13 @@ pub(crate) unsafe fn start(start_info: u64) -> Machine {
                 other_cpu_count += 1;
             }
         });
+    }
+    if other_cpu_count == 0 {
+        // No ACPI tables say it, but Xen may.
+        for id in 1..xen::vcpu::count().min(MAX_CPUS as u32) {
+            other_cpus[other_cpu_count] = id;
+            other_cpu_count += 1;
+        }
     }
     if let Some((port, value)) = rsdp.and_then(|rsdp| acpi::reset_control(&EarlyMemory, rsdp)) {
         native::set_reset_control(port, value);
@@ -231,7 +242,7 @@ static HPET: Once<u64> = Once::new();
 struct EarlyMemory;
 
 /// End of what those tables map; frames beyond are left alone.
-const MAPPED: u64 = 4 << 30;
+pub(crate) const MAPPED: u64 = 4 << 30;
 /// Devices of PCs have their registers from 3 GiB on, and in the window of the VGA.
 const DEVICES: u64 = 3 << 30;
 const VGA: Range<u64> = 0xa_0000..0xc_0000;

@@ -21,21 +21,10 @@ pub(crate) fn start_tsc() -> u64 {
 /// Size of the boot stack, which stays the stack of the first CPU.
 const STACK_BYTES: usize = 64 * 1024;
 
-/// Type of the ELF note with the PVH entry: Xen public/elfnote.h, XEN_ELFNOTE_PHYS32_ENTRY.
-const NOTE_PHYS32_ENTRY: u32 = 18;
-
 const PRESENT_WRITABLE: u32 = 0b11;
 const LARGE_PAGE: u32 = 1 << 7;
 
 global_asm!(
-    // Name size, description size, type, name, description.
-    ".pushsection .note.Xen, \"a\", @note",
-    ".balign 4",
-    ".long 4, 4, {note}",
-    ".asciz \"Xen\"",
-    ".long pvh_entry - {offset}",
-    ".popsection",
-
     ".pushsection .text.entry, \"ax\", @progbits",
     ".code32",
     ".global pvh_entry",
@@ -106,6 +95,21 @@ global_asm!(
     "push 0",
     "jmp rax",
     ".size pvh_entry, . - pvh_entry",
+
+    // Xen enters a PV guest in 64-bit mode, on its tables; rsi = virtual address of the start info.
+    ".global xen_pv_entry",
+    ".type xen_pv_entry, @function",
+    "xen_pv_entry:",
+    "cld",
+    "rdtsc",
+    "mov [rip + entry_tsc], eax",
+    "mov [rip + entry_tsc + 4], edx",
+    "mov rsp, offset entry_stack_end",
+    "mov rdi, rsi",
+    "xor ebp, ebp",
+    "push 0",
+    "jmp {start_xen_pv}",
+    ".size xen_pv_entry, . - xen_pv_entry",
     ".popsection",
 
     ".pushsection .rodata.entry, \"a\", @progbits",
@@ -136,11 +140,11 @@ global_asm!(
     "entry_stack_end:",
     ".popsection",
 
-    note = const NOTE_PHYS32_ENTRY,
     offset = const KERNEL_OFFSET,
     direct_index = const DIRECT_MAP >> 39 & 511,
     page = const PRESENT_WRITABLE | LARGE_PAGE,
     table = const PRESENT_WRITABLE,
     stack = const STACK_BYTES,
     start = sym crate::start,
+    start_xen_pv = sym crate::start_xen_pv,
 );

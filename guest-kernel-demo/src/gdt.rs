@@ -54,6 +54,10 @@ pub(crate) unsafe fn load(cpu: usize) {
             base: (&raw const (*cell).descriptors).addr(),
         };
         cpu::load_gdt(&raw const pointer);
+        // The kernel need not be in ring 0, and the selectors' low two bits are the ring.
+        let ring: u32;
+        asm!("mov {:e}, cs", out(reg) ring, options(nomem, nostack, preserves_flags));
+        let ring = ring & 3;
         asm!(
             "push {code}",
             "lea {next}, [rip + 2f]",
@@ -65,12 +69,22 @@ pub(crate) unsafe fn load(cpu: usize) {
             "mov ss, {data:e}",
             "mov fs, {zero:e}",
             "mov gs, {zero:e}",
-            code = const KERNEL_CODE,
+            code = in(reg) u64::from(u32::from(KERNEL_CODE) | ring),
             next = out(reg) _,
-            data = in(reg) u32::from(KERNEL_DATA),
+            data = in(reg) u32::from(KERNEL_DATA) | ring,
             zero = in(reg) 0,
         );
         cpu::load_task_register(u32::from(TASK));
+    }
+}
+
+/// The descriptor table that this CPU has loaded.
+pub(crate) fn pointer() -> DescriptorTablePointer {
+    let cell = TABLES[per_cpu::index()].0.get();
+    DescriptorTablePointer {
+        limit: size_of::<[u64; ENTRIES]>() as u16 - 1,
+        // SAFETY: the tables are there; nothing is read.
+        base: unsafe { (&raw const (*cell).descriptors).addr() },
     }
 }
 

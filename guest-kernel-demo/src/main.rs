@@ -22,6 +22,7 @@ mod idt;
 mod interrupts;
 mod layout;
 mod measure;
+mod notes;
 mod paging;
 mod per_cpu;
 mod platform;
@@ -44,11 +45,13 @@ use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;
 use pvops_backend_xen as xen;
 use pvops_core::backend::{self, Backend};
+use pvops_core::boot_info::BootInfo;
 use pvops_core::probe::Interfaces;
 use pvops_core::{bring_up_cpu, cpu, install, system};
 
 use crate::console::println;
 use crate::hand_over::Successor;
+use crate::layout::{DIRECT_MAP, KERNEL_OFFSET, PAGE};
 use crate::platform::Platform;
 
 /// The hosts that this kernel knows.
@@ -59,6 +62,23 @@ extern "C" fn start(start_info: u64) -> ! {
     let interfaces = Interfaces::scan(&cpu::cpuid);
     // SAFETY: nobody else runs, interrupts are off, and this CPU is in ring 0.
     unsafe { xen::hvm::start(&interfaces) };
+    run(&interfaces, boot::pvh(start_info))
+}
+
+/// The first Rust code of a PV guest of Xen: on the boot stack, on Xen's tables, in ring 3.
+extern "C" fn start_xen_pv(start_info: *const u8) -> ! {
+    let layout = xen::pv::AddressLayout {
+        image: KERNEL_OFFSET,
+        direct_map: DIRECT_MAP,
+    };
+    // SAFETY: nobody else runs, and that is where things are.
+    let info = unsafe { xen::pv::start(start_info, layout, boot::MAPPED / PAGE as u64) }
+        .unwrap_or_else(|error| panic!("this kernel can't be a PV guest: {error}"));
+    run(&Interfaces::scan(&cpu::cpuid), info)
+}
+
+/// Takes the machine into use, and checks that everything works.
+fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     println!("pvops demo kernel {}", env!("CARGO_PKG_VERSION"));
     // SAFETY: these set up the CPU and memory once, in the order that they depend on each other.
     let machine = unsafe {
@@ -66,7 +86,7 @@ extern "C" fn start(start_info: u64) -> ! {
         per_cpu::load(0);
         idt::prepare();
         idt::load();
-        boot::start(start_info)
+        boot::start(info)
     };
     let command_line = machine.command_line;
     if let Some(khz) = command_line
@@ -98,16 +118,16 @@ extern "C" fn start(start_info: u64) -> ! {
         measure::before_patching();
     }
 
-    let backend = backend::select(&BACKENDS, &interfaces, command_line.value("pv"))
+    let backend = backend::select(&BACKENDS, interfaces, command_line.value("pv"))
         .unwrap_or_else(|error| panic!("no backend: {error}"));
     // SAFETY: the boot CPU is alone, interrupts are off.
-    let sites = unsafe { install(backend, &Platform, &interfaces) }
+    let sites = unsafe { install(backend, &Platform, interfaces) }
         .unwrap_or_else(|error| panic!("the backend {} can't be installed: {error}", backend.name));
     if paging::seal_op_table().is_err() {
         panic!("no memory to make the op table read-only");
     }
 
-    boot::report(backend, &interfaces, sites);
+    boot::report(backend, interfaces, sites);
     if measure {
         measure::after_patching();
     }

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use pvops_core::boot_info::MemoryMap;
-use pvops_core::{OpTable, mmu};
+use pvops_core::{OpTable, cpu, mmu};
 use spin::Mutex;
 
 use crate::layout::{self, DIRECT_MAP, KERNEL_OFFSET, PAGE};
@@ -37,7 +37,7 @@ pub(crate) unsafe fn start(map: &MemoryMap, module: Option<Range<u64>>) -> Resul
             }
         }
     }
-    for region in map.usable().chain(module) {
+    for region in map.to_map().chain(module) {
         map_memory(&mut tables, region)?;
     }
     drop(lazy);
@@ -125,9 +125,10 @@ fn map_memory(tables: &mut Tables, region: Range<u64>) -> Result<(), MapError> {
     let image = layout::image();
     let image = (image.start - KERNEL_OFFSET) as u64..(image.end - KERNEL_OFFSET) as u64;
     let first = region.start / LARGE_PAGE * LARGE_PAGE;
+    let has_large_pages = has_large_pages();
     for large in (first..region.end).step_by(LARGE_PAGE as usize) {
         let end = large + LARGE_PAGE;
-        if end <= image.start || large >= image.end {
+        if has_large_pages && (end <= image.start || large >= image.end) {
             tables.map_large(DIRECT_MAP + large as usize, large, Flags::DATA)?;
             continue;
         }
@@ -136,4 +137,11 @@ fn map_memory(tables: &mut Tables, region: Range<u64>) -> Result<(), MapError> {
         }
     }
     Ok(())
+}
+
+/// Every 64-bit CPU has them, but not every host lets its guests have them.
+pub(crate) fn has_large_pages() -> bool {
+    const FEATURES: u32 = 1;
+    const EDX_PSE: u32 = 1 << 3;
+    cpu::cpuid(FEATURES, 0).edx & EDX_PSE != 0
 }

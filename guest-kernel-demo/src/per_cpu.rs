@@ -78,10 +78,8 @@ pub(crate) fn of(cpu: usize) -> &'static PerCpu {
 ///
 /// Once on each CPU, with its number, after [`gdt::load`](crate::gdt::load).
 pub(crate) unsafe fn load(cpu: usize) {
-    /// Intel SDM volume 4, table 2-2.
-    const IA32_GS_BASE: u32 = 0xc000_0101;
-    // SAFETY: every 64-bit CPU has the register, and nobody else uses GS.
-    unsafe { cpu::write_msr(IA32_GS_BASE, (&raw const ALL[cpu]).addr() as u64) };
+    // SAFETY: nobody else uses GS.
+    unsafe { cpu::write_gs_base((&raw const ALL[cpu]).addr()) };
 }
 
 static ALL: [PerCpu; MAX_CPUS] = {
