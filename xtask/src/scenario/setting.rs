@@ -54,6 +54,14 @@ pub(super) fn xen() -> Setting {
     }
 }
 
+/// The same, where the kernel is not in ring 0.
+pub(super) fn xen_pv() -> Setting {
+    Setting {
+        lacks: &["ring-0", "cr8", "com1", "pci", "pit", "rtc"],
+        ..xen()
+    }
+}
+
 /// This machine's KVM.
 pub(super) fn kvm(host: &Host) -> Result<Setting, String> {
     match host.kvm.as_ref()? {

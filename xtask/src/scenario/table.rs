@@ -234,12 +234,15 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "xen-pvh",
         host: "TCG, Xen, as PVH dom0",
         carrier: Carrier::Xen("dom0=pvh dom0-iommu=none"),
+        cpus: &[],
+        prepare: |_| Ok(xen()),
         ..XEN_PV
     },
     Scenario {
         name: "xen-domu",
         host: "TCG, Xen, Linux as dom0",
         carrier: Carrier::XenAppliance,
+        cpus: &[],
         cmdline: "end=poweroff",
         ending: Ending::PowerOff,
         timeout: Duration::from_secs(240),
@@ -281,14 +284,13 @@ const KVM_L1: Scenario = Scenario {
     ..TCG
 };
 
-/// The kernel does not run there yet, so that nothing is tested.
 const XEN_PV: Scenario = Scenario {
     name: "xen-pv",
     host: "TCG, Xen, as PV dom0",
     carrier: Carrier::Xen(""),
-    cpus: &[],
-    timeout: Duration::from_secs(60),
-    prepare: |_| Ok(xen()),
+    cpus: &[1, 2, 4],
+    timeout: Duration::from_secs(120),
+    prepare: |_| Ok(xen_pv()),
     ..TCG
 };
 
