@@ -35,7 +35,12 @@ static FRAMES: [Once<&'static SharedFrame>; MAX_CPUS] = [const { Once::new() }; 
 /// The frame of this CPU, which gets one if it has none yet. `None` if the kernel has no memory, or
 /// the CPU's number is beyond [`MAX_CPUS`].
 pub(crate) fn of_this_cpu(kernel: &dyn Kernel) -> Option<&'static SharedFrame> {
-    let slot = FRAMES.get(kernel.cpu_index())?;
+    of_cpu(kernel, kernel.cpu_index())
+}
+
+/// The same of any CPU.
+pub(crate) fn of_cpu(kernel: &dyn Kernel, cpu: usize) -> Option<&'static SharedFrame> {
+    let slot = FRAMES.get(cpu)?;
     slot.try_call_once(|| {
         let frame: NonNull<SharedFrame> = kernel.shared_frame().ok_or(())?.cast();
         // SAFETY: the frame is page-aligned, zeroed, mapped for good, and nobody's but ours and

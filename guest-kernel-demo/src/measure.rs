@@ -11,7 +11,7 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pvops_core::lock::Mutex;
-use pvops_core::op::irq::disable;
+use pvops_core::op::irq::enable;
 use pvops_core::site::SiteRecord;
 use pvops_core::{Op, OpTable, cpu, installed, irq, mmu, patch};
 
@@ -218,11 +218,11 @@ fn tsc() -> u64 {
 /// Makes `count` call sites in fresh memory and patches them.
 #[inline(never)]
 fn patching(count: usize) -> u64 {
-    const LENGTH: usize = <disable as Op>::SITE_LENGTH as usize;
+    const LENGTH: usize = <enable as Op>::SITE_LENGTH as usize;
     const RECORDS: usize = demand::REGION.start + (512 << 10);
     let sites = demand::REGION.start;
     let slot = (&raw const *OpTable::get()).addr()
-        + usize::from(<disable as Op>::NUMBER.0) * size_of::<usize>();
+        + usize::from(<enable as Op>::NUMBER.0) * size_of::<usize>();
     for index in 0..count {
         let site = sites + index * LENGTH;
         let record = RECORDS + index * size_of::<SiteRecord>();
@@ -233,7 +233,7 @@ fn patching(count: usize) -> u64 {
             (site as *mut [u8; LENGTH]).write([0xff, 0x15, a, b, c, d]);
             (record as *mut SiteRecord).write(SiteRecord::new(
                 site.wrapping_sub(record) as i32,
-                <disable as Op>::NUMBER,
+                <enable as Op>::NUMBER,
                 LENGTH as u8,
             ));
         }

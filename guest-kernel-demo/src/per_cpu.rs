@@ -1,10 +1,12 @@
 //! What each CPU has for itself, found through the base of GS.
 
 use core::arch::asm;
+use core::cell::UnsafeCell;
 use core::mem::offset_of;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use pvops_core::cpu;
+use pvops_core::{PerCpuArea, PerCpuSegment, cpu};
 
 /// CPUs that this kernel takes.
 pub(crate) const MAX_CPUS: usize = 16;
@@ -13,6 +15,8 @@ pub(crate) const MAX_CPUS: usize = 16;
 #[repr(C)]
 pub(crate) struct PerCpu {
     index: usize,
+    /// The library's.
+    area: Area,
     /// Where a system call finds its stack, and keeps the program's meanwhile.
     pub(crate) kernel_stack: AtomicUsize,
     pub(crate) user_stack: AtomicUsize,
@@ -29,6 +33,13 @@ pub(crate) struct PerCpu {
     pub(crate) result: AtomicU64,
     pub(crate) state: AtomicU32,
 }
+
+/// 64 bytes that only the library looks at.
+#[repr(C, align(64))]
+struct Area(UnsafeCell<[u8; 64]>);
+
+// SAFETY: the kernel never looks at it.
+unsafe impl Sync for Area {}
 
 /// What the scheduler keeps of a CPU. Only the CPU itself uses it.
 pub(crate) struct Schedule {
@@ -72,6 +83,15 @@ pub(crate) fn of(cpu: usize) -> &'static PerCpu {
     &ALL[cpu]
 }
 
+/// The part of a CPU's own that the library has.
+pub(crate) fn area(cpu: usize) -> Option<PerCpuArea> {
+    Some(PerCpuArea {
+        address: NonNull::new(ALL.get(cpu)?.area.0.get().cast())?,
+        segment: PerCpuSegment::Gs,
+        offset: offset_of!(PerCpu, area) as u32,
+    })
+}
+
 /// Gives this CPU its own.
 ///
 /// # Safety
@@ -101,6 +121,7 @@ impl PerCpu {
     const fn new() -> Self {
         PerCpu {
             index: 0,
+            area: Area(UnsafeCell::new([0; 64])),
             kernel_stack: AtomicUsize::new(0),
             user_stack: AtomicUsize::new(0),
             schedule: Schedule {

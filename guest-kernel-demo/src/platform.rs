@@ -4,8 +4,8 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use pvops_core::Kernel;
 use pvops_core::lock::CpuIndex;
+use pvops_core::{Kernel, PerCpuArea};
 
 use crate::frames;
 use crate::hand_over;
@@ -55,6 +55,10 @@ unsafe impl Kernel for Platform {
 
     fn cpu_index(&self) -> usize {
         per_cpu::index()
+    }
+
+    fn per_cpu_area(&self, cpu: usize) -> Option<PerCpuArea> {
+        per_cpu::area(cpu)
     }
 
     unsafe fn with_writable_text(&self, range: Range<usize>, write: &mut dyn FnMut(isize)) {

@@ -32,6 +32,17 @@ pub unsafe trait Kernel: Sync {
     /// Called in any context.
     fn cpu_index(&self) -> usize;
 
+    /// 64 bytes of a CPU's own block that the library may have, zeroed and left alone by the kernel, for
+    /// what the CPU shares with a hypervisor: then call sites reach that by one instruction. The same
+    /// segment and offset on every CPU, from [`install`](crate::install()) on or, on other CPUs, from
+    /// [`bring_up_cpu`](crate::bring_up_cpu) on. `None`, also where nothing else is said, if there is no
+    /// such place: it works all the same, by calls.
+    ///
+    /// Called at boot and when a CPU is started.
+    fn per_cpu_area(&self, _cpu: usize) -> Option<PerCpuArea> {
+        None
+    }
+
     /// Calls `write` once, while the text at `range` can be written at the distance (in bytes) that
     /// `write` is given: 0 if the kernel lifts the protection for a moment, or the distance to a
     /// writable alias. When it returns, the protection is back and the CPU executes what was
@@ -46,4 +57,25 @@ pub unsafe trait Kernel: Sync {
     /// Nobody else may run the text at `range` meanwhile, other than as `live` says. `write` writes
     /// nothing else.
     unsafe fn with_writable_text(&self, range: Range<usize>, write: &mut dyn FnMut(isize));
+}
+
+/// A part of a CPU's own block, for the library.
+#[derive(Clone, Copy, Debug)]
+pub struct PerCpuArea {
+    /// Where it is: 64 bytes, aligned so, of the kernel's image or of memory from
+    /// [`shared_frame`](Kernel::shared_frame).
+    pub address: NonNull<u8>,
+    /// The segment by which its CPU reaches it in the kernel.
+    pub segment: PerCpuSegment,
+    /// Its distance from that segment's base, in bytes.
+    pub offset: u32,
+}
+
+/// The segment of per-CPU data.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PerCpuSegment {
+    /// FS.
+    Fs,
+    /// GS.
+    Gs,
 }

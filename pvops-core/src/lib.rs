@@ -61,7 +61,7 @@ pub use frame::InterruptFrame;
 pub use install::{
     InstallError, bring_up_cpu, install, installed, kernel, take_down_cpu, use_before_install,
 };
-pub use kernel::Kernel;
+pub use kernel::{Kernel, PerCpuArea, PerCpuSegment};
 pub use op::{Op, OpNumber};
 pub use ops::{
     Bindings, DECLARATIONS, GROUPS, GroupDeclaration, OpDeclaration, apic, bindings, cpu, io, irq,

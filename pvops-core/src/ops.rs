@@ -250,7 +250,7 @@ declare_ops! {
     pub irq {
         /// The flags register, of which only bit 9 (interrupts enabled) has meaning on every host.
         /// Any context.
-        [plain] safe fn save_flags() -> usize;
+        [plain, 10] safe fn save_flags() -> usize;
         /// Sets interrupts, and what else the host keeps in the flags, as
         /// [`save_flags`](fn@crate::irq::save_flags) found them.
         ///
@@ -259,7 +259,7 @@ declare_ops! {
         /// `flags` must come from `save_flags` on this CPU.
         [plain] unsafe fn restore_flags(flags: usize);
         /// Disables interrupts on this CPU. Any context.
-        [plain] safe fn disable();
+        [plain, 9] safe fn disable();
         /// Enables interrupts on this CPU.
         ///
         /// # Safety

@@ -9,6 +9,7 @@ mod entry;
 mod events;
 mod exits;
 mod frame_notes;
+mod irq;
 mod mmu;
 mod page_table_calls;
 mod restart;
@@ -21,13 +22,14 @@ mod time;
 mod translation;
 mod traps;
 mod upcall_mask;
+mod vcpu_record;
 
 use pvops_backend_native as native;
 use pvops_core::backend::{BindError, Host};
 use pvops_core::{Bindings, bindings, call, inline, preserve};
 
 use crate::vcpu::VcpuId;
-use crate::{clock, console, runstate, shared_frame, shared_info, shutdown, vcpu};
+use crate::{clock, console, runstate, shared_frame, shutdown, vcpu};
 
 pub use address::AddressLayout;
 pub use start::{StartError, start};
@@ -39,13 +41,17 @@ pub(crate) fn is_started() -> bool {
 }
 
 /// Binds every op: nothing is left to hardware that a kernel in ring 3 can't touch.
-pub(crate) fn bind(_host: &Host<'_>) -> Result<Bindings, BindError> {
+pub(crate) fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
+    vcpu_record::register(host.kernel, 0).map_err(|_| REFUSED)?;
     let parameters = clock::start_on(0).ok_or(BindError("Xen keeps no time for this CPU"))?;
     pvops_core::tsc::publish(pvops_core::tsc::TscFrequency {
         khz: parameters.scale.tsc_khz(),
         source: "xen",
     });
     let mut bindings = BINDINGS;
+    if let Some(area) = host.kernel.per_cpu_area(0) {
+        bindings.irq = irq::at(area);
+    }
     if clock::start_wall_clock() {
         bindings.time.wall_clock_ns = call!(time::wall_clock_ns, clock::wall_clock_ns);
     }
@@ -57,14 +63,6 @@ pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     const NO_MEMORY: BindError = BindError("no memory for what this CPU shares with Xen");
     let cpu = host.kernel.cpu_index();
     let vcpu = VcpuId(cpu as u32);
-    if shared_info::of(cpu).is_none() {
-        let page = shared_info::get().ok_or(BindError("the kernel was not started by Xen"))?;
-        let info = page
-            .vcpu_info
-            .get(cpu)
-            .ok_or(BindError("this CPU's number is beyond what Xen's page has"))?;
-        shared_info::set_vcpu_info(cpu, info);
-    }
     vcpu::set_id(cpu, vcpu);
     descriptors::bring_up();
     traps::reload();
@@ -90,6 +88,8 @@ pub(crate) fn take_down_cpu(_host: &Host<'_>) {
     let _ = vcpu::stop_singleshot_timer(this_cpu::id());
 }
 
+const REFUSED: BindError = BindError("Xen refuses the record of this CPU");
+
 /// FLAT_KERNEL_CS64 and FLAT_KERNEL_SS64 of Xen's public/arch-x86/xen-x86_64.h.
 const KERNEL_CODE: u16 = 0xe033;
 const KERNEL_STACK_SEGMENT: u16 = 0xe02b;
@@ -97,14 +97,7 @@ const KERNEL_STACK_SEGMENT: u16 = 0xe02b;
 /// What a PV guest binds; before the backend is installed, too.
 pub(crate) const BINDINGS: Bindings = Bindings {
     cpu: cpu::BINDINGS,
-    irq: bindings::irq {
-        save_flags: preserve!(irq::save_flags, upcall_mask::save_flags),
-        restore_flags: preserve!(irq::restore_flags, upcall_mask::restore_flags),
-        disable: preserve!(irq::disable, upcall_mask::disable),
-        enable: preserve!(irq::enable, upcall_mask::enable),
-        halt: preserve!(irq::halt, upcall_mask::halt),
-        safe_halt: preserve!(irq::safe_halt, upcall_mask::safe_halt),
-    },
+    irq: irq::CALLED,
     mmu: mmu::BINDINGS,
     time: time::BINDINGS,
     io: native::BEFORE_INSTALL.io,

@@ -3,13 +3,14 @@
 use core::cell::UnsafeCell;
 
 use pvops_core::binding::Binding;
-use pvops_core::cpu_set::CpuSet;
+use pvops_core::cpu_set::{CpuSet, MAX_CPUS};
 use pvops_core::cpu_start::{CpuStart, StartStatus};
 use pvops_core::{bindings, call};
 use spin::Mutex;
 
 use super::{
     KERNEL_CODE, KERNEL_STACK_SEGMENT, descriptors, events, restart, tables, this_cpu, traps,
+    vcpu_record,
 };
 use crate::error::XenError;
 use crate::shared_info;
@@ -94,13 +95,15 @@ unsafe extern "C" fn send_ipi_others(vector: u32) {
 unsafe extern "C" fn start_cpu(number: u32, start: *const CpuStart) -> StartStatus {
     // SAFETY: the op's caller vouches for the pointer.
     let start = unsafe { start.read() };
-    let Some(info) = shared_info::get().and_then(|page| page.vcpu_info.get(number as usize)) else {
+    let registered = pvops_core::kernel()
+        .filter(|_| number < MAX_CPUS as u32)
+        .map(|kernel| vcpu_record::register(kernel, number as usize));
+    let (Some(Ok(())), Some(info)) = (registered, shared_info::of(number as usize)) else {
         return StartStatus::UNAVAILABLE;
     };
     let (Some(root), user) = tables::roots_of(start.page_table) else {
         return StartStatus::BAD_ADDRESS;
     };
-    shared_info::set_vcpu_info(number as usize, info);
     info.upcall_mask
         .store(1, core::sync::atomic::Ordering::Relaxed);
     tables::note_cr3_of(number as usize, start.page_table);

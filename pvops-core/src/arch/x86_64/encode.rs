@@ -13,8 +13,9 @@ pub(crate) const INDIRECT_CALL: usize = 6;
 /// The one-byte breakpoint.
 pub(crate) const INT3: u8 = 0xcc;
 
-/// Longest run of prefixes that pads a template; decoders slow down beyond that.
-const MAX_PADDING: usize = 5;
+/// Longest run of prefixes that pads a template: what the longest sites of single instructions need. Some
+/// old decoders slow down beyond three.
+const MAX_PADDING: usize = 8;
 /// The DS segment override.
 const DS: u8 = 0x3e;
 /// The CS segment override; before a CALL, DS could be read as the `notrack` prefix.
