@@ -14,7 +14,7 @@ pub fn set_pm_timer(port: u16) {
 }
 
 const FREQUENCY_HZ: u64 = 3_579_545;
-/// All timers have 24 bits; those of 32 need not be told apart for 2 ms.
+/// All timers have 24 bits; those of 32 need not be told apart for 1 ms.
 const MASK: u32 = 0xff_ffff;
 
 /// 0 if nobody has told us.

@@ -51,10 +51,10 @@ pub(crate) struct Ruler<R: Fn() -> u32> {
 const MAX_UNCHANGED: u32 = 2000;
 
 impl<R: Fn() -> u32> Ruler<R> {
-    /// The time-stamp counter's rate in kHz, or `None` if this counter does not count. Takes 2 ms,
+    /// The time-stamp counter's rate in kHz, or `None` if this counter does not count. Takes 1 ms,
     /// for an error below 0.1 percent.
     pub(crate) fn tsc_khz(&self) -> Option<u64> {
-        let window = (self.frequency_hz / 500) as u32;
+        let window = (self.frequency_hz / 1000) as u32;
         let since = |start: u32, now: u32| now.wrapping_sub(start) & self.mask;
         let start = first_sample(&self.read);
         let (mut last, mut unchanged) = (start.count, 0);
