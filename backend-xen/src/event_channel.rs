@@ -24,6 +24,8 @@ mod fifo;
 mod handlers;
 mod kinds;
 pub(crate) mod operations;
+#[cfg(test)]
+mod race;
 mod two_level;
 mod upcall;
 
