@@ -24,6 +24,8 @@ mod fifo;
 mod handlers;
 mod kinds;
 pub(crate) mod operations;
+#[cfg(test)]
+mod race;
 mod two_level;
 mod upcall;
 
@@ -72,7 +74,11 @@ pub fn bind_virq(virq: Virq, cpu: usize, handler: Handler) -> Result<Port, XenEr
         return bind(vcpu, handler, || operations::bind_virq(virq, vcpu));
     }
     let port = bind(FIRST, handler, || operations::bind_virq(virq, FIRST))?;
-    set_cpu(port, cpu).map(|()| port)
+    set_cpu(port, cpu).inspect_err(|_| {
+        // It was ours, so Xen takes it back.
+        let _ = close(port);
+    })?;
+    Ok(port)
 }
 
 /// Gives a port by which CPUs of this domain [send] to one of them.

@@ -1,6 +1,5 @@
 //! Xen backend: PV, PVH and HVM guests.
 #![no_std]
-#![allow(dead_code, reason = "what uses the layouts is not there yet")]
 
 mod clock;
 mod console;
@@ -9,6 +8,7 @@ pub mod event_channel;
 pub mod hvm;
 mod hypercall;
 mod memory_map;
+#[allow(dead_code, reason = "some is not used yet")]
 pub mod pv;
 mod runstate;
 mod shared_frame;

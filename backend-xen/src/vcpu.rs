@@ -93,6 +93,7 @@ pub fn stop_singleshot_timer(vcpu: VcpuId) -> Result<(), XenError> {
 /// # Errors
 ///
 /// What Xen says.
+#[allow(dead_code, reason = "for PV guests")]
 pub(crate) fn stop_periodic_timer(vcpu: VcpuId) -> Result<(), XenError> {
     // SAFETY: the command has no structure.
     unsafe { plain(STOP_PERIODIC_TIMER, vcpu) }

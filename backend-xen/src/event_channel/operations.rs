@@ -88,11 +88,6 @@ pub(crate) fn unmask(port: Port) -> Result<(), XenError> {
     call(UNMASK, &mut { port.0 })
 }
 
-/// EVTCHNOP_reset: closes all ports, and goes back to the two-level ABI.
-pub(crate) fn reset() -> Result<(), XenError> {
-    call(RESET, &mut { DomainId::SELF.0 })
-}
-
 /// EVTCHNOP_status.
 pub(crate) fn status(port: Port) -> Result<Status, XenError> {
     let mut operation = StatusOperation {
@@ -170,7 +165,6 @@ const ALLOC_UNBOUND: u32 = 6;
 const BIND_IPI: u32 = 7;
 const BIND_VCPU: u32 = 8;
 const UNMASK: u32 = 9;
-const RESET: u32 = 10;
 const INIT_CONTROL: u32 = 11;
 const EXPAND_ARRAY: u32 = 12;
 const SET_PRIORITY: u32 = 13;

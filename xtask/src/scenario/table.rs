@@ -230,13 +230,12 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         ..KVM
     },
     XEN_PV,
+    XEN_PVH,
     Scenario {
-        name: "xen-pvh",
-        host: "TCG, Xen, as PVH dom0",
-        carrier: Carrier::Xen("dom0=pvh dom0-iommu=none"),
-        cpus: &[],
-        prepare: |_| Ok(xen()),
-        ..XEN_PV
+        name: "xen-pvh-two-level",
+        cpus: &[2],
+        cmdline: "xen-events=2level xen-callback=vector",
+        ..XEN_PVH
     },
     Scenario {
         name: "xen-domu",
@@ -292,6 +291,16 @@ const XEN_PV: Scenario = Scenario {
     timeout: Duration::from_secs(120),
     prepare: |_| Ok(xen_pv()),
     ..TCG
+};
+
+const XEN_PVH: Scenario = Scenario {
+    name: "xen-pvh",
+    host: "TCG, Xen, as PVH dom0",
+    carrier: Carrier::Xen("dom0=pvh dom0-iommu=none"),
+    cpus: &[1, 2, 4],
+    timeout: Duration::from_secs(240),
+    prepare: |_| Ok(xen_pvh()),
+    ..XEN_PV
 };
 
 const KVM_L1_CLOCK: Scenario = Scenario {

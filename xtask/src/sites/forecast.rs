@@ -22,7 +22,7 @@ struct Backend {
     typical: fn() -> Bindings,
 }
 
-static BACKENDS: [Backend; 2] = [
+static BACKENDS: [Backend; 3] = [
     Backend {
         name: pvops_backend_native::BACKEND.name,
         typical: pvops_backend_native::typical,
@@ -30,6 +30,11 @@ static BACKENDS: [Backend; 2] = [
     Backend {
         name: pvops_backend_kvm::BACKEND.name,
         typical: pvops_backend_kvm::typical,
+    },
+    // As a PVH or HVM guest.
+    Backend {
+        name: pvops_backend_xen::BACKEND.name,
+        typical: pvops_backend_xen::hvm::typical,
     },
 ];
 
