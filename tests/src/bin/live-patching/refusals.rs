@@ -52,7 +52,7 @@ fn first_site<O: Op>() -> Result<&'static SiteRecord, String> {
 #[inline(never)]
 fn sites() {
     pvops_core::irq::save_flags();
-    pvops_core::irq::disable();
+    pvops_core::irq::halt();
 }
 
 pub(crate) fn not_installed() -> Outcome {
@@ -120,16 +120,16 @@ pub(crate) fn inside() -> Outcome {
     refused(|| repatch(&to_nothing), |error| *error == wanted).map(drop)
 }
 
-/// A site of `irq.disable`, as it is bound, out of reach of what it is to call.
+/// A site of `irq.halt`, as it is bound, out of reach of what it is to call.
 pub(crate) fn far() -> Outcome {
     unsafe extern "C" fn function() {}
-    let near = first_site::<op::irq::disable>()?;
+    let near = first_site::<op::irq::halt>()?;
     let records = far_site(near.op(), 6)?;
     let place = records[0].address();
     let content = place as *mut [u8; 6];
     // SAFETY: the page of the far site is writable, and nobody else's.
     unsafe { content.write((near.address() as *const [u8; 6]).read()) };
-    let change = [Change::to(preserve!(irq::disable, function))];
+    let change = [Change::to(preserve!(irq::halt, function))];
     // The far site is the last, and those before it would do.
     // SAFETY: the records are those of this image, and the one in the page.
     let attempt = || unsafe {
