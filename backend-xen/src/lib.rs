@@ -4,6 +4,7 @@
 
 mod clock;
 mod console;
+mod domain;
 mod error;
 pub mod event_channel;
 pub mod hvm;
@@ -20,6 +21,7 @@ mod version;
 use pvops_core::backend::Backend;
 
 pub use clock::system_time_ns;
+pub use domain::DomainId;
 pub use error::XenError;
 pub use hypercall::{HypercallNumber, hypercall};
 pub use memory_map::add_memory_map;

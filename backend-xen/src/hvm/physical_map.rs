@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use pvops_core::Kernel;
 
-use crate::event_channel::DomainId;
+use crate::domain::DomainId;
 use crate::hypercall::{self, HypercallNumber};
 use crate::shared_info::{self, SharedInfo};
 
