@@ -2,14 +2,17 @@
 #![no_std]
 #![allow(dead_code, reason = "what uses the layouts is not there yet")]
 
+mod byte_ring;
 mod clock;
 mod console;
+pub mod console_ring;
 mod domain;
 mod error;
 pub mod event_channel;
 pub mod hvm;
 mod hypercall;
 mod memory_map;
+mod peer_events;
 pub mod pv;
 mod runstate;
 mod shared_frame;
@@ -20,11 +23,13 @@ mod version;
 
 use pvops_core::backend::Backend;
 
+pub use byte_ring::BadIndex;
 pub use clock::system_time_ns;
 pub use domain::DomainId;
 pub use error::XenError;
 pub use hypercall::{HypercallNumber, hypercall};
 pub use memory_map::add_memory_map;
+pub use peer_events::{GaveUp, PeerEvents};
 pub use version::{Features, Version, features, version};
 
 /// The backend for guests of Xen.
