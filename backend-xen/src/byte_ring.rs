@@ -93,6 +93,13 @@ impl<'page> Consumer<'page> {
             .store(self.consumed, Ordering::Release);
         Ok(count)
     }
+
+    /// Drops what is there, even if the index makes no sense.
+    pub(crate) fn skip_all(&mut self) {
+        self.consumed = self.produced_in_page.load(Ordering::Acquire);
+        self.consumed_in_page
+            .store(self.consumed, Ordering::Release);
+    }
 }
 
 fn used(ring: &[AtomicU8], produced: u32, consumed: u32) -> Result<usize, BadIndex> {

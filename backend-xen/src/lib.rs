@@ -20,6 +20,7 @@ mod shared_info;
 mod shutdown;
 pub mod vcpu;
 mod version;
+pub mod xenstore;
 
 use pvops_core::backend::Backend;
 
