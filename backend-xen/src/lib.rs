@@ -11,6 +11,7 @@ mod error;
 pub mod event_channel;
 pub mod hvm;
 mod hypercall;
+pub mod memory;
 mod memory_map;
 mod peer_events;
 pub mod pv;
