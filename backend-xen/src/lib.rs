@@ -9,6 +9,7 @@ pub mod console_ring;
 mod domain;
 mod error;
 pub mod event_channel;
+pub mod grant_table;
 pub mod hvm;
 mod hypercall;
 pub mod memory;
