@@ -2,6 +2,7 @@
 #![no_std]
 #![allow(dead_code, reason = "what uses the layouts is not there yet")]
 
+pub mod balloon;
 mod byte_ring;
 mod clock;
 mod console;
