@@ -21,6 +21,8 @@ mod runstate;
 mod shared_frame;
 mod shared_info;
 mod shutdown;
+pub mod shutdown_request;
+pub mod suspend;
 pub mod vcpu;
 mod version;
 pub mod xenstore;
@@ -34,6 +36,7 @@ pub use error::XenError;
 pub use hypercall::{HypercallNumber, hypercall};
 pub use memory_map::add_memory_map;
 pub use peer_events::{GaveUp, PeerEvents};
+pub use shutdown::ShutdownReason;
 pub use version::{Features, Version, features, version};
 
 /// The backend for guests of Xen.

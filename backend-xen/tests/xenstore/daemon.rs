@@ -54,6 +54,7 @@ pub(crate) struct Message {
 }
 
 type Lie = Box<dyn FnMut(&mut Message)>;
+type Change = Box<dyn FnMut() -> Option<(String, Vec<u8>)>>;
 
 #[derive(Clone, Default)]
 struct Node {
@@ -75,6 +76,8 @@ pub(crate) struct Daemon {
     output: VecDeque<u8>,
     /// Changes an answer before it is sent.
     pub(crate) lie: Option<Lie>,
+    /// What somebody else writes after the kernel has read something.
+    pub(crate) change_on_read: Option<Change>,
     /// Does nothing.
     pub(crate) is_asleep: bool,
     /// Sends this event again and again, and nothing else.
@@ -137,6 +140,7 @@ impl Daemon {
             input: Vec::new(),
             output: VecDeque::new(),
             lie: None,
+            change_on_read: None,
             is_asleep: false,
             flood: None,
             patience: 64,
@@ -158,6 +162,10 @@ impl Daemon {
 
     pub(crate) fn value(&self, path: &str) -> Option<&[u8]> {
         Some(&self.tree.get(path)?.value)
+    }
+
+    pub(crate) fn has_no_transaction(&self) -> bool {
+        self.transactions.is_empty()
     }
 
     pub(crate) fn say(&mut self, message: &Message) {
@@ -269,6 +277,12 @@ impl Daemon {
             length: None,
             payload,
         };
+        if request.kind == 2
+            && let Some(change) = &mut self.change_on_read
+            && let Some((path, value)) = change()
+        {
+            self.set(&path, &value);
+        }
         if let Some(lie) = &mut self.lie {
             lie(&mut answer);
         }

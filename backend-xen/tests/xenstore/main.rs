@@ -4,6 +4,7 @@ mod daemon;
 mod honest;
 mod hostile;
 mod late;
+mod shutdown_request;
 
 use std::cell::RefCell;
 use std::rc::Rc;
