@@ -233,7 +233,7 @@ proptest! {
     #[test]
     fn grants_and_mappings_in_any_order(
         version in prop::sample::select(VERSIONS.to_vec()),
-        steps in prop::collection::vec(step(), 1..200),
+        steps in prop::collection::vec(step(), 1..if cfg!(miri) { 20 } else { 200 }),
     ) {
         let mut lab = Lab::new(version, 40, 1, 1);
         let xen = lab.xen.clone();

@@ -239,6 +239,7 @@ fn permissions_come_back_as_they_were_set() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "long")]
 fn the_longest_value_passes_and_a_longer_one_is_not_sent() {
     let mut lab = Lab::new();
     let daemon = lab.daemon.clone();
