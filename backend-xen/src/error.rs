@@ -51,18 +51,26 @@ errors! {
     EXISTS = 17: "it exists already";
     /// ENODEV.
     NO_SUCH_DEVICE = 19: "there is no such device";
+    /// EISDIR.
+    IS_A_DIRECTORY = 21: "it is a directory";
     /// EINVAL.
     INVALID = 22: "an argument is wrong";
     /// ENOSPC.
     NO_SPACE = 28: "no more of these are left";
+    /// EROFS.
+    READ_ONLY = 30: "it can only be read";
     /// ERANGE.
     OUT_OF_RANGE = 34: "an argument is out of range";
     /// ENOSYS.
     NO_SUCH_CALL = 38: "Xen has no such call";
+    /// ENOTEMPTY.
+    NOT_EMPTY = 39: "it is not empty";
     /// ETIME.
     IN_THE_PAST = 62: "the time has passed already";
     /// EOPNOTSUPP.
     UNSUPPORTED = 95: "Xen does not support that for this domain";
+    /// EISCONN.
+    IS_CONNECTED = 106: "it is connected already";
 }
 
 impl fmt::Display for XenError {

@@ -31,6 +31,7 @@ mod upcall;
 
 use pvops_core::Kernel;
 
+use crate::domain::DomainId;
 use crate::error::XenError;
 use crate::vcpu::{self, VcpuId};
 use abi::Abi;
@@ -38,7 +39,7 @@ use abi::Abi;
 pub(crate) use abi::bring_up;
 pub(crate) use fifo::ControlBlock;
 pub use handlers::Handler;
-pub use kinds::{BindPirqFlags, DomainId, Pirq, Port, Priority, Status, StatusKind, Virq};
+pub use kinds::{BindPirqFlags, Pirq, Port, Priority, Status, StatusKind, Virq};
 pub(crate) use upcall::{End, end_by, lent_vector, stray};
 pub use upcall::{handle_upcall, set_vector, stray_events};
 

@@ -1,28 +1,42 @@
 //! Xen backend: PV, PVH and HVM guests.
 #![no_std]
 
+pub mod balloon;
+mod byte_ring;
 mod clock;
 mod console;
+pub mod console_ring;
+mod domain;
 mod error;
 pub mod event_channel;
+pub mod grant_table;
 pub mod hvm;
 mod hypercall;
+pub mod memory;
 mod memory_map;
+mod peer_events;
 #[allow(dead_code, reason = "some is not used yet")]
 pub mod pv;
 mod runstate;
 mod shared_frame;
 mod shared_info;
 mod shutdown;
+pub mod shutdown_request;
+pub mod suspend;
 pub mod vcpu;
 mod version;
+pub mod xenstore;
 
 use pvops_core::backend::Backend;
 
+pub use byte_ring::BadIndex;
 pub use clock::system_time_ns;
+pub use domain::DomainId;
 pub use error::XenError;
 pub use hypercall::{HypercallNumber, hypercall};
 pub use memory_map::add_memory_map;
+pub use peer_events::{GaveUp, PeerEvents};
+pub use shutdown::ShutdownReason;
 pub use version::{Features, Version, features, version};
 
 /// The backend for guests of Xen.

@@ -184,7 +184,7 @@ mod tests {
 fn disable()
 ```
 
-preserve class, shape `plain`, 6 bytes. Native: `cli`.
+preserve class, shape `plain`, 9 bytes. Native: `cli`.
 
 Disables interrupts on this CPU. Any context.
 ";

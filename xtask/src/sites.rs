@@ -136,7 +136,7 @@ mod tests {
         let expected = "\
 address             function  op             bytes now                instructions now                              bytes with native        instructions with native
 0xffffffff80200000  first     irq.disable    ff 15 fa ff 1f 00        call qword ptr [pvops_op_table]               3e 3e 3e 3e 3e fa        cli
-0xffffffff80200007  second    cpu.write_msr  ff 15 fb ff 1f 00 90 90  call qword ptr [pvops_op_table+0x8]; 2 x nop  3e 3e 3e 3e 3e 0f 30 90  wrmsr; nop
+0xffffffff80200007  second    cpu.write_msr  ff 15 fb ff 1f 00 90 90  call qword ptr [pvops_op_table+0x8]; 2 x nop  3e 3e 3e 3e 3e 3e 0f 30  wrmsr
 
 op             sites  with native
 irq.disable    1      inline

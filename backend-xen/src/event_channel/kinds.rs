@@ -2,22 +2,12 @@
 
 use bitflags::bitflags;
 
+use crate::domain::DomainId;
 use crate::vcpu::VcpuId;
 
 /// A port: this domain's end of an event channel. 0 is none.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Port(pub u32);
-
-/// A domain's number: DOMID_ and the name in Xen's public/xen.h.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct DomainId(pub u16);
-
-impl DomainId {
-    /// The domain that asks.
-    pub const SELF: Self = DomainId(0x7ff0);
-    /// The first domain, which commonly has the devices.
-    pub const DOM0: Self = DomainId(0);
-}
 
 /// A virtual interrupt: VIRQ_ and the name in Xen's public/xen.h.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -2,11 +2,12 @@
 //!
 //! Xen's public/event_channel.h. Any context; what comes back is not checked here.
 
+use crate::domain::DomainId;
 use crate::error::XenError;
 use crate::hypercall::{self, HypercallNumber};
 use crate::vcpu::VcpuId;
 
-use super::kinds::{BindPirqFlags, DomainId, Pirq, Port, Priority, Status, StatusKind, Virq};
+use super::kinds::{BindPirqFlags, Pirq, Port, Priority, Status, StatusKind, Virq};
 
 /// EVTCHNOP_alloc_unbound: a port of `domain` that `remote` may bind to one of its own.
 pub(crate) fn alloc_unbound(domain: DomainId, remote: DomainId) -> Result<Port, XenError> {

@@ -6,8 +6,9 @@
 use pvops_core::backend::BindError;
 use spin::Mutex;
 
+use crate::domain::DomainId;
 use crate::error::XenError;
-use crate::event_channel::{DomainId, End, end_by};
+use crate::event_channel::{End, end_by};
 use crate::hypercall::{self, HypercallNumber};
 use crate::vcpu::VcpuId;
 

@@ -2,10 +2,8 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use pvops_backend_xen::event_channel::{
-    self as events, DomainId, Port, Priority, StatusKind, Virq,
-};
-use pvops_backend_xen::{XenError, hvm, system_time_ns, vcpu};
+use pvops_backend_xen::event_channel::{self as events, Port, Priority, StatusKind, Virq};
+use pvops_backend_xen::{DomainId, XenError, hvm, system_time_ns, vcpu};
 use pvops_core::time;
 
 use super::{Outcome, long_or};

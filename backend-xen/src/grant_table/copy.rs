@@ -1,0 +1,122 @@
+//! Bytes copied by Xen from frame to frame, without a mapping.
+
+use core::mem::offset_of;
+
+use super::calls::{COPY, call};
+use super::{GrantReference, GrantStatus};
+use crate::domain::DomainId;
+use crate::error::XenError;
+use crate::memory::FrameNumber;
+
+/// Where bytes come from or go to: `struct gnttab_copy_ptr`, and what it leads to.
+#[derive(Clone, Copy, Debug)]
+pub struct CopyEnd {
+    pointer: Pointer,
+    is_grant: bool,
+}
+
+impl CopyEnd {
+    /// In a frame of this domain, as Xen numbers its frames.
+    pub fn own(frame: FrameNumber, offset: u16) -> Self {
+        CopyEnd {
+            pointer: Pointer {
+                place: frame.0,
+                domain: DomainId::SELF,
+                offset,
+            },
+            is_grant: false,
+        }
+    }
+
+    /// In a frame that another domain grants to this one.
+    pub fn granted(domain: DomainId, reference: GrantReference, offset: u16) -> Self {
+        CopyEnd {
+            pointer: Pointer {
+                place: reference.0.into(),
+                domain,
+                offset,
+            },
+            is_grant: true,
+        }
+    }
+}
+
+/// Some bytes to be copied: `struct gnttab_copy`.
+#[derive(Debug)]
+#[repr(C)]
+pub struct CopyOperation {
+    source: Pointer,
+    destination: Pointer,
+    length: u16,
+    flags: u16,
+    status: GrantStatus,
+}
+
+impl CopyOperation {
+    /// So many bytes, which cross the end of neither frame.
+    pub fn new(source: CopyEnd, destination: CopyEnd, length: u16) -> Self {
+        let mut flags = 0;
+        if source.is_grant {
+            flags |= SOURCE_IS_GRANT;
+        }
+        if destination.is_grant {
+            flags |= DESTINATION_IS_GRANT;
+        }
+        CopyOperation {
+            source: source.pointer,
+            destination: destination.pointer,
+            length,
+            flags,
+            status: GrantStatus::NOT_DONE,
+        }
+    }
+
+    /// What has become of it.
+    ///
+    /// # Errors
+    ///
+    /// What Xen says; [`GrantStatus::TRY_AGAIN`] wants just that.
+    pub fn result(&self) -> Result<(), GrantStatus> {
+        self.status.check()
+    }
+}
+
+/// Copies bytes. Each operation has its own [result](CopyOperation::result).
+///
+/// # Errors
+///
+/// Xen did none of them, or not all.
+///
+/// # Safety
+///
+/// The bytes to be written in frames of this domain may be.
+pub unsafe fn copy(operations: &mut [CopyOperation]) -> Result<(), XenError> {
+    // SAFETY: the structures are the command's, and of integers.
+    unsafe { call(COPY, operations) }
+}
+
+/// `struct gnttab_copy_ptr`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Pointer {
+    /// A grant reference, in the low half, or a frame's number.
+    place: u64,
+    domain: DomainId,
+    offset: u16,
+}
+
+/// GNTCOPY_source_gref.
+const SOURCE_IS_GRANT: u16 = 1 << 0;
+/// GNTCOPY_dest_gref.
+const DESTINATION_IS_GRANT: u16 = 1 << 1;
+
+const _: () = {
+    assert!(size_of::<Pointer>() == 16);
+    assert!(offset_of!(Pointer, domain) == 8);
+    assert!(offset_of!(Pointer, offset) == 10);
+    assert!(size_of::<CopyOperation>() == 40);
+    assert!(offset_of!(CopyOperation, destination) == 16);
+    assert!(offset_of!(CopyOperation, length) == 32);
+    assert!(offset_of!(CopyOperation, flags) == 34);
+    assert!(offset_of!(CopyOperation, status) == 36);
+};

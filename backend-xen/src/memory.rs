@@ -1,0 +1,255 @@
+//! Which frames of memory this domain has, and what is behind the numbers of its frames.
+//!
+//! Source: Xen's public/memory.h.
+
+use core::mem::offset_of;
+
+use crate::domain::DomainId;
+use crate::error::XenError;
+use crate::hypercall::{self, HypercallNumber};
+
+/// Number of a frame of 4096 bytes. In PVH and HVM guests the guest's own (GFN). In PV guests the
+/// machine's (MFN), but where a function says that it wants the guest's (PFN).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(transparent)]
+pub struct FrameNumber(pub u64);
+
+/// How many frames this domain has. Any context.
+///
+/// # Errors
+///
+/// Xen refuses.
+pub fn current_reservation() -> Result<u64, XenError> {
+    // SAFETY: the structure is the command's, and is not written.
+    unsafe { call(CURRENT_RESERVATION, &mut { DomainId::SELF }) }
+}
+
+/// How many frames this domain may have. Any context.
+///
+/// # Errors
+///
+/// Xen refuses.
+pub fn maximum_reservation() -> Result<u64, XenError> {
+    // SAFETY: the structure is the command's, and is not written.
+    unsafe { call(MAXIMUM_RESERVATION, &mut { DomainId::SELF }) }
+}
+
+/// Puts new memory at frames. `frames` are the guest's own numbers (PFN in PV guests too) of the first
+/// frames of pieces of `2^order` each. How many pieces have memory now, the first ones; their numbers in
+/// `frames` become those that Xen has for them: in PV guests the machine's.
+///
+/// # Errors
+///
+/// Xen can't do any.
+///
+/// # Safety
+///
+/// There is no memory at the frames yet.
+pub unsafe fn populate_physmap(frames: &mut [FrameNumber], order: u32) -> Result<usize, XenError> {
+    let mut reservation = Reservation::of(frames.as_mut_ptr(), frames.len(), order);
+    // SAFETY: the structure is the command's; Xen writes integers to `frames`.
+    let count = unsafe { call(POPULATE_PHYSMAP, &mut reservation)? };
+    Ok(bounded(count, frames))
+}
+
+/// Gives memory back to Xen: pieces of `2^order` frames, by the first of each. How many pieces, the first
+/// ones.
+///
+/// # Errors
+///
+/// Xen can't do any.
+///
+/// # Safety
+///
+/// Nobody uses the memory any more. In a PV guest, it is not mapped.
+pub unsafe fn decrease_reservation(frames: &[FrameNumber], order: u32) -> Result<usize, XenError> {
+    let mut reservation = Reservation::of(frames.as_ptr(), frames.len(), order);
+    // SAFETY: the structure is the command's; Xen only reads `frames`.
+    let count = unsafe { call(DECREASE_RESERVATION, &mut reservation)? };
+    Ok(bounded(count, frames))
+}
+
+/// How [`exchange`] ended before all was done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ExchangeError {
+    /// Why.
+    pub error: XenError,
+    /// How many pieces of `old` were exchanged, the first ones.
+    pub done: usize,
+}
+
+/// PV guests only: gives memory back, and gets other memory for it, as for devices that want it in one
+/// piece. `old` are machine numbers of pieces of `2^old_order` frames; `new` the guest's numbers of
+/// pieces of `2^new_order` frames, which become the machine's. Both name as many frames.
+///
+/// # Errors
+///
+/// Xen did not do all.
+///
+/// # Safety
+///
+/// As for [`decrease_reservation`] and [`populate_physmap`].
+pub unsafe fn exchange(
+    old: &[FrameNumber],
+    old_order: u32,
+    new: &mut [FrameNumber],
+    new_order: u32,
+) -> Result<(), ExchangeError> {
+    let mut exchange = Exchange {
+        old: Reservation::of(old.as_ptr(), old.len(), old_order),
+        new: Reservation::of(new.as_mut_ptr(), new.len(), new_order),
+        done: 0,
+    };
+    // SAFETY: the structure is the command's; Xen writes integers to `new`.
+    let result = unsafe { call(EXCHANGE, &mut exchange) };
+    result.map(drop).map_err(|error| ExchangeError {
+        error,
+        done: bounded(exchange.done, old),
+    })
+}
+
+/// Where something comes from that Xen puts at a frame. XENMAPSPACE_ and the name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(transparent)]
+pub struct MapSpace(pub u32);
+
+impl MapSpace {
+    /// The shared page; index 0.
+    pub const SHARED_INFO: Self = MapSpace(0);
+    /// The grant table: the index is that of a frame, with bit 31 of a frame of status words.
+    pub const GRANT_TABLE: Self = MapSpace(1);
+    /// A frame of this domain: the index is its number.
+    pub const GMFN: Self = MapSpace(2);
+}
+
+/// PVH and HVM guests only: has Xen put something at a frame. Memory that was there is Xen's again.
+///
+/// # Errors
+///
+/// There is no such thing, or Xen refuses.
+///
+/// # Safety
+///
+/// Nobody uses what is at the frame.
+pub unsafe fn add_to_physmap(
+    space: MapSpace,
+    index: u64,
+    frame: FrameNumber,
+) -> Result<(), XenError> {
+    let mut place = AddToPhysmap {
+        domain: DomainId::SELF,
+        size: 0,
+        space,
+        index,
+        frame,
+    };
+    // SAFETY: the structure is the command's, and of integers.
+    unsafe { call(ADD_TO_PHYSMAP, &mut place)? };
+    Ok(())
+}
+
+/// PVH and HVM guests only: takes away what is at a frame.
+///
+/// # Errors
+///
+/// Xen refuses.
+///
+/// # Safety
+///
+/// Nobody uses what is at the frame any more.
+pub unsafe fn remove_from_physmap(frame: FrameNumber) -> Result<(), XenError> {
+    let mut place = RemoveFromPhysmap {
+        domain: DomainId::SELF,
+        frame,
+    };
+    // SAFETY: the structure is the command's, and of integers.
+    unsafe { call(REMOVE_FROM_PHYSMAP, &mut place)? };
+    Ok(())
+}
+
+// XENMEM_ and the name.
+const DECREASE_RESERVATION: u32 = 1;
+const CURRENT_RESERVATION: u32 = 3;
+const MAXIMUM_RESERVATION: u32 = 4;
+const POPULATE_PHYSMAP: u32 = 6;
+const ADD_TO_PHYSMAP: u32 = 7;
+const EXCHANGE: u32 = 11;
+const REMOVE_FROM_PHYSMAP: u32 = 15;
+
+/// # Safety
+///
+/// As for [`hypercall::command`].
+unsafe fn call<T>(command: u32, structure: &mut T) -> Result<u64, XenError> {
+    // SAFETY: as the caller vouches.
+    unsafe { hypercall::command(HypercallNumber::MEMORY_OP, command, structure) }
+}
+
+/// Xen's count of pieces, of which there are not more than were given.
+fn bounded(count: u64, frames: &[FrameNumber]) -> usize {
+    usize::try_from(count).map_or(frames.len(), |count| count.min(frames.len()))
+}
+
+/// `struct xen_memory_reservation`.
+#[repr(C)]
+struct Reservation {
+    extents: u64,
+    extent_count: u64,
+    extent_order: u32,
+    flags: u32,
+    domain: DomainId,
+}
+
+impl Reservation {
+    fn of(extents: *const FrameNumber, count: usize, order: u32) -> Self {
+        Reservation {
+            extents: extents.expose_provenance() as u64,
+            extent_count: count as u64,
+            extent_order: order,
+            flags: 0,
+            domain: DomainId::SELF,
+        }
+    }
+}
+
+/// `struct xen_memory_exchange`.
+#[repr(C)]
+struct Exchange {
+    old: Reservation,
+    new: Reservation,
+    done: u64,
+}
+
+/// `struct xen_add_to_physmap`.
+#[repr(C)]
+struct AddToPhysmap {
+    domain: DomainId,
+    size: u16,
+    space: MapSpace,
+    index: u64,
+    frame: FrameNumber,
+}
+
+/// `struct xen_remove_from_physmap`.
+#[repr(C)]
+struct RemoveFromPhysmap {
+    domain: DomainId,
+    frame: FrameNumber,
+}
+
+const _: () = {
+    assert!(size_of::<Reservation>() == 32);
+    assert!(offset_of!(Reservation, extent_count) == 8);
+    assert!(offset_of!(Reservation, extent_order) == 16);
+    assert!(offset_of!(Reservation, flags) == 20);
+    assert!(offset_of!(Reservation, domain) == 24);
+    assert!(size_of::<Exchange>() == 72);
+    assert!(offset_of!(Exchange, new) == 32);
+    assert!(offset_of!(Exchange, done) == 64);
+    assert!(size_of::<AddToPhysmap>() == 24);
+    assert!(offset_of!(AddToPhysmap, size) == 2);
+    assert!(offset_of!(AddToPhysmap, space) == 4);
+    assert!(offset_of!(AddToPhysmap, index) == 8);
+    assert!(offset_of!(AddToPhysmap, frame) == 16);
+    assert!(size_of::<RemoveFromPhysmap>() == 16);
+    assert!(offset_of!(RemoveFromPhysmap, frame) == 8);
+};
