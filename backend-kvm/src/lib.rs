@@ -34,7 +34,6 @@ pub use encryption::{Encryption, PageSize, allow_migration, forbid_migration, ma
 pub use end_of_interrupt::saved_ends_of_interrupts;
 pub use features::{Features, Hints, NotOffered};
 pub use hypercall::{HypercallError, HypercallNumber, hypercall};
-pub use lock::keep_lock_waiters_awake;
 pub use poll_control::{resume_host_polling, stop_host_polling};
 pub use tlb_flush::flushes_left_to_host;
 
@@ -109,7 +108,8 @@ fn circumstances(hypercall: Option<HypercallInstruction>) -> Circumstances {
     const ECX_MWAIT: u32 = 1 << 3;
     let mut circumstances = Circumstances::empty();
     circumstances.set(Circumstances::HYPERCALLS, hypercall.is_some());
-    circumstances.set(Circumstances::SLEEPY_LOCKS, lock::may_sleep());
+    let sleepy = !pvops_core::lock::are_waiters_kept_awake();
+    circumstances.set(Circumstances::SLEEPY_LOCKS, sleepy);
     let has_vector = async_page_fault::has_vector();
     circumstances.set(Circumstances::ASYNC_PF_VECTOR, has_vector);
     let features = cpu::cpuid(FEATURES, 0);

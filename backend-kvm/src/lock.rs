@@ -3,25 +3,13 @@
 //! KVM remembers a kick of a CPU that does not halt and ends its next halt at once, so a CPU can be
 //! kicked at all times. A halt with interrupts off is ended by a kick too.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use pvops_backend_native as native;
 use pvops_core::binding::Binding;
 use pvops_core::{irq, kernel, op, preserve};
 
 use crate::hypercall::{HypercallNumber, hypercall};
-
-/// Keeps waiters for locks awake, whatever the host offers: for the option that Linux calls
-/// `nopvspin`. Call it before [`install`](pvops_core::install()).
-pub fn keep_lock_waiters_awake() {
-    AWAKE.store(true, Ordering::Relaxed);
-}
-
-static AWAKE: AtomicBool = AtomicBool::new(false);
-
-pub(crate) fn may_sleep() -> bool {
-    !AWAKE.load(Ordering::Relaxed)
-}
 
 pub(crate) const WAIT: Binding<op::lock::wait> = preserve!(lock::wait, wait);
 pub(crate) const KICK: Binding<op::lock::kick> = preserve!(lock::kick, kick);

@@ -20,6 +20,7 @@
 //! Source: Xen's public/event_channel.h.
 
 mod abi;
+pub(crate) mod deferred;
 mod fifo;
 mod handlers;
 mod kinds;
@@ -40,7 +41,7 @@ pub(crate) use abi::bring_up;
 pub(crate) use fifo::ControlBlock;
 pub use handlers::Handler;
 pub use kinds::{BindPirqFlags, Pirq, Port, Priority, Status, StatusKind, Virq};
-pub(crate) use upcall::{End, end_by, lent_vector, stray};
+pub(crate) use upcall::{End, end_by, lent_vector, stray, visit_all};
 pub use upcall::{handle_upcall, set_vector, stray_events};
 
 use handlers::Handlers;
@@ -51,6 +52,11 @@ static HANDLERS: Handlers = Handlers::new();
 /// [`install`](pvops_core::install()).
 pub fn want_two_level() {
     abi::want_two_level();
+}
+
+/// Whether ports can be bound: a vector was lent, and the boot CPU is up. Any context.
+pub fn is_on() -> bool {
+    lent_vector().is_some() && abi::chosen().is_some()
 }
 
 /// Whether the FIFO ABI is in use. Any context; `false` before the boot CPU is brought up.
@@ -90,6 +96,24 @@ pub fn bind_virq(virq: Virq, cpu: usize, handler: Handler) -> Result<Port, XenEr
 pub fn bind_ipi(cpu: usize, handler: Handler) -> Result<Port, XenError> {
     let vcpu = vcpu::id(cpu).ok_or(XenError::NOT_FOUND)?;
     bind(vcpu, handler, || operations::bind_ipi(vcpu))
+}
+
+/// The same without a handler: the port stays masked, to be polled.
+pub(crate) fn bind_masked_ipi(cpu: usize) -> Result<Port, XenError> {
+    let vcpu = vcpu::id(cpu).ok_or(XenError::NOT_FOUND)?;
+    let abi = abi()?;
+    let kernel: &dyn Kernel = pvops_core::kernel().ok_or(XenError::NO_SUCH_CALL)?;
+    let port = operations::bind_ipi(vcpu)?;
+    abi.make_room(kernel, port)?;
+    abi.mask(port);
+    Ok(port)
+}
+
+/// Takes the event of a masked port, if there is one. Any context.
+pub(crate) fn clear_masked(port: Port) {
+    if let Some(abi) = abi::chosen() {
+        abi.clear_pending(port);
+    }
 }
 
 /// Gives a port that the domain `remote` may bind to one of its own. Events come to virtual CPU 0 at

@@ -15,7 +15,7 @@ pub use callback::{Callback, callback, set_callback};
 use crate::vcpu::{self, VcpuId};
 use crate::version::{Features, features};
 use crate::{
-    clock, console, event_channel, hypercall, runstate, shared_frame, shared_info, shutdown,
+    clock, console, event_channel, hypercall, lock, runstate, shared_frame, shared_info, shutdown,
 };
 
 /// How Xen announces itself. Xen's public/arch-x86/cpuid.h.
@@ -83,7 +83,7 @@ pub(crate) fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     }
     Ok(Bindings {
         time,
-        lock: native.lock.with_preemption(VCPU_IS_PREEMPTED),
+        lock: lock::sleeping(native.lock.with_preemption(VCPU_IS_PREEMPTED)),
         system,
         ..native
     })
@@ -106,6 +106,7 @@ fn start_events(host: &Host<'_>, vector: u8) -> Result<(), BindError> {
         return Err(BindError("this CPU shares nothing with Xen"));
     };
     event_channel::bring_up(host.kernel, vcpu, frame)?;
+    lock::bring_up(host.kernel).map_err(|_| BindError("Xen gives this CPU no port to poll"))?;
     callback::start(vcpu, vector)
 }
 
@@ -186,7 +187,10 @@ pub fn typical() -> Bindings {
             stolen_ns: STOLEN_NS,
             ..native.time
         },
-        lock: native.lock.with_preemption(VCPU_IS_PREEMPTED),
+        lock: native
+            .lock
+            .with_preemption(VCPU_IS_PREEMPTED)
+            .with_sleep(lock::WAIT, lock::KICK),
         system: system(HypercallInstruction::Vmcall),
         ..native
     }

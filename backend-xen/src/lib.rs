@@ -12,6 +12,7 @@ pub mod event_channel;
 pub mod grant_table;
 pub mod hvm;
 mod hypercall;
+mod lock;
 pub mod memory;
 mod memory_map;
 mod peer_events;

@@ -12,6 +12,7 @@ use pvops_core::cpu_set::MAX_CPUS;
 use spin::Once;
 
 use crate::event_channel::ControlBlock;
+use crate::pv::{self, Pfn};
 use crate::runstate::Runstate;
 use crate::shared_info::VcpuInfo;
 
@@ -56,11 +57,17 @@ pub(crate) fn of(cpu: usize) -> Option<&'static SharedFrame> {
     FRAMES.get(cpu)?.get().copied()
 }
 
-/// Where a record is, for Xen: the number of its frame, as the guest numbers them, and the offset in
-/// the frame in bytes. Not for PV guests, whose frames have machine numbers.
+/// Where a record is, for Xen: the number of its frame, as the guest numbers them, or of a PV guest as the
+/// machine does; and the offset in the frame in bytes.
 pub(crate) fn place<T>(kernel: &dyn Kernel, record: &'static T) -> Option<(u64, u32)> {
     let physical = kernel.virtual_to_physical((&raw const *record).addr())?;
-    Some((physical / FRAME, (physical % FRAME) as u32))
+    let number = physical / FRAME;
+    let number = if pv::is_started() {
+        Pfn(number).machine()?.0
+    } else {
+        number
+    };
+    Some((number, (physical % FRAME) as u32))
 }
 
 const FRAME: u64 = 4096;

@@ -47,7 +47,7 @@ use pvops_backend_xen as xen;
 use pvops_core::backend::{self, Backend};
 use pvops_core::boot_info::BootInfo;
 use pvops_core::probe::Interfaces;
-use pvops_core::{bring_up_cpu, cpu, install, system};
+use pvops_core::{bring_up_cpu, cpu, install, lock, system};
 
 use crate::console::println;
 use crate::hand_over::Successor;
@@ -99,7 +99,7 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
         interrupts::distrust_halt();
     }
     if command_line.flag("nopvspin") {
-        kvm::keep_lock_waiters_awake();
+        lock::keep_waiters_awake();
     }
     // SAFETY: the handlers in `trap` do what they have to.
     unsafe {

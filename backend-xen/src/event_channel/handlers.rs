@@ -26,8 +26,13 @@ pub(crate) struct Slot {
     /// A [`Handler`], or null.
     handler: AtomicPtr<()>,
     vcpu: AtomicU32,
-    padding: AtomicU32,
+    /// In the list of [`deferred`](super::deferred) ports, the next; 0 for a port that is not in one.
+    pub(super) next: AtomicU32,
 }
+
+/// [`Slot::next`] of a port that is in no list, and of the last of a list.
+pub(super) const NOT_LISTED: u32 = 0;
+pub(super) const END_OF_LIST: u32 = u32::MAX;
 
 impl Handlers {
     pub(crate) const fn new() -> Self {

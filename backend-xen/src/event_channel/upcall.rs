@@ -6,9 +6,9 @@ use pvops_core::apic;
 
 use super::fifo::Left;
 use super::kinds::Port;
-use super::{HANDLERS, abi};
+use super::{HANDLERS, Handler, abi, deferred};
 use crate::shared_info::{self, VcpuInfo};
-use crate::{vcpu, version};
+use crate::{pv, vcpu, version};
 
 /// Lends the vector by which Xen says that there are events. Without one, there are none. Call it before
 /// [`install`](pvops_core::install()).
@@ -31,7 +31,12 @@ pub unsafe fn set_vector(vector: u8) {
 /// In the handler of the vector lent, interrupts off.
 pub fn handle_upcall() {
     if let (Some(kernel), Some(info)) = (pvops_core::kernel(), shared_info::of_this_cpu()) {
-        visit_all(kernel.cpu_index(), info);
+        let cpu = kernel.cpu_index();
+        if pv::is_started() {
+            deferred::run(cpu);
+        } else {
+            visit_all(cpu, info, &mut |port, handler| handler(port));
+        }
     }
     if END.load(Ordering::Relaxed) == End::AtLocalApic as u8 {
         apic::eoi();
@@ -74,7 +79,8 @@ static VECTOR: AtomicU8 = AtomicU8::new(NO_VECTOR);
 static END: AtomicU8 = AtomicU8::new(End::ByItself as u8);
 static STRAY: AtomicU64 = AtomicU64::new(0);
 
-fn visit_all(cpu: usize, info: &VcpuInfo) {
+/// Takes all events of this CPU, and has `deliver` see to the ports that have handlers. In the upcall.
+pub(crate) fn visit_all(cpu: usize, info: &VcpuInfo, deliver: &mut dyn FnMut(Port, Handler)) {
     /// What comes later brings an interrupt of its own.
     const ROUNDS: u32 = 16;
     let Some(abi) = abi::chosen() else {
@@ -82,7 +88,7 @@ fn visit_all(cpu: usize, info: &VcpuInfo) {
     };
     for _ in 0..ROUNDS {
         info.upcall_pending.swap(0, Ordering::SeqCst);
-        let left = abi.visit_ready(cpu, info, |port| visit(cpu, port));
+        let left = abi.visit_ready(cpu, info, |port| visit(cpu, port, deliver));
         if left == Left::More {
             return ask_again(info);
         }
@@ -92,7 +98,7 @@ fn visit_all(cpu: usize, info: &VcpuInfo) {
     }
 }
 
-fn visit(cpu: usize, port: Port) {
+fn visit(cpu: usize, port: Port, deliver: &mut dyn FnMut(Port, Handler)) {
     let Some(abi) = abi::chosen() else {
         return;
     };
@@ -103,7 +109,7 @@ fn visit(cpu: usize, port: Port) {
         Some((_, handler)) => {
             // First, so that what is sent meanwhile comes again.
             abi.clear_pending(port);
-            handler(port);
+            deliver(port, handler);
         }
         None => {
             abi.mask(port);

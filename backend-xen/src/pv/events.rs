@@ -10,28 +10,25 @@ use pvops_core::cpu_set::MAX_CPUS;
 
 use super::{this_cpu, traps};
 use crate::error::XenError;
-use crate::event_channel::{Port, Virq, operations};
-use crate::shared_info::{self, SharedInfo};
-use crate::vcpu::VcpuId;
+use crate::event_channel::{self, Port, Virq};
+use crate::shared_info;
 
 /// Binds this CPU's channel for interrupts of other CPUs, and its timer's.
 pub(super) fn start() -> Result<(), XenError> {
-    let (cpu, vcpu) = (this_cpu::index(), this_cpu::id());
+    let cpu = this_cpu::index();
     let slot = SLOTS.get(cpu).ok_or(XenError::TOO_BIG)?;
     if slot.ipi.load(Ordering::Relaxed) == NONE {
-        slot.ipi
-            .store(operations::bind_ipi(vcpu)?.0, Ordering::Release);
-        slot.timer.store(
-            operations::bind_virq(Virq::TIMER, vcpu)?.0,
-            Ordering::Release,
-        );
+        let ipi = event_channel::bind_ipi(cpu, taken)?;
+        slot.ipi.store(ipi.0, Ordering::Release);
+        let timer = event_channel::bind_virq(Virq::TIMER, cpu, taken)?;
+        slot.timer.store(timer.0, Ordering::Release);
     }
     slot.online.store(true, Ordering::Release);
-    for port in [&slot.ipi, &slot.timer] {
-        operations::unmask(Port(port.load(Ordering::Relaxed)))?;
-    }
     Ok(())
 }
+
+/// The upcall has seen to these two.
+fn taken(_: Port) {}
 
 /// Sends this CPU no interrupts any more.
 pub(super) fn stop() {
@@ -42,15 +39,6 @@ pub(super) fn stop() {
     slot.vectors
         .iter()
         .for_each(|word| word.store(0, Ordering::Relaxed));
-}
-
-/// Masks all ports: none has been bound.
-pub(super) fn mask_all() {
-    if let Some(page) = shared_info::get() {
-        page.mask
-            .iter()
-            .for_each(|word| word.store(u64::MAX, Ordering::Relaxed));
-    }
 }
 
 /// This CPU's event comes as that vector.
@@ -68,7 +56,7 @@ pub(super) fn send(cpu: usize, vector: u8) {
     let had = slot.vectors[word].fetch_or(bit, Ordering::AcqRel);
     if had & bit == 0 {
         // A port that was bound can be sent to.
-        let _ = operations::send(Port(slot.ipi.load(Ordering::Relaxed)));
+        let _ = event_channel::send(Port(slot.ipi.load(Ordering::Relaxed)));
     }
 }
 
@@ -94,33 +82,25 @@ pub(super) fn online() -> impl Iterator<Item = usize> {
 /// masked. If there are more, Xen calls again when this one has ended.
 pub(super) extern "C" fn next_handler() -> usize {
     let cpu = this_cpu::index();
-    let (Some(slot), Some(info), Some(page)) =
-        (SLOTS.get(cpu), shared_info::of(cpu), shared_info::get())
-    else {
+    let (Some(slot), Some(info)) = (SLOTS.get(cpu), shared_info::of(cpu)) else {
         return 0;
     };
-    info.upcall_pending.store(0, Ordering::SeqCst);
-    info.pending_selector.swap(0, Ordering::SeqCst);
-    // Words of bits have ports of all CPUs, and others' are not for this one to take.
-    if page.take(slot.timer.load(Ordering::Relaxed)) {
-        slot.raise(TIMER_VECTOR.load(Ordering::Relaxed));
-    }
-    // What it is for is in the vectors.
-    page.take(slot.ipi.load(Ordering::Relaxed));
+    let [timer, ipi] = [&slot.timer, &slot.ipi].map(|port| port.load(Ordering::Relaxed));
+    event_channel::visit_all(cpu, info, &mut |port, _| {
+        if port.0 == timer {
+            slot.raise(TIMER_VECTOR.load(Ordering::Relaxed));
+        } else if port.0 != ipi
+            && let Some(vector) = event_channel::lent_vector()
+        {
+            event_channel::deferred::put(cpu, port);
+            slot.raise(vector);
+        }
+    });
     let Some(vector) = slot.take() else { return 0 };
     if slot.has_more() {
         info.upcall_pending.store(1, Ordering::SeqCst);
     }
     traps::handler(vector)
-}
-
-impl SharedInfo {
-    /// Whether an event of the port has come, which is thereby taken.
-    fn take(&self, port: u32) -> bool {
-        let (word, bit) = (port as usize / 64, 1 << (port % 64));
-        let pending = self.pending.get(word);
-        pending.is_some_and(|word| word.fetch_and(!bit, Ordering::AcqRel) & bit != 0)
-    }
 }
 
 const NONE: u32 = 0;
@@ -167,9 +147,4 @@ impl Slot {
             .iter()
             .any(|word| word.load(Ordering::Acquire) != 0)
     }
-}
-
-/// Xen's number of a CPU. PV guests have the same.
-pub(super) fn vcpu(cpu: usize) -> VcpuId {
-    VcpuId(cpu as u32)
 }

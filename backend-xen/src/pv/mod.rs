@@ -29,7 +29,7 @@ use pvops_core::backend::{BindError, Host};
 use pvops_core::{Bindings, bindings, call, inline, preserve};
 
 use crate::vcpu::VcpuId;
-use crate::{clock, console, runstate, shared_frame, shutdown, vcpu};
+use crate::{clock, console, event_channel, lock, runstate, shared_frame, shutdown, vcpu};
 
 pub use address::AddressLayout;
 pub use start::{StartError, start};
@@ -49,6 +49,7 @@ pub(crate) fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
         source: "xen",
     });
     let mut bindings = BINDINGS;
+    bindings.lock = lock::sleeping(bindings.lock);
     if let Some(area) = host.kernel.per_cpu_area(0) {
         bindings.irq = irq::at(area);
     }
@@ -77,6 +78,8 @@ pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
         .map_err(|_| BindError("Xen refuses to note the states of this CPU"))?;
     vcpu::stop_periodic_timer(vcpu).map_err(|_| BindError("Xen knows nothing of this CPU"))?;
     traps::start().map_err(|_| BindError("Xen refuses the callbacks"))?;
+    event_channel::bring_up(host.kernel, vcpu, frame)?;
+    lock::bring_up(host.kernel).map_err(|_| BindError("Xen gives this CPU no port to poll"))?;
     events::start().map_err(|_| BindError("Xen gives this CPU no event channels"))?;
     clock::start(host.kernel).ok_or(BindError("Xen keeps no time for this CPU"))?;
     Ok(())

@@ -11,7 +11,7 @@ use super::address::{self, AddressLayout, FRAME_BYTES};
 use super::direct_map::{self, Window};
 use super::start_info::StartInfo;
 use super::translation::{self, Mfn, Pfn};
-use super::{entry, events, frame_notes, page_table_calls, tables};
+use super::{entry, frame_notes, page_table_calls, tables};
 use crate::error::XenError;
 use crate::hypercall::{self, HypercallNumber};
 use crate::shared_info::{self, SharedInfo};
@@ -188,7 +188,6 @@ unsafe fn share(page: Mfn) -> Result<(), XenError> {
         shared_info::adopt(page);
         shared_info::set_vcpu_info(0, &page.vcpu_info[0]);
     }
-    events::mask_all();
     Ok(())
 }
 

@@ -210,7 +210,10 @@ static KVM_SMP_CHECKS: &[Check] = &[
 
 /// The same, where the Xen backend takes events.
 static XEN_CHECKS: &[Check] = &[
-    check("xen.timer", xen_events::timer),
+    Check {
+        lacks: xen_events::no_timer_to_bind,
+        ..check("xen.timer", xen_events::timer)
+    },
     check("xen.mask", xen_events::mask),
     check("xen.loopback", xen_events::loopback),
     check("xen.many_ports", xen_events::many_ports),

@@ -14,7 +14,14 @@ use crate::{cpus, interrupts};
 
 /// Whether the Xen backend is installed and takes events.
 pub(super) fn is_on() -> bool {
-    hvm::callback().is_some()
+    events::is_on()
+}
+
+/// Why there is no virtual timer for the check.
+pub(super) fn no_timer_to_bind() -> Option<Text> {
+    hvm::callback()
+        .is_none()
+        .then(|| text!("the timer is the library's, for time.set_event"))
 }
 
 /// A virtual timer of each CPU comes there, not before its time.

@@ -41,6 +41,7 @@
 //!
 //! `queue.rs` holds the lock's algorithm, and the argument that no wake-up is lost.
 
+mod awake;
 mod host;
 mod node;
 mod queue;
@@ -57,4 +58,5 @@ cfg_if::cfg_if! {
 }
 
 pub use crate::ops::lock::*;
+pub use awake::{are_waiters_kept_awake, keep_waiters_awake};
 pub use queue::Queue;

@@ -230,6 +230,12 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         ..KVM
     },
     XEN_PV,
+    Scenario {
+        name: "xen-pv-two-level",
+        cpus: &[2],
+        cmdline: "xen-events=2level",
+        ..XEN_PV
+    },
     XEN_PVH,
     Scenario {
         name: "xen-pvh-two-level",
