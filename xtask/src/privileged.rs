@@ -23,11 +23,15 @@ enum Place {
     Symbol(&'static str),
 }
 
-static PERMITS: [Permit; 9] = [
+static PERMITS: [Permit; 11] = [
     any(Place::Module("pvops_backend_native")),
     any(Place::Module("pvops_backend_kvm")),
+    any(Place::Module("pvops_backend_xen")),
+    // The stub of that crate that Xen calls with events.
+    only(Place::Symbol("xen_event"), "syscall"),
     // From the loader's world to the kernel's.
     any(Place::Symbol("pvh_entry")),
+    any(Place::Symbol("xen_pv_entry")),
     any(Place::Symbol("entry_long")),
     // Only the SYSCALL instruction leads there.
     only(Place::Symbol("syscall_direct"), "swapgs"),
@@ -41,10 +45,6 @@ static PERMITS: [Permit; 9] = [
     only(
         Place::Symbol("guest_kernel_demo::selftest::cpu::descriptor_tables"),
         "str",
-    ),
-    only(
-        Place::Symbol("guest_kernel_demo::selftest::segments::current_gdt"),
-        "sgdt",
     ),
 ];
 

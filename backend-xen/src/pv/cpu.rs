@@ -12,6 +12,7 @@ use pvops_core::cpu_set::MAX_CPUS;
 use pvops_core::probe::CpuIdResult;
 use pvops_core::{bindings, call, preserve};
 
+use super::page_table_calls::{self, Extended};
 use super::{KERNEL_STACK_SEGMENT, batch, descriptors, exits, this_cpu, traps};
 use crate::hypercall::{HypercallNumber, hypercall};
 
@@ -29,6 +30,7 @@ pub(super) const BINDINGS: bindings::cpu = bindings::cpu {
     load_task_register: Binding::nothing(),
     read_cr8: pvops_core::inline!(cpu::read_cr8, "xor eax, eax"),
     write_cr8: Binding::nothing(),
+    wbinvd: preserve!(cpu::wbinvd, wbinvd),
     clear_task_switched: preserve!(cpu::clear_task_switched, clear_task_switched),
     set_task_switched: preserve!(cpu::set_task_switched, set_task_switched),
     // Xen does that when it enters and leaves the kernel.
@@ -78,6 +80,12 @@ unsafe extern "C" fn write_cr0(value: usize) {
             batch::call(HypercallNumber::FPU_TASKSWITCH, [set]);
         }
     }
+}
+
+/// Xen lets a domain do that which has devices; for others there is nobody who reads behind the caches.
+unsafe extern "C" fn wbinvd() {
+    // SAFETY: nothing that is in memory changes.
+    let _ = unsafe { page_table_calls::extended(&[Extended::flush_cache()]) };
 }
 
 unsafe extern "C" fn clear_task_switched() {
@@ -138,6 +146,17 @@ const IA32_FS_BASE: u32 = 0xc000_0100;
 const IA32_GS_BASE: u32 = 0xc000_0101;
 const IA32_KERNEL_GS_BASE: u32 = 0xc000_0102;
 
+/// STAR, LSTAR, CSTAR and FMASK, and the three of SYSENTER.
+const SYSTEM_CALL_MSRS: [u32; 7] = [
+    0xc000_0081,
+    0xc000_0082,
+    0xc000_0083,
+    0xc000_0084,
+    0x174,
+    0x175,
+    0x176,
+];
+
 unsafe extern "C" fn write_msr(index: u32, value: u64) {
     // SAFETY: as the op's caller vouches.
     unsafe {
@@ -145,6 +164,9 @@ unsafe extern "C" fn write_msr(index: u32, value: u64) {
             IA32_FS_BASE => write_fs_base(value as usize),
             IA32_GS_BASE => write_gs_base(value as usize),
             IA32_KERNEL_GS_BASE => write_user_gs_base(value as usize),
+            // Where system calls enter, Xen is told by `setup_syscall`; for the rest it has registers of
+            // its own.
+            index if SYSTEM_CALL_MSRS.contains(&index) => {}
             _ => asm!(
                 "wrmsr",
                 in("ecx") index,

@@ -66,7 +66,6 @@ pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     let vcpu = VcpuId(cpu as u32);
     vcpu::set_id(cpu, vcpu);
     descriptors::bring_up();
-    traps::reload();
     batch::start(host.kernel).ok_or(NO_MEMORY)?;
     let frame = shared_frame::of_this_cpu(host.kernel).ok_or(NO_MEMORY)?;
     let physical = host

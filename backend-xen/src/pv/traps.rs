@@ -7,7 +7,7 @@
 
 use core::arch::global_asm;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 use pvops_core::SyscallEntry;
 use pvops_core::descriptor::{DescriptorTablePointer, GateDescriptor};
@@ -27,7 +27,16 @@ pub(super) unsafe extern "C" fn load_idt(pointer: *const DescriptorTablePointer)
     LOADED.store(table, Ordering::Relaxed);
     for vector in 0..entries {
         // SAFETY: the table has that entry.
-        set_gate(vector, unsafe { table.add(vector).read() });
+        note_gate(vector, unsafe { table.add(vector).read() });
+    }
+    let mut list = [const { TrapInformation::NONE }; FIRST_INTERRUPT + 1];
+    let exceptions = (0..FIRST_INTERRUPT).filter(|&vector| handler(vector as u8) != 0);
+    for (slot, vector) in list.iter_mut().zip(exceptions) {
+        *slot = TrapInformation::of(vector);
+    }
+    tell(&list);
+    for vector in (FIRST_INTERRUPT..entries).filter(|&vector| is_for_programs(vector)) {
+        tell(&[TrapInformation::of(vector), TrapInformation::NONE]);
     }
 }
 
@@ -43,7 +52,10 @@ pub(super) unsafe extern "C" fn write_idt_entry(
         gate.read()
     };
     if table == LOADED.load(Ordering::Relaxed) && index < VECTORS {
-        set_gate(index, gate);
+        note_gate(index, gate);
+        if index < FIRST_INTERRUPT || is_for_programs(index) {
+            tell(&[TrapInformation::of(index), TrapInformation::NONE]);
+        }
     }
 }
 
@@ -83,11 +95,6 @@ pub(super) fn handler(vector: u8) -> usize {
     HANDLERS[usize::from(vector)].load(Ordering::Relaxed)
 }
 
-/// Has Xen use this CPU's copy of what the kernel has loaded.
-pub(super) fn reload() {
-    (0..FIRST_INTERRUPT).for_each(tell);
-}
-
 const VECTORS: usize = 256;
 /// Vectors from here on come by event channels, or by INT where a program may do that.
 const FIRST_INTERRUPT: usize = 32;
@@ -97,15 +104,14 @@ const NON_MASKABLE_VECTOR: u8 = 2;
 static LOADED: AtomicPtr<GateDescriptor> = AtomicPtr::new(ptr::null_mut());
 /// Where the stubs go on.
 static HANDLERS: [AtomicUsize; VECTORS] = [const { AtomicUsize::new(0) }; VECTORS];
-/// Flags of each gate that Xen was told of.
-static FLAGS: [core::sync::atomic::AtomicU8; VECTORS] =
-    [const { core::sync::atomic::AtomicU8::new(0) }; VECTORS];
+/// What Xen is told of each gate.
+static FLAGS: [AtomicU8; VECTORS] = [const { AtomicU8::new(0) }; VECTORS];
 static SYSCALL_HANDLER: AtomicUsize = AtomicUsize::new(0);
 static USER_STACK_SEGMENT: AtomicUsize = AtomicUsize::new(0);
 static USER_CODE_SEGMENT: AtomicUsize = AtomicUsize::new(0);
 
 /// Intel SDM volume 3, figure 7-8.
-fn set_gate(vector: usize, gate: GateDescriptor) {
+fn note_gate(vector: usize, gate: GateDescriptor) {
     const PRESENT: u64 = 1 << 47;
     const INTERRUPT_GATE: u64 = 0xe;
     /// Events are masked at the entry.
@@ -121,40 +127,48 @@ fn set_gate(vector: usize, gate: GateDescriptor) {
         _ => 0,
     };
     FLAGS[vector].store(privilege | mask, Ordering::Relaxed);
-    if vector < FIRST_INTERRUPT || privilege == 3 {
-        tell(vector);
-    }
 }
 
-/// Tells Xen of one vector. HYPERVISOR_set_trap_table.
-fn tell(vector: usize) {
-    if handler(vector as u8) == 0 {
-        return;
-    }
-    let list = [
-        TrapInformation {
-            vector: vector as u8,
-            flags: FLAGS[vector].load(Ordering::Relaxed),
-            code_segment: KERNEL_CODE,
-            address: stub(vector) as u64,
-        },
-        TrapInformation::default(),
-    ];
+/// Whether programs may execute INT with the vector.
+fn is_for_programs(vector: usize) -> bool {
+    FLAGS[vector].load(Ordering::Relaxed) & 3 == 3
+}
+
+/// Tells Xen of the vectors in a list that ends with none. HYPERVISOR_set_trap_table.
+fn tell(list: &[TrapInformation]) {
     let list = list.as_ptr().expose_provenance() as u64;
-    // SAFETY: the list ends with an address of 0, and the stub leads to the kernel's handler.
+    // SAFETY: the list ends, and the stubs lead to the kernel's handlers.
     if let Err(error) = unsafe { hypercall(HypercallNumber::SET_TRAP_TABLE, [list]) } {
-        panic!("the gate of vector {vector}: {error}");
+        panic!("the interrupt descriptor table: {error}");
     }
 }
 
 /// `struct trap_info`.
-#[derive(Default)]
 #[repr(C)]
 struct TrapInformation {
     vector: u8,
     flags: u8,
     code_segment: u16,
     address: u64,
+}
+
+impl TrapInformation {
+    /// The end of a list.
+    const NONE: Self = TrapInformation {
+        vector: 0,
+        flags: 0,
+        code_segment: 0,
+        address: 0,
+    };
+
+    fn of(vector: usize) -> Self {
+        TrapInformation {
+            vector: vector as u8,
+            flags: FLAGS[vector].load(Ordering::Relaxed),
+            code_segment: KERNEL_CODE,
+            address: stub(vector) as u64,
+        }
+    }
 }
 
 /// CALLBACKTYPE_ and the name.

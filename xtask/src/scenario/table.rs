@@ -294,7 +294,7 @@ const XEN_PV: Scenario = Scenario {
     host: "TCG, Xen, as PV dom0",
     carrier: Carrier::Xen(""),
     cpus: &[1, 2, 4],
-    timeout: Duration::from_secs(120),
+    timeout: Duration::from_secs(240),
     prepare: |_| Ok(xen_pv()),
     ..TCG
 };
