@@ -146,7 +146,7 @@ declare_ops! {
         ///
         /// The frame must be good, else the CPU raises #GP in the kernel; and what it leads to must
         /// bear to go on so. Whatever is on the stack below the frame is lost.
-        [exit] unsafe fn interrupt_return(frame: *const InterruptFrame) -> !;
+        [exit, 13] unsafe fn interrupt_return(frame: *const InterruptFrame) -> !;
         /// Leaves a system call for user mode, as the frame says: SYSRET. The program loses rcx and
         /// r11; all else as for [`interrupt_return`](fn@crate::cpu::interrupt_return).
         ///
@@ -156,7 +156,7 @@ declare_ops! {
         /// [told](fn@crate::cpu::setup_syscall), and the address that the frame leads to canonical:
         /// Intel's CPUs raise #GP in kernel mode on the program's stack if it is not (Intel SDM volume 2,
         /// SYSRET).
-        [exit, 9] unsafe fn syscall_return(frame: *const InterruptFrame) -> !;
+        [exit, 14] unsafe fn syscall_return(frame: *const InterruptFrame) -> !;
         /// Says where system calls enter the kernel on this CPU. Interrupts off.
         ///
         /// # Safety

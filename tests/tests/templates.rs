@@ -144,6 +144,59 @@ fn kvm_templates_are_the_native_ones_but_for_what_it_calls_or_needs_not() {
     assert_eq!(found, wanted);
 }
 
+/// What a PV guest of Xen has at call sites that the native backend does not have there.
+const XEN_PV: &[(&str, &str)] = &[
+    ("cpu.read_cr8", "xor eax,eax"),
+    (
+        "cpu.interrupt_return",
+        "push 0; push rcx; push r11; push rax; mov eax,17h; syscall",
+    ),
+    (
+        "cpu.syscall_return",
+        "push 100h; push rcx; push r11; push rax; push 17h; pop rax; syscall",
+    ),
+    ("irq.save_flags", "mov eax,gs:[41h]; dec eax"),
+    ("irq.disable", "mov byte ptr gs:[41h],1"),
+    ("system.hypercall", "syscall"),
+];
+
+/// What it has as hardware: what ring 3 may do, and what Xen emulates and nobody does often.
+const XEN_PV_NATIVE: &[&str] = &[
+    "cpu.read_cr4",
+    "cpu.write_cr4",
+    "cpu.read_msr",
+    "cpu.read_tsc",
+    "cpu.read_tsc_ordered",
+    "cpu.read_performance_counter",
+    "cpu.read_xcr",
+    "cpu.write_xcr",
+    "cpu.read_fs_base",
+    "cpu.read_gs_base",
+    "cpu.read_kernel_gs_base",
+    "time.was_stopped",
+    "io.in8",
+    "io.in16",
+    "io.in32",
+    "io.out8",
+    "io.out16",
+    "io.out32",
+    "io.delay",
+    "system.yield_cpu",
+];
+
+#[test]
+fn a_pv_guest_of_xen_has_its_own_templates_where_ring_3_may_not_have_the_native_ones() {
+    let bindings = pvops_backend_xen::pv::typical();
+    let found = templates(&bindings);
+    let (own, native): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .partition(|template| !NATIVE.contains(template));
+    assert_eq!(own, XEN_PV);
+    let op = |&(op, _): &(&'static str, _)| op;
+    let native: Vec<_> = native.iter().map(op).collect();
+    assert_eq!(native, XEN_PV_NATIVE);
+}
+
 #[test]
 fn a_template_takes_its_operand() {
     let binding = inline!(
@@ -170,10 +223,12 @@ fn a_template_takes_its_operand() {
 
 #[test]
 fn every_template_fits_its_site() {
-    for (declaration, binding) in pvops_core::DECLARATIONS
-        .iter()
-        .zip(pvops_backend_native::typical().as_slice())
-    {
+    for (declaration, binding) in pvops_core::DECLARATIONS.iter().cycle().zip(
+        pvops_backend_native::typical()
+            .as_slice()
+            .iter()
+            .chain(pvops_backend_xen::pv::typical().as_slice()),
+    ) {
         if let Some(template) = binding.template() {
             let (op, length) = (declaration.name, template.len());
             assert!(

@@ -35,33 +35,42 @@ const INTRODUCTION: &str = "\
 Written by `cargo xtask ops` from the declaration, `pvops-core/src/ops.rs`; do not edit.
 
 Each op tells its class and shape ([call-sites.md](call-sites.md)), the length of its call sites, \
-what the native backend puts there once they are patched, and what the KVM backend does otherwise, \
-each on a host that has all that the backend can use. A *call* is a direct call of the backend's \
+what the native backend puts there once they are patched, and what others do otherwise: KVM, Xen for \
+PVH and HVM guests, and Xen for PV guests; each on a host that has all that the backend can use. A *call* is a direct call of the backend's \
 function, *nothing* is NOPs, a *trap* is UD2: the op is not available. An op that is `unsafe` says \
 what its caller must see to.
 ";
 
 fn reference() -> String {
-    let (native, kvm) = (
-        pvops_backend_native::typical(),
-        pvops_backend_kvm::typical(),
-    );
-    let bindings = native.as_slice().iter().zip(kvm.as_slice());
-    let ops: Vec<_> = DECLARATIONS.iter().zip(bindings).collect();
+    let native = pvops_backend_native::typical();
+    let others = [
+        ("KVM", pvops_backend_kvm::typical()),
+        ("Xen", pvops_backend_xen::hvm::typical()),
+        ("Xen PV", pvops_backend_xen::pv::typical()),
+    ];
     let mut text = INTRODUCTION.to_string();
     for group in GROUPS {
         push(&mut text, format_args!("\n## {}\n\n", group.name));
         push_documentation(&mut text, group.documentation);
-        for (op, (native, kvm)) in &ops {
+        for (index, op) in DECLARATIONS.iter().enumerate() {
             if op.name.split('.').next() == Some(group.name) {
-                push_op(&mut text, op, native, kvm);
+                let native = &native.as_slice()[index];
+                let others = others
+                    .each_ref()
+                    .map(|(name, bindings)| (*name, &bindings.as_slice()[index]));
+                push_op(&mut text, op, native, &others);
             }
         }
     }
     text
 }
 
-fn push_op(text: &mut String, op: &OpDeclaration, native: &ErasedBinding, kvm: &ErasedBinding) {
+fn push_op(
+    text: &mut String,
+    op: &OpDeclaration,
+    native: &ErasedBinding,
+    others: &[(&str, &ErasedBinding)],
+) {
     // Where the compiler puts spaces between tokens is not fixed.
     let signature = op.signature.replace(" (", "(").replace(" :", ":");
     let signature = signature.trim_start_matches("safe ");
@@ -84,19 +93,21 @@ fn push_op(text: &mut String, op: &OpDeclaration, native: &ErasedBinding, kvm: &
             form(native)
         ),
     );
-    if is_other(native, kvm) {
-        let otherwise = match (native.outcome(), kvm.outcome()) {
-            (SiteOutcome::Call, SiteOutcome::Call) => "call of its own".into(),
-            _ => form(kvm),
-        };
-        push(text, format_args!(" KVM: {otherwise}."));
+    for (name, other) in others {
+        if is_other(native, other) {
+            let otherwise = match (native.outcome(), other.outcome()) {
+                (SiteOutcome::Call, SiteOutcome::Call) => "call of its own".into(),
+                _ => form(other),
+            };
+            push(text, format_args!(" {name}: {otherwise}."));
+        }
     }
     text.push_str("\n\n");
     push_documentation(text, op.documentation);
 }
 
-fn is_other(native: &ErasedBinding, kvm: &ErasedBinding) -> bool {
-    native.target() != kvm.target() || native.outcome() != kvm.outcome()
+fn is_other(native: &ErasedBinding, other: &ErasedBinding) -> bool {
+    native.target() != other.target() || native.outcome() != other.outcome()
 }
 
 fn form(binding: &ErasedBinding) -> String {

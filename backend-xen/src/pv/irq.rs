@@ -27,11 +27,19 @@ pub(super) const CALLED: bindings::irq = bindings::irq {
 /// With `vcpu_info` at this place of every CPU.
 pub(super) fn at(area: PerCpuArea) -> bindings::irq {
     OFFSET.store(area.offset, Ordering::Relaxed);
-    let bindings = match area.segment {
-        PerCpuSegment::Fs => BY_FS,
-        PerCpuSegment::Gs => BY_GS,
-    };
-    let mask = area.offset + 1;
+    match area.segment {
+        PerCpuSegment::Fs => with_offset(BY_FS, area.offset),
+        PerCpuSegment::Gs => by_gs(area.offset),
+    }
+}
+
+/// The same by GS, without what the functions need to know.
+pub(super) fn by_gs(offset: u32) -> bindings::irq {
+    with_offset(BY_GS, offset)
+}
+
+fn with_offset(bindings: bindings::irq, offset: u32) -> bindings::irq {
+    let mask = offset + 1;
     bindings::irq {
         save_flags: bindings.save_flags.with_operand(mask),
         disable: bindings.disable.with_operand(mask),

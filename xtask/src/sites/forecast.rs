@@ -22,7 +22,7 @@ struct Backend {
     typical: fn() -> Bindings,
 }
 
-static BACKENDS: [Backend; 3] = [
+static BACKENDS: [Backend; 4] = [
     Backend {
         name: pvops_backend_native::BACKEND.name,
         typical: pvops_backend_native::typical,
@@ -35,6 +35,10 @@ static BACKENDS: [Backend; 3] = [
     Backend {
         name: pvops_backend_xen::BACKEND.name,
         typical: pvops_backend_xen::hvm::typical,
+    },
+    Backend {
+        name: "xen-pv",
+        typical: pvops_backend_xen::pv::typical,
     },
 ];
 
