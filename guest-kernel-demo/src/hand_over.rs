@@ -103,9 +103,8 @@ impl Successor {
     }
 }
 
-/// More than a frame for each CPU.
-const MAX_SHARED: usize = 32;
-const _: () = assert!(MAX_SHARED < LIST_LENGTH);
+/// What the list has room for: some frames for each CPU, and on Xen for each address space.
+const MAX_SHARED: usize = LIST_LENGTH - 1;
 
 /// Physical addresses of the frames that the host may write; 0 is none.
 static SHARED: Mutex<[u64; MAX_SHARED]> = Mutex::new([0; MAX_SHARED]);
