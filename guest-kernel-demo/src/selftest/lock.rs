@@ -4,7 +4,7 @@ use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pvops_core::lock::Mutex;
-use pvops_core::{smp, time};
+use pvops_core::{lock, smp, time};
 
 use super::{Outcome, long_or};
 use crate::console::report;
@@ -57,6 +57,57 @@ pub(super) fn contended() -> Outcome {
         cpus::count(),
         LONGEST_WAIT_NS.load(Ordering::Relaxed) / 1000
     ))
+}
+
+/// A CPU that waits sleeps, and is kicked awake, with interrupts off and on. Where waiters sleep.
+pub(super) fn woken() -> Outcome {
+    const ROUNDS: u32 = 100;
+    /// One that stays awake looks thousands of times; one that sleeps is woken by interrupts, too.
+    const MOST_WAITS: u64 = 50 * ROUNDS as u64;
+    static WORD: AtomicU32 = AtomicU32::new(0);
+    static ANSWER: AtomicU32 = AtomicU32::new(0);
+    static WAITS: AtomicU64 = AtomicU64::new(0);
+    /// Waits until the word has been each of the numbers up to `ROUNDS`.
+    fn follow(_: usize) -> u64 {
+        for seen in 0..ROUNDS {
+            while WORD.load(Ordering::Acquire) == seen {
+                // SAFETY: the word is static.
+                let wait = || unsafe { lock::wait(WORD.as_ptr(), seen) };
+                WAITS.fetch_add(1, Ordering::Relaxed);
+                if seen % 2 == 0 {
+                    interrupts::without(wait);
+                } else {
+                    wait();
+                }
+            }
+            ANSWER.store(seen + 1, Ordering::Release);
+        }
+        u64::from(ROUNDS)
+    }
+
+    WORD.store(0, Ordering::Relaxed);
+    ANSWER.store(0, Ordering::Relaxed);
+    WAITS.store(0, Ordering::Relaxed);
+    begin(1, follow, 0);
+    for round in 0..ROUNDS {
+        let start = time::clock_ns();
+        // Long enough for the other CPU to sleep, mostly.
+        while time::clock_ns() - start < 1_000_000 {}
+        WORD.store(round + 1, Ordering::Release);
+        lock::kick(1);
+        while ANSWER.load(Ordering::Acquire) != round + 1 {
+            let late = time::clock_ns() - start > 10_000_000_000;
+            ensure!(!late, "kick {round} woke nobody");
+        }
+    }
+    let followed = finish(1);
+    ensure!(
+        followed == Some(u64::from(ROUNDS)),
+        "CPU 1 did {followed:?}"
+    );
+    let waits = WAITS.load(Ordering::Relaxed);
+    ensure!(waits < MOST_WAITS, "CPU 1 waited {waits} times");
+    Ok(text!("{ROUNDS} kicks of a CPU that waited {waits} times"))
 }
 
 /// All CPUs hold a lock for so long that those who wait for it sleep, where the host lets them; no

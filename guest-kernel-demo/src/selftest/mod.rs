@@ -181,7 +181,11 @@ static KVM_CHECKS: &[Check] = &[
         lacks: hypercalls::no_clock_pairing,
         ..needs("hypercall", "kvm.clock_pairing", hypercalls::clock_pairing)
     },
-    kvm(Features::PV_UNHALT, "kvm.kick", hypercalls::kick),
+    kvm(
+        Features::PV_UNHALT,
+        "kvm.early_kick",
+        hypercalls::early_kick,
+    ),
     kvm(Features::PV_SEND_IPI, "kvm.send_ipi", hypercalls::send_ipi),
     kvm(
         Features::PV_SCHED_YIELD,
@@ -198,6 +202,7 @@ static KVM_CHECKS: &[Check] = &[
 /// The same, for more than one CPU.
 static KVM_SMP_CHECKS: &[Check] = &[
     check("kvm.tlb_flush", kvm::tlb_flush),
+    kvm(Features::PV_UNHALT, "kvm.lock_sleep", lock::woken),
     Check {
         needs: Some("overcommitment"),
         ..kvm(Features::STEAL_TIME, "kvm.preempted", kvm::preempted)
@@ -224,6 +229,7 @@ static XEN_CHECKS: &[Check] = &[
 static XEN_SMP_CHECKS: &[Check] = &[
     check("xen.ipi", xen_events::ipi),
     check("xen.move", xen_events::move_between_cpus),
+    check("xen.lock_sleep", lock::woken),
 ];
 
 /// Those that run only where the command line names them: there the host looks, too.
