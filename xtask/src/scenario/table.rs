@@ -236,6 +236,16 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cmdline: "xen-events=2level",
         ..XEN_PV
     },
+    // Counting instructions, Xen's own included.
+    Scenario {
+        name: "xen-pv-icount",
+        host: "TCG counting instructions, Xen, as PV dom0",
+        single_cpu: true,
+        cpus: &[1],
+        cmdline: "measure only=irq.flags",
+        prepare: |_| Ok(counting_xen_pv()),
+        ..XEN_PV
+    },
     XEN_PVH,
     Scenario {
         name: "xen-pvh-two-level",
