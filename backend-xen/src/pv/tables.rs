@@ -44,9 +44,10 @@ pub(super) unsafe extern "C" fn set_root_entry(entry: *mut u64, value: u64) {
     }
 }
 
-/// For the op `mmu.start_protection`. What is in the entry stays until the commit.
+/// For the op `mmu.start_protection`. What is in the entry stays until the commit, by which Xen keeps the
+/// bits that hardware sets meanwhile. What is put off is not there yet, as anywhere in lazy mode: to make
+/// it here would leave nothing of a batch where pages are protected one after the other.
 pub(super) unsafe extern "C" fn start_protection(entry: *mut u64) -> u64 {
-    flush_batch();
     // SAFETY: as the op's caller vouches.
     unsafe { entry.read_volatile() }
 }
