@@ -1,7 +1,7 @@
 //! What a PV guest of Xen pays for the instructions that Xen emulates, and for the calls that take
 //! their place.
 //!
-//! Each piece of work is done in up to three ways: `trap`, by the instruction, which Xen emulates, or
+//! Each piece of work is done in up to three ways: `instruction`, by what hardware has, which Xen emulates, or
 //! refuses by a #GP; `call`, by a bare hypercall; `op`, as a kernel does it.
 
 mod tables;
@@ -116,7 +116,7 @@ fn control_registers() {
     let roots = [other.root(), paging::root()];
     let machine = roots.map(|root| machine_frame(root) * PAGE as u64);
     let of = |round: u64| round as usize % roots.len();
-    way("cr3", "trap", |round| {
+    way("cr3", "instruction", |round| {
         // Both have the kernel in them.
         instruction!("mov cr3, rdi", in("rdi") machine[of(round)], out("rax") _);
     });
@@ -139,7 +139,7 @@ fn machine_frame(physical: u64) -> u64 {
 
 fn debug_register() {
     // No breakpoint is on.
-    way("debug_register", "trap", |_| {
+    way("debug_register", "instruction", |_| {
         instruction!("mov dr0, rdi", in("rdi") 0_u64, out("rax") _);
     });
     way("debug_register", "call", |_| {
@@ -158,7 +158,7 @@ const SEGMENT_FS: u64 = 0;
 
 fn fs_base() {
     // The kernel uses no FS.
-    way("fs_base", "trap", |_| {
+    way("fs_base", "instruction", |_| {
         instruction!(
             "wrmsr", in("ecx") FS_BASE, inout("eax") 0 => _, in("edx") 0
         );
@@ -174,7 +174,7 @@ fn fs_base() {
 
 /// Without Xen's prefix the CPU answers, not Xen.
 fn cpuid() {
-    way("cpuid", "plain", |_| {
+    way("cpuid", "instruction", |_| {
         core::hint::black_box(core::arch::x86_64::__cpuid_count(0, 0));
     });
     way("cpuid", "op", |_| {
@@ -184,7 +184,7 @@ fn cpuid() {
 
 fn flushes() {
     let page = SCRATCH.start;
-    way("flush_page", "trap", |_| {
+    way("flush_page", "instruction", |_| {
         instruction!("invlpg [rdi]", in("rdi") page, out("rax") _);
     });
     way("flush_page", "call", |_| {
@@ -193,7 +193,7 @@ fn flushes() {
     way("flush_page", "op", |_| mmu::flush_tlb_page(page));
 
     let cr3 = machine_frame(mmu::read_cr3() as u64) * PAGE as u64;
-    way("flush", "trap", |_| {
+    way("flush", "instruction", |_| {
         // The tables that are in use.
         instruction!("mov cr3, rdi", in("rdi") cr3, out("rax") _);
     });
@@ -205,7 +205,7 @@ fn flushes() {
 fn task_switched() {
     const TASK_SWITCHED: usize = 1 << 3;
     let set = cpu::read_cr0() | TASK_SWITCHED;
-    way("task_switched", "trap", |_| {
+    way("task_switched", "instruction", |_| {
         // The kernel uses no floating point.
         instruction!("clts", out("rax") _);
         instruction!("mov cr0, rdi", in("rdi") set, out("rax") _);
@@ -224,7 +224,7 @@ fn task_switched() {
 
 /// Interrupts on and off.
 fn interrupt_flag() {
-    way("interrupt_flag", "trap", |_| {
+    way("interrupt_flag", "instruction", |_| {
         // Xen ignores both.
         instruction!("sti", out("rax") _);
         instruction!("cli", out("rax") _);

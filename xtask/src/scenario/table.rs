@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::setting::*;
 use super::{Carrier, Ending, Scenario};
 use crate::disturbance::Disturbance;
-use crate::host;
+use crate::{figures, host};
 
 pub(crate) static SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -242,6 +242,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         host: "TCG counting instructions, Xen, as PV dom0",
         single_cpu: true,
         cpus: &[1],
+        figures: Some(figures::xen::check),
         cmdline: "measure only=irq.flags",
         prepare: |_| Ok(counting_xen_pv()),
         ..XEN_PV
@@ -272,7 +273,7 @@ const TCG: Scenario = Scenario {
     carrier: Carrier::Qemu,
     single_cpu: false,
     cpus: &[1, 2, 4, 8],
-    counts_instructions: false,
+    figures: None,
     cmdline: "",
     disturbance: None,
     ending: Ending::DebugExit,
@@ -333,7 +334,7 @@ const TCG_ICOUNT: Scenario = Scenario {
     host: "TCG, counting instructions",
     single_cpu: true,
     cpus: &[1],
-    counts_instructions: true,
+    figures: Some(figures::check),
     cmdline: "measure",
     timeout: Duration::from_secs(60),
     prepare: |_| Ok(emulated(COUNTING)),

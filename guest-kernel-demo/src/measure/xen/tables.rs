@@ -35,7 +35,7 @@ fn page_table() -> Result<(), MapError> {
         empty(table);
         tell("page_table", way, fill);
     };
-    fill("trap", &|| {
+    fill("instruction", &|| {
         for entry in entries() {
             // SAFETY: nobody uses the pages.
             unsafe { entry.write_volatile(value()) };
@@ -128,7 +128,7 @@ fn empty(table: *mut u64) {
 
 /// The parent's pages become read-only, one by one.
 fn forks() -> Result<(), MapError> {
-    fork("trap", |parent| parent.fork_by(protect_by_store))?;
+    fork("instruction", |parent| parent.fork_by(protect_by_store))?;
     fork("op", |parent| {
         let _eager = mmu::eager();
         parent.fork()
