@@ -40,6 +40,7 @@ mod trap_entry;
 mod work;
 mod workloads;
 mod writable_alias;
+mod xen_trace;
 
 use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;
@@ -147,6 +148,11 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
         if !is_privileged {
             measure::xen::measure();
         }
+    }
+    if command_line.flag("xen-trace")
+        && let Err(error) = xen_trace::start()
+    {
+        panic!("Xen traces nothing: {error}");
     }
     let summary = selftest::run(command_line);
     if summary.is_pass() && command_line.flag("hand-over") {

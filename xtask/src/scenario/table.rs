@@ -247,6 +247,13 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         prepare: |_| Ok(counting_xen_pv()),
         ..XEN_PV
     },
+    // Xen traces what it does for the kernel's instructions.
+    Scenario {
+        name: "xen-pv-trace",
+        cpus: &[1, 2],
+        cmdline: "xen-trace",
+        ..XEN_PV
+    },
     XEN_PVH,
     Scenario {
         name: "xen-pvh-two-level",
