@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use pvops_core::mmu;
 
 use crate::layout::PAGE;
-use crate::tables::{Flags, MapError, Page, Tables};
+use crate::tables::{self, Flags, MapError, Page, Protect, Tables};
 use crate::{frames, paging};
 
 /// Where the text begins.
@@ -50,16 +50,23 @@ impl AddressSpace {
     ///
     /// If memory does not suffice.
     pub(crate) fn fork(&mut self) -> Result<Self, MapError> {
+        self.fork_by(tables::protect)
+    }
+
+    /// The same, with another way to make pages read-only.
+    pub(crate) fn fork_by(&mut self, protect: Protect) -> Result<Self, MapError> {
         let mut child = paging::tables_with_kernel()?;
         let lazy = mmu::lazy();
-        let result = self.tables.update_lower_half(&mut |address, page| {
-            if !frames::share(page.physical) {
-                return Err(MapError);
-            }
-            let flags = page.flags - Flags::WRITABLE;
-            give(&mut child, address, page.physical, flags)?;
-            Ok(flags)
-        });
+        let result = self
+            .tables
+            .update_lower_half(protect, &mut |address, page| {
+                if !frames::share(page.physical) {
+                    return Err(MapError);
+                }
+                let flags = page.flags - Flags::WRITABLE;
+                give(&mut child, address, page.physical, flags)?;
+                Ok(flags)
+            });
         drop(lazy);
         // Other CPUs have forgotten all of it when they went on to another address space.
         mmu::flush_tlb();

@@ -13,6 +13,12 @@ pub(crate) const SCRATCH: Range<usize> = 0xffff_ffff_c020_0000..0xffff_ffff_c040
 /// Stacks of the CPUs but the first, and of tasks.
 pub(crate) const STACKS: Range<usize> = 0xffff_ffff_c040_0000..0xffff_ffff_c060_0000;
 
+/// Where measuring puts a table of its own.
+pub(crate) const SPARE_TABLE: usize = 0xffff_ffff_c060_0000;
+
+/// Where Xen's trace is mapped.
+pub(crate) const XEN_TRACE: Range<usize> = 0xffff_ffff_c080_0000..0xffff_ffff_c100_0000;
+
 /// The image again, where its text is written: 0 to 16 MiB of it.
 pub(crate) const WRITABLE_ALIAS: Range<usize> = 0xffff_ffff_c100_0000..0xffff_ffff_c200_0000;
 

@@ -40,6 +40,7 @@ mod trap_entry;
 mod work;
 mod workloads;
 mod writable_alias;
+mod xen_trace;
 
 use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;
@@ -114,7 +115,8 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     }
     interrupts::mask_legacy();
     let measure = command_line.flag("measure");
-    if measure {
+    let is_privileged = !selftest::host_lacks(command_line, "ring-0");
+    if measure && is_privileged {
         measure::before_patching();
     }
 
@@ -128,7 +130,7 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     }
 
     boot::report(backend, interfaces, sites);
-    if measure {
+    if measure && is_privileged {
         measure::after_patching();
     }
     // SAFETY: the descriptor table is loaded and a backend installed; each step once.
@@ -143,6 +145,14 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     if measure {
         measure::boot();
         workloads::measure();
+        if !is_privileged {
+            measure::xen::measure();
+        }
+    }
+    if command_line.flag("xen-trace")
+        && let Err(error) = xen_trace::start()
+    {
+        panic!("Xen traces nothing: {error}");
     }
     let summary = selftest::run(command_line);
     if summary.is_pass() && command_line.flag("hand-over") {

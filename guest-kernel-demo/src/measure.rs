@@ -6,6 +6,8 @@
 //! kernel outside the backends, besides its entry and its return from traps. So that it can be seen
 //! in the ELF, what holds them is never inlined into a function of another module.
 
+pub(crate) mod xen;
+
 use core::arch::asm;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -60,6 +60,15 @@ pub(crate) fn map(address: usize, physical: u64, flags: Flags) -> Result<(), Map
     Ok(())
 }
 
+/// The entry for `address` in a table of `level` (0: 4 KiB pages) of the kernel's.
+///
+/// # Errors
+///
+/// As for [`map`].
+pub(crate) fn entry(address: usize, level: u32) -> Result<*mut u64, MapError> {
+    TABLES.lock().entry(address, level)
+}
+
 /// Maps another frame to a page that is mapped, and leaves the TLB as it is.
 ///
 /// # Errors

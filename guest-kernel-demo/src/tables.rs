@@ -45,6 +45,12 @@ pub(crate) struct Tables {
     root: u64,
 }
 
+/// How an entry gets other flags: [`protect`].
+pub(crate) type Protect = unsafe fn(*mut u64, Flags) -> Option<Flags>;
+
+/// What gives pages other flags.
+type Visit<'a> = dyn FnMut(usize, Page) -> Result<Flags, MapError> + 'a;
+
 /// A page as its entry has it: physical address and flags.
 #[derive(Clone, Copy)]
 pub(crate) struct Page {
@@ -137,17 +143,18 @@ impl Tables {
     }
 
     /// Calls `visit` with the address of each page in the lower half, and the page; what it returns
-    /// are the page's flags from then on.
+    /// are the page's flags from then on. `protect` gives it others.
     pub(crate) fn update_lower_half(
         &mut self,
-        visit: &mut dyn FnMut(usize, Page) -> Result<Flags, MapError>,
+        protect: Protect,
+        visit: &mut Visit<'_>,
     ) -> Result<(), MapError> {
         // SAFETY: the tables are ours.
-        unsafe { update(self.root, 3, 0, visit) }
+        unsafe { update(self.root, 3, 0, protect, visit) }
     }
 
     /// The entry for `address` in a table of `level` (0: 4 KiB pages), with all tables above it.
-    fn entry(&mut self, address: usize, level: u32) -> Result<*mut u64, MapError> {
+    pub(crate) fn entry(&mut self, address: usize, level: u32) -> Result<*mut u64, MapError> {
         let mut table = self.root;
         for above in (level + 1..4).rev() {
             let entry = entry(table, address, above);
@@ -203,10 +210,12 @@ fn present(stored: u64) -> Option<Page> {
     })
 }
 
+/// Gives the page of an entry other flags, and returns those that it had.
+///
 /// # Safety
 ///
 /// The entry is one of a page, in tables of the caller's that nobody else changes.
-unsafe fn protect(entry: *mut u64, flags: Flags) -> Option<Flags> {
+pub(crate) unsafe fn protect(entry: *mut u64, flags: Flags) -> Option<Flags> {
     // SAFETY: as the caller vouches, and the commit follows.
     unsafe {
         let old = mmu::start_protection(entry);
@@ -227,7 +236,8 @@ unsafe fn update(
     table: u64,
     level: u32,
     start: usize,
-    visit: &mut dyn FnMut(usize, Page) -> Result<Flags, MapError>,
+    protect: Protect,
+    visit: &mut Visit<'_>,
 ) -> Result<(), MapError> {
     for index in 0..owned_entries(level) {
         let address = start + (index << (12 + 9 * level));
@@ -236,7 +246,9 @@ unsafe fn update(
         unsafe {
             match present(entry.read()) {
                 None => {}
-                Some(below) if level > 0 => update(below.physical, level - 1, address, visit)?,
+                Some(below) if level > 0 => {
+                    update(below.physical, level - 1, address, protect, visit)?;
+                }
                 Some(page) => {
                     let flags = visit(address, page)?;
                     if flags != page.flags {

@@ -27,9 +27,10 @@ pub(crate) enum Command {
     Sites(SitesArguments),
     /// Write docs/ops.md, the reference of all ops, from their declaration
     Ops,
-    /// Count what each feature of KVM saves, and write the tables in docs/kvm.md
+    /// Count what each feature of KVM saves, and write the tables in docs/kvm.md; or the same of Xen
     Gains {
-        /// Count only the rows with this in their feature or workload, and keep the others
+        /// `xen` for docs/xen.md; anything else counts only the rows of docs/kvm.md with it in their
+        /// feature or workload, and keeps the others
         #[arg(default_value = "", hide_default_value = true)]
         only: String,
     },

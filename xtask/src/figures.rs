@@ -4,6 +4,8 @@
 //! ops execute exactly the instructions of the hand-written form, patching is linear, and the
 //! kernel is quick to its first check.
 
+pub(crate) mod xen;
+
 use serde_json::{Map, Value};
 
 /// The ops that are measured against their hand-written forms, and the lock against a ticket lock.
@@ -42,6 +44,9 @@ const MAX_ENTRY_TO_FIRST_CHECK: u64 = 3_000_000;
 
 /// A measurement: its name, and its other fields as they came.
 pub(crate) type Measurement = (String, Map<String, Value>);
+
+/// What checks the figures of a boot with so many CPUs.
+pub(crate) type Check = fn(&[Measurement], u16) -> Result<(), String>;
 
 /// # Errors
 /// A figure is missing, comes twice, or is not what it must be; the error says which.

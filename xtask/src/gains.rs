@@ -1,7 +1,9 @@
-//! `cargo xtask gains`: what the features of KVM save, counted, as the tables in `docs/kvm.md`.
+//! `cargo xtask gains`: what the features of a host save, counted, as the tables in `docs/kvm.md` and
+//! `docs/xen.md`.
 
 mod counter;
 mod rows;
+mod xen;
 
 use std::fs;
 use std::io::Write;
@@ -17,21 +19,31 @@ use crate::{kernel, scenario, setup};
 use counter::Counter;
 use rows::ROWS;
 
-/// Boots the workloads of the rows that have `only` in their feature or workload, and writes the tables.
+/// Writes the tables of Xen, if it is asked for; else those of KVM, for which it boots the workloads of
+/// the rows that have `only` in their feature or workload.
 pub(crate) fn run(only: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let qemu = setup::qemu(out)?;
     let Some(kernel) = kernel::build(out)? else {
         return Ok(Outcome::Failed);
     };
-    let path = kernel::repository()?.current_dir().join("docs/kvm.md");
+    let (host, only) = if only == "xen" {
+        ("xen", "")
+    } else {
+        ("kvm", only)
+    };
+    let docs = kernel::repository()?.current_dir().join("docs");
+    let path = docs.join(host).with_extension("md");
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let mut lab = Lab::new(kernel, qemu);
-    let tables = format!(
-        "{}\n{}",
-        savings(only, &text, &mut Counter::new(&mut lab, out))?,
-        steal(&mut lab, out)?
-    );
-    let text = replaced(&text, &tables).context("docs/kvm.md has lost the tables' marks")?;
+    let tables = match host {
+        "xen" => xen::tables(&mut lab, out)?,
+        _ => format!(
+            "{}\n{}",
+            savings(only, &text, &mut Counter::new(&mut lab, out))?,
+            steal(&mut lab, out)?
+        ),
+    };
+    let text = replaced(&text, &tables).context("the document has lost the tables' marks")?;
     fs::write(&path, text).with_context(|| path.display().to_string())?;
     write!(out, "{tables}")?;
     Ok(Outcome::Passed)

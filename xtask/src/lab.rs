@@ -13,7 +13,6 @@ use crate::appliance::kvm::{self, KVM};
 use crate::appliance::xen::XEN;
 use crate::appliance::{self, Appliance, Built};
 use crate::disturbance::Disturber;
-use crate::figures;
 use crate::guest::{self, Guest, Run};
 use crate::host::Host;
 use crate::kernel;
@@ -292,8 +291,8 @@ fn judge(
     let transcript = &guest.transcript;
     let mut verdict = transcript.verdict(&guest.end, scenario.ending);
     if verdict == Verdict::Pass
-        && scenario.counts_instructions
-        && let Err(reason) = figures::check(&transcript.measurements, options.smp)
+        && let Some(figures) = scenario.figures
+        && let Err(reason) = figures(&transcript.measurements, options.smp)
     {
         verdict = Verdict::Fail(reason);
     }

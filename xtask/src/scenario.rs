@@ -7,6 +7,7 @@ use anyhow::bail;
 pub(crate) use self::setting::Setting;
 pub(crate) use self::table::SCENARIOS;
 use crate::disturbance::Disturbance;
+use crate::figures;
 use crate::host::Host;
 
 mod setting;
@@ -25,8 +26,8 @@ pub(crate) struct Scenario {
     pub(crate) single_cpu: bool,
     /// Numbers of CPUs that it is tested with.
     pub(crate) cpus: &'static [u16],
-    /// Whether the time-stamp counter counts instructions, so that figures are asserted.
-    pub(crate) counts_instructions: bool,
+    /// Where the time-stamp counter counts instructions: what asserts the figures.
+    pub(crate) figures: Option<figures::Check>,
     /// Words for the kernel's command line.
     pub(crate) cmdline: &'static str,
     /// What the host does to the machine meanwhile, if anything.

@@ -153,6 +153,21 @@ struct Call {
     arguments: [u64; 6],
 }
 
+impl Call {
+    /// Makes it alone: a multicall of one would cost more. No call that is put off has six arguments.
+    fn make(&self) {
+        let [first, second, third, fourth, fifth, _] = self.arguments;
+        let arguments = [first, second, third, fourth, fifth];
+        // SAFETY: whoever has put it off has vouched for it.
+        if let Err(error) = unsafe { hypercall(HypercallNumber(self.number), arguments) } {
+            panic!(
+                "Xen refused call {}, which was put off: {error}",
+                self.number
+            );
+        }
+    }
+}
+
 const CALLS: usize = 24;
 const UPDATES: usize = 120;
 const OPERATIONS: usize = 16;
@@ -230,6 +245,9 @@ impl Queue {
         }
         self.update_count = 0;
         self.operation_count = 0;
+        if let [call] = &self.calls[..count] {
+            return call.make();
+        }
         let calls = self.calls.as_mut_ptr();
         let arguments = [calls.expose_provenance() as u64, count as u64];
         // SAFETY: whoever put the calls there has vouched for them; Xen writes the results.

@@ -4,7 +4,7 @@
 //! (VIRQ_TIMER), and interrupts from CPU to CPU, for which each CPU has one channel and a bit for each
 //! vector. All other ports come as the vector that was lent for them.
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use pvops_core::cpu_set::MAX_CPUS;
 
@@ -24,6 +24,7 @@ pub(super) fn start() -> Result<(), XenError> {
         slot.timer.store(timer.0, Ordering::Release);
     }
     slot.online.store(true, Ordering::Release);
+    USED_SLOTS.fetch_max(cpu + 1, Ordering::Release);
     Ok(())
 }
 
@@ -73,6 +74,7 @@ pub(super) fn waiting(index: u32) -> u32 {
 pub(super) fn online() -> impl Iterator<Item = usize> {
     SLOTS
         .iter()
+        .take(USED_SLOTS.load(Ordering::Acquire))
         .enumerate()
         .filter(|(_, slot)| slot.online.load(Ordering::Acquire))
         .map(|(cpu, _)| cpu)
@@ -114,6 +116,9 @@ struct Slot {
     /// A bit for each vector that has been sent, and not handled.
     vectors: [AtomicU64; 4],
 }
+
+/// All CPUs that were ever brought up are among so many of the first.
+static USED_SLOTS: AtomicUsize = AtomicUsize::new(0);
 
 static SLOTS: [Slot; MAX_CPUS] = [const {
     Slot {

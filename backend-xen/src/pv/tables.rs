@@ -44,9 +44,10 @@ pub(super) unsafe extern "C" fn set_root_entry(entry: *mut u64, value: u64) {
     }
 }
 
-/// For the op `mmu.start_protection`. What is in the entry stays until the commit.
+/// For the op `mmu.start_protection`. What is in the entry stays until the commit, by which Xen keeps the
+/// bits that hardware sets meanwhile. What is put off is not there yet, as anywhere in lazy mode: to make
+/// it here would leave nothing of a batch where pages are protected one after the other.
 pub(super) unsafe extern "C" fn start_protection(entry: *mut u64) -> u64 {
-    flush_batch();
     // SAFETY: as the op's caller vouches.
     unsafe { entry.read_volatile() }
 }
@@ -132,6 +133,8 @@ pub(super) unsafe extern "C" fn write_cr3(value: usize) {
     let user = frame_notes::of(root).user_root().and_then(Pfn::machine);
     // SAFETY: as the op's caller vouches.
     unsafe {
+        // All in one call.
+        batch::enter_lazy();
         batch::extended(Extended::use_root(machine));
         batch::extended(Extended::use_user_root(user.unwrap_or(Mfn(0))));
         let first = INITIAL_ROOT.swap(0, Ordering::Relaxed);
@@ -139,6 +142,7 @@ pub(super) unsafe extern "C" fn write_cr3(value: usize) {
             // Nobody comes back to the tables that the kernel began on.
             batch::extended(Extended::unpin(Mfn(first)));
         }
+        batch::leave_lazy();
     }
     if let Some(slot) = ROOTS.get(this_cpu::index()) {
         slot.store(value as u64, Ordering::Relaxed);

@@ -5,6 +5,7 @@
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::hypercall::{HypercallNumber, hypercall};
+use crate::shared_info::VcpuInfo;
 
 use super::{restart, this_cpu};
 
@@ -13,14 +14,15 @@ const INTERRUPTS_ENABLED: usize = 1 << 9;
 
 /// Runs `body` without upcalls.
 pub(super) fn masked<R>(body: impl FnOnce() -> R) -> R {
-    // SAFETY: the flags are those of before.
-    unsafe {
-        let flags = save_flags();
-        disable();
-        let result = body();
-        restore_flags(flags);
-        result
+    let info = this_cpu::info();
+    let was_masked = info.upcall_mask.load(Ordering::Relaxed) != 0;
+    info.upcall_mask.store(1, Ordering::Relaxed);
+    compiler_fence(Ordering::SeqCst);
+    let result = body();
+    if !was_masked {
+        unmask(info);
     }
+    result
 }
 
 pub(super) unsafe extern "C" fn save_flags() -> usize {
@@ -35,10 +37,13 @@ pub(super) unsafe extern "C" fn disable() {
     compiler_fence(Ordering::SeqCst);
 }
 
-/// An upcall between the two steps has been made when the call is reached, which then does nothing.
 pub(super) unsafe extern "C" fn enable() {
+    unmask(this_cpu::info());
+}
+
+/// An upcall between the two steps has been made when the call is reached, which then does nothing.
+fn unmask(info: &VcpuInfo) {
     compiler_fence(Ordering::SeqCst);
-    let info = this_cpu::info();
     info.upcall_mask.store(0, Ordering::Relaxed);
     compiler_fence(Ordering::SeqCst);
     if info.upcall_pending.load(Ordering::Relaxed) != 0 {

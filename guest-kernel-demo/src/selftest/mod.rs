@@ -29,8 +29,8 @@ use pvops_core::boot_info::CommandLine;
 use pvops_core::cpu as op;
 
 use crate::console::{Json, println, report};
-use crate::cpus;
 use crate::text::{Text, text};
+use crate::{cpus, xen_trace};
 
 /// What a check found, or what is wrong.
 type Outcome = Result<Text, Text>;
@@ -326,7 +326,10 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> Summary {
                 skipped += 1;
                 ("skip", reason)
             }
-            None => match (check.run)() {
+            None => match (check.run)().and_then(|detail| {
+                xen_trace::judge(check.name)?;
+                Ok(detail)
+            }) {
                 Ok(detail) => ("pass", detail),
                 Err(detail) => {
                     failed += 1;

@@ -71,6 +71,23 @@ pub(super) fn xen_pvh() -> Setting {
     }
 }
 
+/// The same, where the time-stamp counter counts instructions.
+pub(super) fn counting_xen_pv() -> Setting {
+    Setting {
+        qemu: &[
+            "-accel",
+            "tcg",
+            "-cpu",
+            "max,-smap,-rdtscp",
+            "-icount",
+            "shift=0,sleep=off",
+            "-rtc",
+            "clock=vm,base=2020-01-01",
+        ],
+        ..xen_pv()
+    }
+}
+
 /// This machine's KVM.
 pub(super) fn kvm(host: &Host) -> Result<Setting, String> {
     match host.kvm.as_ref()? {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::setting::*;
 use super::{Carrier, Ending, Scenario};
 use crate::disturbance::Disturbance;
-use crate::host;
+use crate::{figures, host};
 
 pub(crate) static SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -236,6 +236,24 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cmdline: "xen-events=2level",
         ..XEN_PV
     },
+    // Counting instructions, Xen's own included.
+    Scenario {
+        name: "xen-pv-icount",
+        host: "TCG counting instructions, Xen, as PV dom0",
+        single_cpu: true,
+        cpus: &[1],
+        figures: Some(figures::xen::check),
+        cmdline: "measure only=irq.flags",
+        prepare: |_| Ok(counting_xen_pv()),
+        ..XEN_PV
+    },
+    // Xen traces what it does for the kernel's instructions.
+    Scenario {
+        name: "xen-pv-trace",
+        cpus: &[1, 2],
+        cmdline: "xen-trace",
+        ..XEN_PV
+    },
     XEN_PVH,
     Scenario {
         name: "xen-pvh-two-level",
@@ -262,7 +280,7 @@ const TCG: Scenario = Scenario {
     carrier: Carrier::Qemu,
     single_cpu: false,
     cpus: &[1, 2, 4, 8],
-    counts_instructions: false,
+    figures: None,
     cmdline: "",
     disturbance: None,
     ending: Ending::DebugExit,
@@ -323,7 +341,7 @@ const TCG_ICOUNT: Scenario = Scenario {
     host: "TCG, counting instructions",
     single_cpu: true,
     cpus: &[1],
-    counts_instructions: true,
+    figures: Some(figures::check),
     cmdline: "measure",
     timeout: Duration::from_secs(60),
     prepare: |_| Ok(emulated(COUNTING)),
