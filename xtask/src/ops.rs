@@ -195,7 +195,7 @@ mod tests {
 fn disable()
 ```
 
-preserve class, shape `plain`, 9 bytes. Native: `cli`.
+preserve class, shape `plain`, 9 bytes. Native: `cli`. Xen PV: `mov byte ptr gs:[0x41], 1`.
 
 Disables interrupts on this CPU. Any context.
 ";
