@@ -4,6 +4,8 @@
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
+use pvops_core::irq;
+
 use crate::hypercall::{HypercallNumber, hypercall};
 use crate::shared_info::VcpuInfo;
 
@@ -12,16 +14,14 @@ use super::{restart, this_cpu};
 /// EFLAGS.IF, as `save_flags` reports it.
 const INTERRUPTS_ENABLED: usize = 1 << 9;
 
-/// Runs `body` without upcalls.
+/// Runs `body` without upcalls. By the ops, which where the kernel lends a place for the byte mask the CPU
+/// that they run on in one instruction: then this may be preempted before, and go on on another CPU.
 pub(super) fn masked<R>(body: impl FnOnce() -> R) -> R {
-    let info = this_cpu::info();
-    let was_masked = info.upcall_mask.load(Ordering::Relaxed) != 0;
-    info.upcall_mask.store(1, Ordering::Relaxed);
-    compiler_fence(Ordering::SeqCst);
+    let flags = irq::save_flags();
+    irq::disable();
     let result = body();
-    if !was_masked {
-        unmask(info);
-    }
+    // SAFETY: the flags are those of before.
+    unsafe { irq::restore_flags(flags) };
     result
 }
 
