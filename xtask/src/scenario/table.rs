@@ -129,6 +129,14 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         disturbance: Some(Disturbance::Stop),
         ..KVM_L1
     },
+    Scenario {
+        name: "kvm-l1-snapshot",
+        host: "TCG, Linux with KVM, restored from a snapshot",
+        cpus: &[2],
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Snapshot),
+        ..KVM_L1
+    },
     // The kernel starts another, which looks whether the host still writes to what it had shared
     // with the first. One uses what KVM offers; one ignores KVM, which then goes on with whatever
     // the first has not stopped.
