@@ -104,6 +104,14 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         ..TCG
     },
     Scenario {
+        name: "tcg-migration",
+        host: "TCG, migrated to another",
+        cpus: &[2],
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Migration),
+        ..TCG
+    },
+    Scenario {
         name: "kvm-stop",
         host: "KVM, stopped and continued",
         cpus: &[2],
@@ -118,6 +126,15 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[2],
         cmdline: "will-stop",
         disturbance: Some(Disturbance::Snapshot),
+        timeout: Duration::from_secs(180),
+        ..KVM
+    },
+    Scenario {
+        name: "kvm-migration",
+        host: "KVM, migrated to another",
+        cpus: &[2],
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Migration),
         timeout: Duration::from_secs(180),
         ..KVM
     },
