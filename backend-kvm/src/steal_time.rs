@@ -1,10 +1,11 @@
 //! Steal time: how long the host let a CPU wait that wanted to run, and whether it lets it wait now.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use pvops_core::cpu_set::MAX_CPUS;
 use pvops_core::pvclock::{HostU64, TornError, read_consistent};
-use pvops_core::{Kernel, cpu};
+use pvops_core::stolen_time::StolenTime;
+use pvops_core::{Kernel, cpu, time};
 
 use crate::shared::{self, ENABLE};
 
@@ -35,11 +36,9 @@ const STEAL_TIME: u32 = 0x4b56_4d03;
 const PREEMPTED: u8 = 1 << 0;
 /// KVM_VCPU_FLUSH_TLB: the CPU is to forget all translations before it runs again.
 const FLUSH_TLB: u8 = 1 << 1;
-/// Times from here on (146 years) are nonsense.
-const NS_LIMIT: u64 = 1 << 62;
 
-/// The most that each CPU was ever said to have lost.
-static LATEST_NS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+/// What is believed of the records, for each CPU.
+static STOLEN: [StolenTime; MAX_CPUS] = [const { StolenTime::new() }; MAX_CPUS];
 
 /// Has the host keep a record for this CPU; `None` if the kernel has no memory for it. Only where
 /// the host offers steal time.
@@ -69,8 +68,11 @@ pub(crate) fn disable() {
 
 /// The op `time.stolen_ns`.
 pub(crate) unsafe extern "C" fn stolen_ns(cpu: usize) -> u64 {
-    match (shared::of(cpu), LATEST_NS.get(cpu)) {
-        (Some(frame), Some(latest)) => frame.steal_time.advance(latest),
+    match (shared::of(cpu), STOLEN.get(cpu)) {
+        (Some(frame), Some(stolen)) => {
+            let steal_ns = frame.steal_time.steal_ns().ok();
+            stolen.advance(steal_ns, time::clock_ns())
+        }
         _ => 0,
     }
 }
@@ -81,15 +83,6 @@ pub(crate) unsafe extern "C" fn vcpu_is_preempted(cpu: u32) -> bool {
 }
 
 impl StealTime {
-    /// The time lost, in nanoseconds, not below `latest`, which it becomes. A record that makes no
-    /// sense leaves the time where it is.
-    fn advance(&self, latest: &AtomicU64) -> u64 {
-        match self.steal_ns() {
-            Ok(ns) if ns < NS_LIMIT => latest.fetch_max(ns, Ordering::Relaxed).max(ns),
-            _ => latest.load(Ordering::Relaxed),
-        }
-    }
-
     fn steal_ns(&self) -> Result<u64, TornError> {
         read_consistent(
             || self.version.load(Ordering::Relaxed),
@@ -134,45 +127,27 @@ mod tests {
     }
 
     #[test]
-    fn time_goes_on_with_the_record() {
-        let (record, latest) = (record(5, 2, 0), AtomicU64::new(0));
-        assert_eq!(record.advance(&latest), 5);
-        record.steal_ns.store(9);
-        assert_eq!(record.advance(&latest), 9);
+    fn the_time_is_read() {
+        let record = record(5, 2, 0);
+        assert_eq!(record.steal_ns(), Ok(5));
+        record.steal_ns.store(u64::MAX);
+        assert_eq!(record.steal_ns(), Ok(u64::MAX));
     }
 
     #[test]
-    fn time_does_not_go_back() {
-        let (record, latest) = (record(1000, 2, 0), AtomicU64::new(0));
-        record.advance(&latest);
-        record.steal_ns.store(10);
-        assert_eq!(record.advance(&latest), 1000);
+    fn a_record_that_is_always_being_written_is_no_time() {
+        assert_eq!(record(1000, 3, 0).steal_ns(), Err(TornError));
+        assert_eq!(record(1000, u32::MAX, 0).steal_ns(), Err(TornError));
     }
 
     #[test]
-    fn a_record_that_is_always_being_written_leaves_the_time_as_it_is() {
-        let latest = AtomicU64::new(7);
-        assert_eq!(record(1000, 3, 0).advance(&latest), 7);
-        assert_eq!(record(1000, u32::MAX, 0).advance(&latest), 7);
-    }
-
-    #[test]
-    fn a_record_that_changes_under_every_look_leaves_the_time_as_it_is() {
+    fn a_record_that_changes_under_every_look_is_no_time() {
         let record = record(1000, 0, 0);
         let changing = read_consistent(
             || record.version.fetch_add(2, Ordering::Relaxed),
             || record.steal_ns.load(),
         );
         assert_eq!(changing, Err(TornError));
-    }
-
-    #[test]
-    fn a_time_beyond_reason_is_no_time() {
-        let latest = AtomicU64::new(7);
-        for ns in [u64::MAX, NS_LIMIT] {
-            assert_eq!(record(ns, 2, 0).advance(&latest), 7);
-        }
-        assert_eq!(record(NS_LIMIT - 1, 2, 0).advance(&latest), NS_LIMIT - 1);
     }
 
     #[test]

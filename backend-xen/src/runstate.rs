@@ -1,10 +1,12 @@
 //! Steal time: Xen notes for each virtual CPU since when it runs or waits, and how long it has done
 //! so. Xen's public/vcpu.h.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use pvops_core::cpu_set::MAX_CPUS;
 use pvops_core::pvclock::{HostU64, TornError, read_consistent};
+use pvops_core::stolen_time::StolenTime;
+use pvops_core::time;
 
 use crate::error::XenError;
 use crate::hypercall::{HypercallNumber, hypercall};
@@ -35,11 +37,9 @@ const STATES: usize = 4;
 const RUNNABLE: usize = 1;
 /// RUNSTATE_offline: the CPU was stopped, by the guest or by whoever runs the machine.
 const OFFLINE: usize = 3;
-/// Times from here on (146 years) are nonsense.
-const NS_LIMIT: u64 = 1 << 62;
 
-/// The most that each CPU was ever said to have lost.
-static LATEST_NS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+/// What is believed of the records, for each CPU.
+static STOLEN: [StolenTime; MAX_CPUS] = [const { StolenTime::new() }; MAX_CPUS];
 
 /// Has Xen keep the record of this CPU.
 ///
@@ -73,8 +73,11 @@ pub(crate) unsafe fn start(
 
 /// The op `time.stolen_ns`.
 pub(crate) unsafe extern "C" fn stolen_ns(cpu: usize) -> u64 {
-    match (shared_frame::of(cpu), LATEST_NS.get(cpu)) {
-        (Some(frame), Some(latest)) => frame.runstate.advance(latest),
+    match (shared_frame::of(cpu), STOLEN.get(cpu)) {
+        (Some(frame), Some(stolen)) => {
+            let lost_ns = frame.runstate.lost_ns().ok();
+            stolen.advance(lost_ns, time::clock_ns())
+        }
         _ => 0,
     }
 }
@@ -94,15 +97,6 @@ const REGISTER: u64 = 5;
 const REGISTER_PHYSICAL: u64 = 14;
 
 impl Runstate {
-    /// The time lost, in nanoseconds, not below `latest`, which it becomes. A record that makes no
-    /// sense leaves the time where it is.
-    fn advance(&self, latest: &AtomicU64) -> u64 {
-        match self.lost_ns() {
-            Ok(ns) if ns < NS_LIMIT => latest.fetch_max(ns, Ordering::Relaxed).max(ns),
-            _ => latest.load(Ordering::Relaxed),
-        }
-    }
-
     fn lost_ns(&self) -> Result<u64, TornError> {
         read_consistent(
             // A version is odd while its record changes.
@@ -133,37 +127,26 @@ mod tests {
 
     #[test]
     fn the_time_lost_is_what_the_cpu_was_runnable_or_offline() {
-        let (record, latest) = (record(0, 7, [1000, 5, 2000, 30]), AtomicU64::new(0));
-        assert_eq!(record.advance(&latest), 35);
+        let record = record(0, 7, [1000, 5, 2000, 30]);
+        assert_eq!(record.lost_ns(), Ok(35));
         record.time_ns[RUNNABLE].store(6);
         record.state_entry_time_ns.store(9);
-        assert_eq!(record.advance(&latest), 36);
+        assert_eq!(record.lost_ns(), Ok(36));
     }
 
     #[test]
-    fn time_does_not_go_back() {
-        let (record, latest) = (record(0, 0, [0, 1000, 0, 0]), AtomicU64::new(0));
-        record.advance(&latest);
-        record.time_ns[RUNNABLE].store(10);
-        assert_eq!(record.advance(&latest), 1000);
-    }
-
-    #[test]
-    fn a_record_that_is_always_being_written_leaves_the_time_as_it_is() {
-        let latest = AtomicU64::new(7);
+    fn a_record_that_is_always_being_written_is_no_time() {
         for entry_ns in [UPDATING, UPDATING | 5, !0] {
-            assert_eq!(record(0, entry_ns, [0, 1000, 0, 0]).advance(&latest), 7);
+            assert_eq!(
+                record(0, entry_ns, [0, 1000, 0, 0]).lost_ns(),
+                Err(TornError)
+            );
         }
     }
 
     #[test]
-    fn a_time_beyond_reason_is_no_time() {
-        let latest = AtomicU64::new(7);
-        for lost in [[0, NS_LIMIT, 0, 0], [0, !0, 0, !0], [0, NS_LIMIT - 1, 0, 1]] {
-            assert_eq!(record(0, 0, lost).advance(&latest), 7);
-        }
-        let most = [0, NS_LIMIT - 2, 0, 1];
-        assert_eq!(record(0, 0, most).advance(&latest), NS_LIMIT - 1);
+    fn times_that_no_sum_holds_are_the_most_there_is() {
+        assert_eq!(record(0, 0, [0, !0, 0, !0]).lost_ns(), Ok(u64::MAX));
     }
 
     #[test]

@@ -51,6 +51,7 @@ pub mod probe;
 pub mod pvclock;
 mod section;
 pub mod site;
+pub mod stolen_time;
 mod syscall;
 mod table;
 pub mod tsc;

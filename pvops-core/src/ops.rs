@@ -440,7 +440,8 @@ declare_ops! {
         /// Cancels this CPU's event; one that has come already may still be delivered.
         [c] safe fn cancel_event();
         /// Nanoseconds in which the CPU with this index wanted to run and the host ran somebody else,
-        /// since some moment; never goes back. 0 on hosts that don't tell. Any context.
+        /// since some moment; never goes back, and is never above
+        /// [`clock_ns`](fn@crate::time::clock_ns). 0 on hosts that don't tell. Any context.
         [plain] safe fn stolen_ns(cpu: usize) -> u64;
         /// Whether the host has stopped this CPU for a while since this was last asked on it: for a
         /// snapshot, or a debugger. What seems to have hung for long then has not; a watchdog starts

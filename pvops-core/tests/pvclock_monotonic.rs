@@ -147,6 +147,30 @@ fn an_unwritten_record_is_counted() {
     assert_eq!(clock.failed_readings(), 1);
 }
 
+#[test]
+fn a_rate_that_makes_no_sense_stands_still() {
+    let clock = MonotonicClock::new();
+    assert_eq!(now(&clock, State::at(500)), 500);
+    let later = State::at(1_000);
+    for (multiplier, shift) in [
+        (0, 0),
+        (0, 31),
+        (1, 32),
+        (1, i8::MAX),
+        (1, -32),
+        (1, i8::MIN),
+    ] {
+        let state = State {
+            multiplier,
+            shift,
+            ..later
+        };
+        assert_eq!(now(&clock, state), 500, "{multiplier} {shift}");
+    }
+    assert_eq!(clock.failed_readings(), 6);
+    assert_eq!(now(&clock, later), 1_000);
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Event {
     /// True time goes on by this many ns.

@@ -1,10 +1,11 @@
-//! What a host does to a machine in the middle of its work: it stops it, or restores it from a
-//! snapshot.
+//! What a host does to a machine in the middle of its work: it stops it, restores it from a snapshot,
+//! or has another QEMU go on with it.
 
 use std::fs;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use anyhow::{Context, anyhow, bail};
 use serde_json::json;
 
 use crate::monitor::Monitor;
+use crate::qemu;
 use crate::transcript::Verdict;
 
 /// What happens to the machine, once the kernel says that it is ready.
@@ -21,6 +23,8 @@ pub(crate) enum Disturbance {
     Stop,
     /// It is saved, reset, and restored as it was saved, a while later.
     Snapshot,
+    /// It is migrated to a file, and from there to another QEMU, a while later.
+    Migration,
 }
 
 /// How long the machine stands still: long enough to be told from a busy host, and by a clock of
@@ -29,11 +33,22 @@ const STANDSTILL: Duration = Duration::from_secs(3);
 /// How long QEMU may take to open its monitor, or to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Runs a QEMU, and another if the first has left a file: its name, then the arguments of both. The
+/// first one too ends with this process.
+const ONE_AFTER_ANOTHER: &str = "\
+    file=$1; shift
+    setpriv --pdeathsig KILL \"$@\"
+    status=$?
+    [ -e \"$file\" ] || exit $status
+    exec \"$@\" -incoming defer";
+
 /// Tells a QEMU that may be running by then to disturb its machine.
 pub(crate) struct Disturber {
     disturbance: Disturbance,
     socket: UnixListener,
     path: PathBuf,
+    /// What a migrated machine is kept in.
+    migrated: PathBuf,
     /// Whether it went well; `None` as long as nothing was done.
     outcome: Option<anyhow::Result<()>>,
 }
@@ -46,10 +61,13 @@ impl Disturber {
         let _ = fs::remove_file(&path);
         let socket = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
         socket.set_nonblocking(true)?;
+        let migrated = path.with_extension("migrated");
+        let _ = fs::remove_file(&migrated);
         Ok(Self {
             disturbance,
             socket,
             path,
+            migrated,
             outcome: None,
         })
     }
@@ -57,6 +75,21 @@ impl Disturber {
     /// Where QEMU finds us, as it names a character device.
     pub(crate) fn address(&self) -> String {
         format!("unix:{}", self.path.display())
+    }
+
+    /// What runs QEMU with `arguments` on this machine.
+    pub(crate) fn command(&self, arguments: &[String]) -> Command {
+        let mut command = match self.disturbance {
+            Disturbance::Stop | Disturbance::Snapshot => Command::new(qemu::PROGRAM),
+            Disturbance::Migration => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", ONE_AFTER_ANOTHER, "sh"]);
+                shell.arg(&self.migrated).arg(qemu::PROGRAM);
+                shell
+            }
+        };
+        command.args(arguments);
+        command
     }
 
     /// What the QEMU needs besides whose machine is disturbed, and which finds us at `address`.
@@ -116,6 +149,17 @@ impl Disturber {
                 thread::sleep(STANDSTILL);
                 monitor.execute_line("loadvm before")?;
             }
+            Disturbance::Migration => {
+                let file = self.migrated.display();
+                monitor.execute("migrate", json!({ "uri": format!("exec:cat > '{file}'") }))?;
+                monitor.wait_for_status("query-migrate", "completed")?;
+                monitor.execute("quit", json!({}))?;
+                thread::sleep(STANDSTILL);
+                *monitor = Monitor::open(self.accept()?, PATIENCE)?;
+                let source = json!({ "uri": format!("exec:cat '{file}'") });
+                monitor.execute("migrate-incoming", source)?;
+                monitor.wait_for_status("query-status", "paused")?;
+            }
         }
         monitor.execute("cont", json!({}))?;
         Ok(())
@@ -138,12 +182,14 @@ impl Drop for Disturber {
     fn drop(&mut self) {
         // It may be gone with its directory.
         let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.migrated);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
 
     #[test]
     fn a_pass_needs_a_disturbance_that_went_well() {
@@ -162,5 +208,32 @@ mod tests {
         let reason = "the machine was not disturbed: the kernel was ready to be stopped twice";
         assert_eq!(disturber.judge(Verdict::Pass), Verdict::Fail(reason.into()));
         assert_eq!(disturber.judge(hung()), Verdict::Fail(reason.into()));
+    }
+
+    #[test]
+    fn a_machine_goes_on_in_a_second_qemu_if_the_first_has_left_a_file() {
+        let name = format!("pvops-migration-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(&directory).unwrap();
+        let disturber = Disturber::new(Disturbance::Migration, &directory).unwrap();
+        let first = disturber.command(&[]);
+        let script: Vec<_> = first.get_args().map(OsStr::to_os_string).collect();
+        // Another program in QEMU's place, that says what it is told.
+        let run = || {
+            let mut shell = Command::new(first.get_program());
+            shell
+                .args(&script[..4])
+                .args(["sh", "-c", "echo \"$@\"; exit 5", "sh", "-m"]);
+            shell.output().unwrap()
+        };
+        let output = run();
+        assert_eq!(output.status.code(), Some(5));
+        assert_eq!(output.stdout, b"-m\n");
+        fs::write(&disturber.migrated, "").unwrap();
+        let output = run();
+        assert_eq!(output.status.code(), Some(5));
+        assert_eq!(output.stdout, b"-m\n-m -incoming defer\n");
+        drop(disturber);
+        fs::remove_dir(&directory).expect("nothing is left behind");
     }
 }

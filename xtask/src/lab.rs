@@ -167,12 +167,14 @@ impl Lab {
         match scenario.carrier {
             Carrier::Qemu => {
                 let kernel = self.kernel.to_str().context("odd kernel path")?;
-                let mut command = Command::new(qemu::PROGRAM);
-                command.args(qemu::arguments(scenario, setting, options, kernel));
-                if let Some(disturber) = disturber {
-                    command.args(disturber.arguments(&disturber.address()));
-                }
-                Ok(Ok(command))
+                let mut arguments = qemu::arguments(scenario, setting, options, kernel);
+                let Some(disturber) = disturber else {
+                    let mut command = Command::new(qemu::PROGRAM);
+                    command.args(arguments);
+                    return Ok(Ok(command));
+                };
+                arguments.extend(disturber.arguments(&disturber.address()));
+                Ok(Ok(disturber.command(&arguments)))
             }
             Carrier::Xen(words) => {
                 let hypervisor = match self.hypervisor(out)? {

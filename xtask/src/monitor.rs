@@ -2,6 +2,7 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -63,6 +64,21 @@ impl Monitor {
             let message = self.message();
             let message = message.with_context(|| format!("QEMU's monitor: event {event}"))?;
             self.note_event(&message);
+        }
+    }
+
+    /// Asks by `command` until the answer is this status.
+    pub(crate) fn wait_for_status(&mut self, command: &str, status: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            let answer = self.execute(command, json!({}))?;
+            if answer["status"] == status {
+                return Ok(());
+            }
+            if answer["status"] == "failed" || Instant::now() >= deadline {
+                bail!("QEMU's monitor: {command}: {answer}, not {status}");
+            }
+            thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -131,7 +147,6 @@ impl Read for Bounded {
 mod tests {
     use super::*;
     use std::io::BufRead;
-    use std::thread;
 
     const LONG: Duration = Duration::from_secs(60);
     const GREETING: &str = r#"{"QMP":{"version":{},"capabilities":[]}}"#;
@@ -204,6 +219,25 @@ mod tests {
             let mut monitor = monitor.unwrap();
             monitor.execute("system_reset", json!({})).unwrap();
             monitor.wait_for("RESET").unwrap();
+        });
+    }
+
+    #[test]
+    fn a_status_is_waited_for() {
+        let lines = &[
+            GREETING,
+            DONE,
+            r#"{"return":{"status":"active"}}"#,
+            r#"{"return":{"status":"completed"}}"#,
+            r#"{"return":{"status":"failed"}}"#,
+        ];
+        with_peer(lines, LONG, |monitor| {
+            let mut monitor = monitor.unwrap();
+            let mut wait = || monitor.wait_for_status("query-migrate", "completed");
+            wait().unwrap();
+            let error = wait().unwrap_err().to_string();
+            let wanted = r#"QEMU's monitor: query-migrate: {"status":"failed"}, not completed"#;
+            assert_eq!(error, wanted);
         });
     }
 

@@ -21,6 +21,10 @@ pub(crate) const EXIT_STATUS_OFF: i32 = 0;
 /// What the kernel says before it resets the machine.
 const RESETTING: &[u8] = b"resetting the machine";
 
+/// By this check the second of two kernels tells that the host has left alone what it had shared with
+/// the first.
+const SHARED_PAGES: &str = "hand_over.shared_pages";
+
 /// How QEMU came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
@@ -51,6 +55,8 @@ pub(crate) struct Transcript {
     pub(crate) last_passed: Option<(String, u64)>,
     /// How often a kernel has handed the machine to another, whose checks are then counted anew.
     hand_overs: u32,
+    /// The check [`SHARED_PAGES`] has passed since.
+    shared_pages_passed: bool,
     /// What KVM has counted, in an appliance.
     pub(crate) kvm_counters: BTreeMap<String, u64>,
     pub(crate) steal: Steal,
@@ -95,6 +101,7 @@ impl Transcript {
             Event::Check(check) => match check.status {
                 Status::Pass => {
                     self.passed += 1;
+                    self.shared_pages_passed |= check.name == SHARED_PAGES;
                     self.last_passed = Some((check.name.clone(), check.ticks));
                 }
                 Status::Fail => {
@@ -131,6 +138,7 @@ impl Transcript {
     fn hand_over(&mut self) {
         self.hand_overs += 1;
         self.passed = 0;
+        self.shared_pages_passed = false;
         self.skipped.clear();
         self.measurements.clear();
     }
@@ -195,6 +203,11 @@ impl Transcript {
             return Some(format!(
                 "the machine was handed to another kernel {} times, not {hand_overs}",
                 self.hand_overs
+            ));
+        }
+        if ending == Ending::HandOver && !self.shared_pages_passed {
+            return Some(format!(
+                "the second kernel did not look for pages that were shared ({SHARED_PAGES})"
             ));
         }
         match (end, ending) {

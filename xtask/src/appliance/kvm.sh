@@ -62,6 +62,8 @@ if grep -q host_account /guest/arguments; then
     # For reading and writing: that does not wait for somebody at the other end.
     exec 4<>/tmp/to-kernel 5<>/tmp/from-kernel
 fi
+# Where QEMU puts the disk of a snapshot.
+mkdir -p /var/tmp
 qemu-system-x86_64 "$@" <&4 >&5 2>/tmp/messages &
 qemu=$!
 accountant=

@@ -104,6 +104,14 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         ..TCG
     },
     Scenario {
+        name: "tcg-migration",
+        host: "TCG, migrated to another",
+        cpus: &[2],
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Migration),
+        ..TCG
+    },
+    Scenario {
         name: "kvm-stop",
         host: "KVM, stopped and continued",
         cpus: &[2],
@@ -122,11 +130,28 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         ..KVM
     },
     Scenario {
+        name: "kvm-migration",
+        host: "KVM, migrated to another",
+        cpus: &[2],
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Migration),
+        timeout: Duration::from_secs(180),
+        ..KVM
+    },
+    Scenario {
         name: "kvm-l1-stop",
         host: "TCG, Linux with KVM, stopped and continued",
         cpus: &[2],
         cmdline: "will-stop",
         disturbance: Some(Disturbance::Stop),
+        ..KVM_L1
+    },
+    Scenario {
+        name: "kvm-l1-snapshot",
+        host: "TCG, Linux with KVM, restored from a snapshot",
+        cpus: &[2],
+        cmdline: "will-stop",
+        disturbance: Some(Disturbance::Snapshot),
         ..KVM_L1
     },
     // The kernel starts another, which looks whether the host still writes to what it had shared

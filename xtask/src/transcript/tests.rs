@@ -9,6 +9,9 @@ const OK: &str = r#"@{"event":"check","name":"irq.flags","status":"pass","detail
 const FAIL: &str = r#"@{"event":"check","name":"mmu.map","status":"fail","detail":"no"}"#;
 const SKIP: &str = r#"@{"event":"check","name":"kvm.call","status":"skip","detail":"lacks it"}"#;
 const PASS_1: &str = r#"@{"event":"result","pass":true,"checks":1,"failed":0,"skipped":0}"#;
+const HAND_OVER: &str = r#"@{"event":"hand_over"}"#;
+const SHARED: &str =
+    r#"@{"event":"check","name":"hand_over.shared_pages","status":"pass","detail":""}"#;
 
 fn read(log: &[u8]) -> Transcript {
     let mut transcript = Transcript::default();
@@ -232,25 +235,56 @@ fn an_appliance_that_failed_says_why() {
 
 #[test]
 fn the_kernel_that_was_handed_the_machine_counts() {
-    const HAND_OVER: &str = r#"@{"event":"hand_over"}"#;
     let verdict = |log: &[&str], ending| {
         read(log.join("\n").as_bytes()).verdict(&End::Exit(Some(33)), ending)
     };
-    let handed = [OK, SKIP, OK, HAND_OVER, BOOT, OK, PASS_1];
+    let handed = [OK, SKIP, OK, HAND_OVER, BOOT, SHARED, PASS_1];
     assert_eq!(verdict(&handed, Ending::HandOver), Verdict::Pass);
     for (log, ending) in [
         (&handed[..], Ending::DebugExit),
-        (&[OK, PASS_1], Ending::HandOver),
+        (&[SHARED, PASS_1], Ending::HandOver),
         (
-            &[OK, HAND_OVER, OK, HAND_OVER, OK, PASS_1],
+            &[OK, HAND_OVER, OK, HAND_OVER, SHARED, PASS_1],
             Ending::HandOver,
         ),
         (&[OK, HAND_OVER], Ending::HandOver),
         (&[OK, HAND_OVER, PASS_1], Ending::HandOver),
-        (&[FAIL, HAND_OVER, OK, PASS_1], Ending::HandOver),
-        (&[OK, PASS_1, HAND_OVER, OK, PASS_1], Ending::HandOver),
+        (&[FAIL, HAND_OVER, SHARED, PASS_1], Ending::HandOver),
+        (&[OK, PASS_1, HAND_OVER, SHARED, PASS_1], Ending::HandOver),
     ] {
         let verdict = verdict(log, ending);
         assert!(matches!(verdict, Verdict::Fail(_)), "{log:?} {ending:?}");
     }
+}
+
+#[test]
+fn the_second_kernel_must_have_looked_at_the_shared_pages() {
+    let reason = |log: &[&str]| {
+        let transcript = read(log.join("\n").as_bytes());
+        transcript.reason_to_fail(&End::Exit(Some(33)), Ending::HandOver)
+    };
+    assert_eq!(reason(&[OK, HAND_OVER, SHARED, PASS_1]), None);
+    let missing = "the second kernel did not look for pages that were shared \
+                   (hand_over.shared_pages)";
+    assert_eq!(
+        reason(&[OK, HAND_OVER, OK, PASS_1]).as_deref(),
+        Some(missing)
+    );
+    // The first kernel's look is none, and neither is one that was skipped.
+    assert_eq!(
+        reason(&[SHARED, HAND_OVER, OK, PASS_1]).as_deref(),
+        Some(missing)
+    );
+    let skip = SHARED.replace("pass", "skip");
+    assert_eq!(
+        reason(&[
+            OK,
+            HAND_OVER,
+            OK,
+            &skip,
+            &PASS_1.replace("\"skipped\":0", "\"skipped\":1")
+        ])
+        .as_deref(),
+        Some(missing)
+    );
 }

@@ -1,0 +1,68 @@
+//! How long a host let a CPU wait that wanted to run, as far as it can be believed.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// What a host has said of the time that one CPU lost.
+///
+/// It never goes back, and it is never more than the clock shows: who takes it from a time that has
+/// passed gets no negative number, whatever the host writes. A host that once names too much has then
+/// taken the whole time until that moment, and no more.
+pub struct StolenTime {
+    most_ns: AtomicU64,
+}
+
+impl StolenTime {
+    /// Nothing is lost yet.
+    pub const fn new() -> Self {
+        Self {
+            most_ns: AtomicU64::new(0),
+        }
+    }
+
+    /// The time lost, in nanoseconds, now that the host has named `host_ns`; `None` if its record could
+    /// not be read. `clock_ns` is [`time::clock_ns`](fn@crate::time::clock_ns), asked after the
+    /// record was read. Any context, any CPU.
+    pub fn advance(&self, host_ns: Option<u64>, clock_ns: u64) -> u64 {
+        let ns = host_ns.map_or(0, |ns| ns.min(clock_ns));
+        self.most_ns.fetch_max(ns, Ordering::Relaxed).max(ns)
+    }
+}
+
+impl Default for StolenTime {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATE: u64 = 1 << 40;
+
+    #[test]
+    fn it_goes_on_with_the_host() {
+        let stolen = StolenTime::new();
+        assert_eq!(stolen.advance(Some(5), LATE), 5);
+        assert_eq!(stolen.advance(Some(9), LATE), 9);
+    }
+
+    #[test]
+    fn it_does_not_go_back() {
+        let stolen = StolenTime::new();
+        stolen.advance(Some(1000), LATE);
+        assert_eq!(stolen.advance(Some(10), LATE), 1000);
+        assert_eq!(stolen.advance(None, LATE), 1000);
+        assert_eq!(stolen.advance(Some(1001), LATE), 1001);
+    }
+
+    #[test]
+    fn no_more_time_is_lost_than_has_passed() {
+        let stolen = StolenTime::new();
+        assert_eq!(stolen.advance(Some(8), 7), 7);
+        assert_eq!(stolen.advance(Some(u64::MAX), 100), 100);
+        // The host goes on as if nothing had been.
+        assert_eq!(stolen.advance(Some(9), 200), 100);
+        assert_eq!(stolen.advance(Some(150), 200), 150);
+    }
+}
