@@ -41,7 +41,7 @@ pub unsafe fn start(
     hypercall::allow();
     // SAFETY: as the caller vouches, Xen's information is there; it is of integers.
     let info: &'static StartInfo = unsafe { &*start_info.cast() };
-    if !info.is_valid() {
+    if !info.is_valid(layout.image as u64) {
         return Err(StartError::NoStartInfo);
     }
     let frames = info.frames.min(max_frames);
@@ -98,7 +98,7 @@ pub unsafe fn start(
 /// Why a kernel can't be started as a PV guest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum StartError {
-    /// Xen's information is not there.
+    /// Xen's information is not there, or makes no sense.
     NoStartInfo,
     /// Xen has refused something.
     Xen(XenError),
@@ -121,7 +121,9 @@ impl From<BootInfoError> for StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::NoStartInfo => formatter.write_str("there is no start information of Xen"),
+            StartError::NoStartInfo => {
+                formatter.write_str("Xen's start information is not there, or makes no sense")
+            }
             StartError::Xen(error) => error.fmt(formatter),
             StartError::BootInfo(error) => error.fmt(formatter),
         }

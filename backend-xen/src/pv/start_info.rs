@@ -1,5 +1,7 @@
 //! What Xen tells a PV kernel at its first instruction. Xen's public/xen.h, `start_info`.
 
+use super::address::FRAME_BYTES;
+
 /// As it lies where rsi leads at the entry.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -51,8 +53,91 @@ impl StartInfo {
     /// SIF_MOD_START_PFN: the module is given by its frame.
     pub(super) const MODULE_BY_FRAME: u32 = 1 << 3;
 
-    /// Whether it is one at all, of a 64-bit domain.
-    pub(super) fn is_valid(&self) -> bool {
+    /// Whether it is one at all, of a 64-bit domain, and what it says lies within the domain's memory:
+    /// `image` is the virtual address of its first frame.
+    pub(super) fn is_valid(&self, image: u64) -> bool {
+        /// More than 46 bits of addresses have.
+        const MAX_FRAMES: u64 = 1 << 34;
+        let lies_within = |first: u64, frames: u64| {
+            let end = first.checked_add(frames);
+            frames != 0 && end.is_some_and(|end| end < self.frames)
+        };
+        let is_mapped = |address: u64, frames| {
+            let offset = address.checked_sub(image);
+            offset.is_some_and(|offset| lies_within(offset / FRAME_BYTES, frames))
+        };
+        let p2m_frames = self.frames.saturating_mul(8).div_ceil(FRAME_BYTES);
+        let p2m = match self.p2m_frames {
+            0 => is_mapped(self.p2m, p2m_frames),
+            frames => frames >= p2m_frames && lies_within(self.first_p2m_frame, frames),
+        };
         self.magic.starts_with(b"xen-3.0-x86_64")
+            && self.frames <= MAX_FRAMES
+            && self.shared_info != 0
+            && is_mapped(self.tables, self.table_frames)
+            && p2m
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IMAGE: u64 = 0xffff_ffff_8000_0000;
+
+    fn good() -> StartInfo {
+        let mut magic = [0; 32];
+        magic[..15].copy_from_slice(b"xen-3.0-x86_64p");
+        StartInfo {
+            magic,
+            frames: 44_241,
+            shared_info: 0x1000,
+            flags: 0,
+            store_mfn: 0,
+            store_port: 0,
+            console_mfn: 0,
+            console_port: 0,
+            tables: IMAGE + 0x31_a000,
+            table_frames: 5,
+            p2m: IMAGE + 0x2c_2000,
+            module: 0,
+            module_bytes: 0,
+            command_line: [0; 1024],
+            first_p2m_frame: 0,
+            p2m_frames: 0,
+        }
+    }
+
+    #[test]
+    fn what_xen_says_of_a_dom0_is_taken() {
+        assert!(good().is_valid(IMAGE));
+        let own_list = StartInfo {
+            p2m: 0,
+            first_p2m_frame: 900,
+            p2m_frames: 87,
+            ..good()
+        };
+        assert!(own_list.is_valid(IMAGE));
+    }
+
+    #[test]
+    fn what_lies_outside_of_the_domain_is_not() {
+        let bad: [fn(&mut StartInfo); 10] = [
+            |info| info.magic[0] = b'X',
+            |info| info.frames = 0,
+            |info| info.frames = u64::MAX,
+            |info| info.shared_info = 0,
+            |info| info.tables = IMAGE - FRAME_BYTES,
+            |info| info.tables = IMAGE + 44_240 * FRAME_BYTES,
+            |info| info.table_frames = 0,
+            |info| info.table_frames = u64::MAX,
+            |info| info.p2m = u64::MAX - 8,
+            |info| (info.first_p2m_frame, info.p2m_frames) = (u64::MAX, 87),
+        ];
+        for (number, spoil) in bad.into_iter().enumerate() {
+            let mut info = good();
+            spoil(&mut info);
+            assert!(!info.is_valid(IMAGE), "case {number}");
+        }
     }
 }
