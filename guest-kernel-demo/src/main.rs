@@ -41,6 +41,7 @@ mod work;
 mod workloads;
 mod writable_alias;
 mod xen_trace;
+mod xenstore;
 
 use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;
@@ -96,9 +97,6 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     {
         native::set_tsc_khz(khz);
     }
-    if selftest::host_lacks(command_line, "sti-shadow") {
-        interrupts::distrust_halt();
-    }
     if command_line.flag("nopvspin") {
         lock::keep_waiters_awake();
     }
@@ -130,6 +128,14 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     }
 
     boot::report(backend, interfaces, sites);
+    xenstore::start();
+    let command_line = match command_line.as_bytes() {
+        [] => xenstore::command_line().unwrap_or(command_line),
+        _ => command_line,
+    };
+    if selftest::host_lacks(command_line, "sti-shadow") {
+        interrupts::distrust_halt();
+    }
     if measure && is_privileged {
         measure::after_patching();
     }

@@ -28,8 +28,18 @@ word() {
 # Runs domain $1 until it ends, or for too long. Nothing else may run meanwhile: there is one CPU.
 run() {
     echo "@{\"event\":\"domain_start\",\"domain\":\"$1\"}"
-    timeout "$seconds" xl create -F "/guest/$1.cfg" </dev/null >/tmp/xl 2>&1
+    timeout "$seconds" xl create -F -p "/guest/$1.cfg" </dev/null >/tmp/xl 2>&1 &
+    toolstack=$!
+    # xl ends early if it can't make the domain.
+    while kill -0 $toolstack 2>/dev/null && ! grep -q '^Waiting for domain' /tmp/xl; do
+        sleep 0.05
+    done
     number=$(xl domid "$1" 2>/dev/null)
+    if [ -n "$number" ]; then
+        xenstore-write "/local/domain/$number/pvops/command-line" "$(cat "/guest/$1.cmdline")"
+        xl unpause "$1"
+    fi
+    wait $toolstack
     reason=$(sed -n 's/^Domain .* has shut down, reason code \([0-9]*\) .*/\1/p' /tmp/xl)
     if [ -n "$reason" ]; then
         end=$(word "$reason")

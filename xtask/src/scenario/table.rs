@@ -293,7 +293,8 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[],
         cmdline: "end=poweroff",
         ending: Ending::PowerOff,
-        timeout: Duration::from_secs(240),
+        timeout: Duration::from_secs(480),
+        prepare: |_| Ok(xen()),
         ..XEN_PV
     },
 ];
