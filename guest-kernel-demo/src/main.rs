@@ -169,13 +169,18 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     }
     summary.report();
     let end = command_line.value("end");
+    if end == Some("toolstack") {
+        let request = selftest::xen_domain::await_shutdown()
+            .unwrap_or_else(|error| panic!("the toolstack does not shut the domain down: {error}"));
+        println!("the toolstack says {request}");
+    }
     if end.is_some()
         && let Err(cpu) = cpus::stop_others()
     {
         println!("CPU {cpu} does not stop");
     }
     match end {
-        Some("poweroff") => exit::off(),
+        Some("poweroff" | "toolstack") => exit::off(),
         Some("reboot") => exit::reset(),
         _ => {}
     }

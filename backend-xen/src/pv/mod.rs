@@ -13,6 +13,7 @@ mod frame_notes;
 pub(crate) mod given;
 mod irq;
 mod mmu;
+pub(crate) mod own_frames;
 mod page_table_calls;
 mod restart;
 mod smp;

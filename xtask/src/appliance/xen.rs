@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use xshell::cmd;
 
 use super::{Appliance, Built};
+use crate::kernel::{self, MESSAGES};
 use crate::qemu::{self, Options};
 use crate::scenario::{Scenario, Setting};
 use crate::xen;
@@ -26,6 +28,8 @@ pub(crate) static XEN: Appliance = Appliance {
         "usr/lib/xen-4.*/bin/xenconsoled",
         "usr/lib/xen-4.*/bin/xen-init-dom0",
         "usr/lib/xen-4.*/bin/xenstored",
+        "usr/bin/xenstore-read",
+        "usr/bin/xenstore-watch",
         "usr/bin/xenstore-write",
         // The device model of HVM domains.
         "usr/libexec/xen-qemu-system-i386",
@@ -110,13 +114,11 @@ pub(crate) fn command(
     let seconds = format!("{}\n", scenario.timeout.as_secs() / 5);
     let order: String = DOMAINS
         .iter()
-        .filter(|domain| {
-                .map_or(true, |only| only.split(',').any(|o| o == domain.name))
-        })
         .map(|domain| format!("{}\n", domain.name))
         .collect();
     let mut files = vec![
         (KERNEL.to_string(), kernel),
+        ("bin/xen-peer".into(), peer()?),
         ("guest/seconds".into(), seconds.into()),
         ("guest/order".into(), order.into()),
     ];
@@ -155,6 +157,22 @@ pub(crate) fn command(
         .arg("-initrd")
         .arg(format!("linux {LINUX_CMDLINE},boot.cpio"));
     Ok(command)
+}
+
+/// The program that is the kernel's peer in dom0: for any Linux, as it brings all its libraries.
+fn peer() -> anyhow::Result<Vec<u8>> {
+    const NAME: &str = "xen-peer";
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
+    const STATIC: [&str; 2] = ["-C", "target-feature=+crt-static"];
+    let shell = kernel::repository()?;
+    let cargo = kernel::cargo();
+    let command = cmd!(
+        shell,
+        "{cargo} rustc --package {NAME} --release --target {TARGET} {MESSAGES...} -- {STATIC...}"
+    );
+    let built = kernel::executable_of(command, NAME)?;
+    let path = built.map_err(|messages| anyhow!("{}", String::from_utf8_lossy(&messages)))?;
+    fs::read(&path).with_context(|| path.display().to_string())
 }
 
 /// What `xl create` reads, see xl.cfg(5). A domain that has ended stays, so that one can see how.
