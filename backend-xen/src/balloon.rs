@@ -10,6 +10,7 @@ use core::fmt;
 
 use crate::error::XenError;
 use crate::memory::{self, FrameNumber};
+use crate::pv;
 
 /// What only the kernel can do: find frames that it can do without.
 ///
@@ -25,8 +26,8 @@ pub unsafe trait SpareFrames {
     fn give_back(&mut self, frame: FrameNumber);
 }
 
-/// How memory goes to Xen and comes back: [`TranslatedReservation`], or that of PV guests, where frames
-/// have machine numbers and are mapped by them.
+/// How memory goes to Xen and comes back: [`KernelReservation`] as a rule. Frames have the guest's own
+/// numbers, in PV guests too.
 pub trait Reservation {
     /// Gives away the memory of frames. Of how many, the first ones; the others are as before.
     ///
@@ -203,16 +204,26 @@ pub fn parse_kib(value: &[u8]) -> Option<u64> {
     core::str::from_utf8(value).ok()?.parse().ok()
 }
 
-/// The reservation of PVH and HVM guests, where a frame without memory is a hole.
-pub struct TranslatedReservation;
+/// How the kernel's own frames do it, in the direct map. A frame without memory is a hole: in PVH and HVM
+/// guests among the guest's frames, in PV guests in the page tables.
+pub struct KernelReservation;
 
-impl Reservation for TranslatedReservation {
+impl Reservation for KernelReservation {
     unsafe fn decrease(&mut self, frames: &[FrameNumber]) -> Result<usize, XenError> {
         // SAFETY: as the caller vouches.
-        unsafe { memory::decrease_reservation(frames, 0) }
+        unsafe {
+            match pv::is_started() {
+                true => pv::own_frames::decrease(frames),
+                false => memory::decrease_reservation(frames, 0),
+            }
+        }
     }
 
     unsafe fn populate(&mut self, frames: &[FrameNumber]) -> Result<usize, XenError> {
+        if pv::is_started() {
+            // SAFETY: as the caller vouches.
+            return unsafe { pv::own_frames::populate(frames) };
+        }
         // Xen may write what it is given.
         let mut numbers = [FrameNumber(0); STEP_FRAMES];
         let count = frames.len().min(STEP_FRAMES);

@@ -58,6 +58,15 @@ impl<'page> Producer<'page> {
             .store(self.produced, Ordering::Release);
         Ok(count)
     }
+
+    /// How many bytes the other side has not read yet.
+    pub(crate) fn unread(&self) -> Result<usize, BadIndex> {
+        used(
+            self.bytes,
+            self.produced,
+            self.consumed_in_page.load(Ordering::Relaxed),
+        )
+    }
 }
 
 impl<'page> Consumer<'page> {

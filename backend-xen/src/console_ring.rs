@@ -1,7 +1,7 @@
 //! The console of a domain that has one from its toolstack: a ring for input and a ring for output.
 //!
 //! The page and the port come in `start_info` (PV) or by the parameters CONSOLE_PFN and CONSOLE_EVTCHN
-//! (HVM and PVH). Xen's public/io/console.h. Domain 0 has none; it has the op `io.console_write`.
+//! (HVM and PVH). Xen's public/io/console.h. Domain 0 has none.
 
 use core::mem::offset_of;
 use core::ptr::NonNull;
@@ -66,6 +66,15 @@ impl Console<'_> {
             }
         }
         Ok(())
+    }
+
+    /// How many of the bytes written nobody has read yet. Any context.
+    ///
+    /// # Errors
+    ///
+    /// The other side's index makes no sense.
+    pub fn unread(&self) -> Result<usize, BadIndex> {
+        self.output.unread()
     }
 
     /// Reads what has been typed, as much as fits. How many bytes; if that is not 0, send on the event

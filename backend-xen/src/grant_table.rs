@@ -23,7 +23,7 @@ use references::References;
 pub use calls::{Size, get_version, set_version, setup_status_frames, setup_table, size};
 pub use copy::{CopyEnd, CopyOperation, copy};
 pub use error::{EndError, Error, GrantStatus};
-pub use frames::{TableFrame, TableFrames, TranslatedFrames};
+pub use frames::{KernelFrames, TableFrame, TableFrames};
 pub use map::{MapHandle, MapOperation, Mapping, UnmapOperation, map, unmap};
 
 /// Names a grant of a domain.

@@ -1,6 +1,7 @@
 //! Guests of the CPU's virtualization: PVH and HVM, which are in ring 0 and have frames of their own.
 
 mod callback;
+mod parameters;
 mod physical_map;
 
 use pvops_backend_native::{self as native, HypercallInstruction};
@@ -11,6 +12,7 @@ use pvops_core::tsc::TscFrequency;
 use pvops_core::{Bindings, bindings, call, cpu, preserve, use_before_install};
 
 pub use callback::{Callback, callback, set_callback};
+pub(crate) use parameters::parameter;
 
 use crate::vcpu::{self, VcpuId};
 use crate::version::{Features, features};

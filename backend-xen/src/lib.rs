@@ -9,6 +9,7 @@ pub mod console_ring;
 mod domain;
 mod error;
 pub mod event_channel;
+mod given_ring;
 pub mod grant_table;
 pub mod hvm;
 mod hypercall;
@@ -16,6 +17,7 @@ mod lock;
 pub mod memory;
 mod memory_map;
 mod peer_events;
+mod poll;
 #[allow(dead_code, reason = "some is not used yet")]
 pub mod pv;
 mod runstate;
@@ -34,9 +36,11 @@ pub use byte_ring::BadIndex;
 pub use clock::system_time_ns;
 pub use domain::DomainId;
 pub use error::XenError;
+pub use given_ring::{GivenRing, console_ring, xenstore_ring};
 pub use hypercall::{HypercallNumber, hypercall};
 pub use memory_map::add_memory_map;
 pub use peer_events::{GaveUp, PeerEvents};
+pub use poll::poll_until;
 pub use shutdown::ShutdownReason;
 pub use version::{Features, Version, features, version};
 

@@ -11,7 +11,7 @@ use pvops_core::{Kernel, bindings, irq, kernel, lock, op, preserve, time};
 
 use crate::error::XenError;
 use crate::event_channel::{self, Port};
-use crate::hypercall::{self, HypercallNumber};
+use crate::poll::poll;
 use crate::vcpu;
 
 /// Lets waiters sleep, if there is anybody to wait for, and events can be had.
@@ -59,7 +59,7 @@ unsafe extern "C" fn wait(word: *const u32, value: u32) {
             0 => 0,
             _ => time::clock_ns() + WITH_INTERRUPTS_NS,
         };
-        poll(port, deadline_ns);
+        poll(&[port], deadline_ns);
     }
     // SAFETY: the flags are those of before.
     unsafe { irq::restore_flags(flags) };
@@ -77,27 +77,3 @@ fn port_of(cpu: usize) -> Option<Port> {
     let port = PORTS.get(cpu)?.load(Ordering::Acquire);
     (port != NONE).then_some(Port(port))
 }
-
-/// Sleeps until the port has an event, the system time is `deadline_ns` (0: never), or something else wakes
-/// the CPU.
-fn poll(port: Port, deadline_ns: u64) {
-    const POLL: u32 = 3;
-    let mut operation = Poll {
-        ports: (&raw const port.0).expose_provenance() as u64,
-        count: 1,
-        deadline_ns,
-    };
-    // SAFETY: the structure is the command's, and the list lives until the call returns. If Xen refuses, the
-    // waiter stays awake.
-    let _ = unsafe { hypercall::command(HypercallNumber::SCHED_OP, POLL, &mut operation) };
-}
-
-/// `struct sched_poll`.
-#[repr(C)]
-struct Poll {
-    ports: u64,
-    count: u32,
-    deadline_ns: u64,
-}
-
-const _: () = assert!(size_of::<Poll>() == 24);

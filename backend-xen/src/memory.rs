@@ -7,12 +7,25 @@ use core::mem::offset_of;
 use crate::domain::DomainId;
 use crate::error::XenError;
 use crate::hypercall::{self, HypercallNumber};
+use crate::pv;
 
 /// Number of a frame of 4096 bytes. In PVH and HVM guests the guest's own (GFN). In PV guests the
 /// machine's (MFN), but where a function says that it wants the guest's (PFN).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub struct FrameNumber(pub u64);
+
+impl FrameNumber {
+    /// What Xen calls the frame at an address that the kernel takes for physical, as grants want it. `None`
+    /// if a PV guest has no such frame. Any context.
+    pub fn at_physical(address: u64) -> Option<Self> {
+        let own = address / 4096;
+        match pv::is_started() {
+            true => pv::Pfn(own).machine().map(|frame| FrameNumber(frame.0)),
+            false => Some(FrameNumber(own)),
+        }
+    }
+}
 
 /// How many frames this domain has. Any context.
 ///

@@ -3,6 +3,7 @@
 use crate::console;
 use crate::error::XenError;
 use crate::hypercall::{HypercallNumber, hypercall};
+use crate::pv;
 
 /// Why a domain stops: SHUTDOWN_ and the name. What follows is the toolstack's to decide, by the
 /// domain's configuration.
@@ -31,6 +32,7 @@ impl ShutdownReason {
     /// All that runs may end here. Not [`SUSPEND`](Self::SUSPEND).
     pub unsafe fn shut_down(self) -> XenError {
         console::flush();
+        pv::console::flush();
         // SAFETY: as the caller vouches.
         let result = unsafe { self.call(0) };
         result.err().unwrap_or(XenError::INVALID)

@@ -27,6 +27,16 @@ pub fn count() -> u32 {
     (0..MAX_CPUS as u32).take_while(exists).count() as u32
 }
 
+/// The id of a virtual CPU's local APIC, for kernels that find no ACPI tables which say it; in PV guests,
+/// which have none, the number that starts it. Xen numbers those of PVH and HVM guests by twos, as its
+/// tools/firmware/hvmloader/config.h has it, `LAPIC_ID`.
+pub fn local_apic_id(vcpu: VcpuId) -> u32 {
+    match crate::pv::is_started() {
+        true => vcpu.0,
+        false => vcpu.0 * 2,
+    }
+}
+
 /// Notes Xen's number of a CPU.
 pub(crate) fn set_id(cpu: usize, id: VcpuId) {
     if let Some(slot) = IDS.get(cpu) {

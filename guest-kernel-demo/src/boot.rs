@@ -4,8 +4,11 @@ use core::cell::UnsafeCell;
 use core::ops::Range;
 use core::slice;
 
+use pvops_backend_xen::vcpu::VcpuId;
 use pvops_core::backend::Backend;
-use pvops_core::boot_info::{BootInfo, CommandLine, MemoryMap, PhysicalMemory, Protocol, rsdp};
+use pvops_core::boot_info::{
+    BootInfo, CommandLine, MemoryMap, PhysicalMemory, Protocol, RegionKind, rsdp,
+};
 use pvops_core::patch::Counts;
 use pvops_core::probe::Interfaces;
 use pvops_core::{cpu, tsc};
@@ -72,8 +75,8 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
     }
     if other_cpu_count == 0 {
         // No ACPI tables say it, but Xen may.
-        for id in 1..xen::vcpu::count().min(MAX_CPUS as u32) {
-            other_cpus[other_cpu_count] = id;
+        for number in 1..xen::vcpu::count().min(MAX_CPUS as u32) {
+            other_cpus[other_cpu_count] = xen::vcpu::local_apic_id(VcpuId(number));
             other_cpu_count += 1;
         }
     }
@@ -86,6 +89,7 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
     {
         println!("there is no memory map, and Xen gives none: {error}");
     }
+    add_conventional_memory(info.memory_map_mut());
     let memory_map = info.memory_map().clone();
     let module = info.modules().first().map(|module| module.range());
     let module = module.filter(|module| module.end <= MAPPED && memory_map.is_usable(module));
@@ -118,6 +122,16 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
         module,
         other_cpus,
         other_cpu_count,
+    }
+}
+
+/// Xen's toolstack leaves it to the firmware of an HVM guest to say what memory begins with, and there we
+/// are the firmware.
+fn add_conventional_memory(map: &mut MemoryMap) {
+    const END: u64 = 0xa_0000;
+    let is_told = map.regions().iter().any(|region| region.start < END);
+    if !is_told && xen::vcpu::count() > 0 {
+        map.insert(0, END, RegionKind::USABLE);
     }
 }
 

@@ -41,6 +41,7 @@ mod work;
 mod workloads;
 mod writable_alias;
 mod xen_trace;
+mod xenstore;
 
 use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;
@@ -96,9 +97,6 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     {
         native::set_tsc_khz(khz);
     }
-    if selftest::host_lacks(command_line, "sti-shadow") {
-        interrupts::distrust_halt();
-    }
     if command_line.flag("nopvspin") {
         lock::keep_waiters_awake();
     }
@@ -130,6 +128,14 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     }
 
     boot::report(backend, interfaces, sites);
+    xenstore::start();
+    let command_line = match command_line.as_bytes() {
+        [] => xenstore::command_line().unwrap_or(command_line),
+        _ => command_line,
+    };
+    if selftest::host_lacks(command_line, "sti-shadow") {
+        interrupts::distrust_halt();
+    }
     if measure && is_privileged {
         measure::after_patching();
     }
@@ -163,13 +169,18 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     }
     summary.report();
     let end = command_line.value("end");
+    if end == Some("toolstack") {
+        let request = selftest::xen_domain::await_shutdown()
+            .unwrap_or_else(|error| panic!("the toolstack does not shut the domain down: {error}"));
+        println!("the toolstack says {request}");
+    }
     if end.is_some()
         && let Err(cpu) = cpus::stop_others()
     {
         println!("CPU {cpu} does not stop");
     }
     match end {
-        Some("poweroff") => exit::off(),
+        Some("poweroff" | "toolstack") => exit::off(),
         Some("reboot") => exit::reset(),
         _ => {}
     }

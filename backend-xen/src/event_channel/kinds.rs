@@ -7,6 +7,7 @@ use crate::vcpu::VcpuId;
 
 /// A port: this domain's end of an event channel. 0 is none.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[repr(transparent)]
 pub struct Port(pub u32);
 
 /// A virtual interrupt: VIRQ_ and the name in Xen's public/xen.h.

@@ -5,8 +5,9 @@ use core::sync::atomic::AtomicU8;
 
 use pvops_core::Kernel;
 
-use super::Error;
+use super::{Error, calls};
 use crate::memory::{self, FrameNumber, MapSpace};
+use crate::pv;
 
 /// One frame of a grant table, of entries or of status words.
 #[repr(C, align(4096))]
@@ -34,18 +35,18 @@ pub unsafe trait TableFrames {
     fn map_status(&mut self, index: u32) -> Result<&'static TableFrame, Error>;
 }
 
-/// How guests with frame numbers of their own (PVH and HVM) do it: Xen puts the table's frames where
-/// frames of the kernel were, whose memory goes back to Xen.
-pub struct TranslatedFrames<'kernel> {
+/// Puts the table's frames where frames of the kernel were. In PVH and HVM guests the memory of these goes
+/// back to Xen; in PV guests it is lost, and the frames must be in the direct map.
+pub struct KernelFrames<'kernel> {
     kernel: &'kernel dyn Kernel,
     /// One that Xen did not take.
     spare: Option<NonNull<TableFrame>>,
 }
 
-impl<'kernel> TranslatedFrames<'kernel> {
+impl<'kernel> KernelFrames<'kernel> {
     /// With frames of `kernel`, which it never gets back.
     pub fn new(kernel: &'kernel dyn Kernel) -> Self {
-        TranslatedFrames {
+        KernelFrames {
             kernel,
             spare: None,
         }
@@ -57,25 +58,50 @@ impl<'kernel> TranslatedFrames<'kernel> {
             .take()
             .or_else(|| Some(self.kernel.shared_frame()?.cast()))
             .ok_or(Error::NoFrame)?;
-        let physical = self.kernel.virtual_to_physical(frame.addr().get());
-        let number = FrameNumber(physical.ok_or(Error::NoFrame)? / 4096);
-        // SAFETY: nobody uses the frame.
-        if let Err(error) = unsafe { memory::add_to_physmap(MapSpace::GRANT_TABLE, index, number) }
-        {
+        if let Err(error) = self.place(index, frame) {
             self.spare = Some(frame);
-            return Err(error.into());
+            return Err(error);
         }
         // SAFETY: the frame stays mapped, is page-aligned, and is the table's now. All of it is in
         // atomics.
         Ok(unsafe { frame.as_ref() })
     }
+
+    /// Has the table's frame be where `frame` is, which is nobody's.
+    fn place(&self, index: u64, frame: NonNull<TableFrame>) -> Result<(), Error> {
+        let address = frame.addr().get();
+        if pv::is_started() {
+            // SAFETY: nobody uses the frame, and the table is this domain's.
+            unsafe { pv::own_frames::place(machine_number(index)?, address)? };
+            return Ok(());
+        }
+        let physical = self.kernel.virtual_to_physical(address);
+        let number = FrameNumber(physical.ok_or(Error::NoFrame)? / 4096);
+        // SAFETY: nobody uses the frame.
+        unsafe { memory::add_to_physmap(MapSpace::GRANT_TABLE, index, number)? };
+        Ok(())
+    }
+}
+
+/// The machine's number of a frame of the table, which grows to have it.
+fn machine_number(index: u64) -> Result<FrameNumber, Error> {
+    /// Xen's own limit is 64 frames, unless its administrator has said otherwise.
+    const FRAMES_MAX: usize = 64;
+    let mut numbers = [FrameNumber(0); FRAMES_MAX];
+    let setup = match index & STATUS {
+        0 => calls::setup_table,
+        _ => calls::setup_status_frames,
+    };
+    let last = usize::try_from(index & !STATUS).map_err(|_| Error::NoFrame)?;
+    setup(numbers.get_mut(..=last).ok_or(Error::NoFrame)?)?;
+    Ok(numbers[last])
 }
 
 /// XENMAPIDX_grant_table_status of Xen's public/memory.h.
 const STATUS: u64 = 0x8000_0000;
 
 // SAFETY: Xen puts the frame of that index there, or refuses.
-unsafe impl TableFrames for TranslatedFrames<'_> {
+unsafe impl TableFrames for KernelFrames<'_> {
     fn map_entries(&mut self, index: u32) -> Result<&'static TableFrame, Error> {
         self.map(index.into())
     }
@@ -86,4 +112,4 @@ unsafe impl TableFrames for TranslatedFrames<'_> {
 }
 
 // SAFETY: the spare frame is nobody's but its owner's.
-unsafe impl Send for TranslatedFrames<'_> {}
+unsafe impl Send for KernelFrames<'_> {}

@@ -1,12 +1,13 @@
 //! By which interrupt events come to PVH and HVM guests.
 //!
-//! HVM_PARAM_CALLBACK_IRQ of Xen's public/hvm/params.h, HVMOP_set_evtchn_upcall_vector of
+//! HVM_PARAM_CALLBACK_IRQ of Xen's public/hvm/params.h,
+//! HVMOP_set_evtchn_upcall_vector of
 //! public/hvm/hvm_op.h.
 
 use pvops_core::backend::BindError;
 use spin::Mutex;
 
-use crate::domain::DomainId;
+use super::parameters::set_parameter;
 use crate::error::XenError;
 use crate::event_channel::{End, end_by};
 use crate::hypercall::{self, HypercallNumber};
@@ -76,7 +77,8 @@ fn choose(wanted: Option<Callback>, vcpu: VcpuId, vector: u8) -> Result<Callback
     if wanted == Some(Callback::LocalApic) {
         set_upcall_vector(vcpu, vector)?;
     }
-    set_parameter(CALLBACK_IRQ, chosen.encode(vector))?;
+    // SAFETY: the parameter is about the vector lent.
+    unsafe { set_parameter(CALLBACK_IRQ, chosen.encode(vector))? };
     Ok(chosen)
 }
 
@@ -119,19 +121,7 @@ fn set_upcall_vector(vcpu: VcpuId, vector: u8) -> Result<(), XenError> {
     }
 }
 
-fn set_parameter(index: u32, value: u64) -> Result<(), XenError> {
-    let mut parameter = Parameter {
-        domain: DomainId::SELF.0,
-        padding: 0,
-        index,
-        value,
-    };
-    // SAFETY: the structure is the command's; the parameter is about the vector lent.
-    unsafe { hypercall::command(HypercallNumber::HVM_OP, SET_PARAM, &mut parameter).map(drop) }
-}
-
-// HVMOP_ and the name.
-const SET_PARAM: u32 = 0;
+/// HVMOP_set_evtchn_upcall_vector.
 const SET_UPCALL_VECTOR: u32 = 23;
 /// HVM_PARAM_CALLBACK_IRQ.
 const CALLBACK_IRQ: u32 = 0;
@@ -144,16 +134,7 @@ struct SetUpcallVector {
     padding: [u8; 3],
 }
 
-/// `struct xen_hvm_param`.
-#[repr(C)]
-struct Parameter {
-    domain: u16,
-    padding: u16,
-    index: u32,
-    value: u64,
-}
-
-const _: () = assert!(size_of::<SetUpcallVector>() == 8 && size_of::<Parameter>() == 16);
+const _: () = assert!(size_of::<SetUpcallVector>() == 8);
 
 #[cfg(test)]
 mod tests {

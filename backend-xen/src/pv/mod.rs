@@ -2,6 +2,7 @@
 
 mod address;
 mod batch;
+pub(crate) mod console;
 mod cpu;
 mod descriptors;
 mod direct_map;
@@ -9,8 +10,10 @@ mod entry;
 mod events;
 mod exits;
 mod frame_notes;
+pub(crate) mod given;
 mod irq;
 mod mmu;
+pub(crate) mod own_frames;
 mod page_table_calls;
 mod restart;
 mod smp;
@@ -29,7 +32,7 @@ use pvops_core::backend::{BindError, Host};
 use pvops_core::{Bindings, bindings, call, inline, preserve};
 
 use crate::vcpu::VcpuId;
-use crate::{clock, console, event_channel, lock, runstate, shared_frame, shutdown, vcpu};
+use crate::{clock, event_channel, lock, runstate, shared_frame, shutdown, vcpu};
 
 pub use address::AddressLayout;
 pub use start::{StartError, start};
@@ -50,6 +53,7 @@ pub(crate) fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     });
     let mut bindings = BINDINGS;
     bindings.lock = lock::sleeping(bindings.lock);
+    bindings.system.console_byte = console::binding();
     if let Some(area) = host.kernel.per_cpu_area(0) {
         bindings.irq = irq::at(area);
     }
@@ -121,7 +125,7 @@ pub(crate) const BINDINGS: Bindings = Bindings {
     smp: smp::BINDINGS,
     system: bindings::system {
         hypercall: inline!(system::hypercall, "syscall"),
-        console_byte: console::XEN_CONSOLE,
+        console_byte: crate::console::XEN_CONSOLE,
         poweroff: call!(system::poweroff, shutdown::poweroff),
         reboot: call!(system::reboot, shutdown::reboot),
         report_crash: call!(system::report_crash, shutdown::report_crash),

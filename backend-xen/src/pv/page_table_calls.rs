@@ -120,6 +120,20 @@ pub(super) unsafe fn update_mapping(address: usize, entry: u64) -> Result<(), Xe
     Ok(())
 }
 
+/// As [`update_mapping`], and no CPU has the old one in its TLB afterwards.
+///
+/// # Safety
+///
+/// As for [`update`].
+pub(super) unsafe fn replace_mapping(address: usize, entry: u64) -> Result<(), XenError> {
+    /// UVMF_INVLPG and UVMF_ALL.
+    const FLUSH_PAGE_OF_ALL: u64 = 2 | 4;
+    let arguments = [address as u64, entry, FLUSH_PAGE_OF_ALL];
+    // SAFETY: as the caller vouches.
+    unsafe { hypercall(HypercallNumber::UPDATE_VA_MAPPING, arguments)? };
+    Ok(())
+}
+
 /// UVMF_INVLPG, on this CPU.
 pub(super) const FLUSH_PAGE: u64 = 2;
 

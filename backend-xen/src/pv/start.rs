@@ -11,7 +11,7 @@ use super::address::{self, AddressLayout, FRAME_BYTES};
 use super::direct_map::{self, Window};
 use super::start_info::StartInfo;
 use super::translation::{self, Mfn, Pfn};
-use super::{entry, frame_notes, page_table_calls, tables};
+use super::{console, entry, frame_notes, given, page_table_calls, tables};
 use crate::error::XenError;
 use crate::hypercall::{self, HypercallNumber};
 use crate::shared_info::{self, SharedInfo};
@@ -53,7 +53,9 @@ pub unsafe fn start(
     unsafe {
         share(Mfn(info.shared_info / FRAME_BYTES))?;
         permit_ports()?;
+        console::start(info, address::in_image);
     }
+    given::note(info);
     let tables = frame(info.tables)..Pfn(frame(info.tables).0 + info.table_frames);
     // Behind the tables is the boot stack.
     let free = Pfn(tables.end.0 + 1);
@@ -89,6 +91,8 @@ pub unsafe fn start(
         };
         translation::set_list(address::of(list) as *mut u64, info.frames);
     }
+    // SAFETY: all memory is there now, for good.
+    unsafe { console::start(info, address::of) };
     direct_map::note(tables.clone());
     direct_map::note(free..made.end);
     tables::set_initial(tables.start);

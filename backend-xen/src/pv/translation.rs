@@ -50,6 +50,18 @@ impl Pfn {
     }
 }
 
+impl Pfn {
+    /// Says that there is no memory behind this number.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses the frame.
+    pub(crate) unsafe fn set_absent(self) {
+        // SAFETY: all ones are an entry without a frame; nobody uses what was there.
+        unsafe { self.set_machine(Mfn(u64::MAX)) };
+    }
+}
+
 impl Mfn {
     /// This domain's number for the frame, or `None` if the frame is not this domain's. Any context.
     pub fn own(self) -> Option<Pfn> {

@@ -20,6 +20,7 @@ mod smp;
 mod stopped;
 mod tasks;
 mod time;
+pub(crate) mod xen_domain;
 mod xen_events;
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +31,7 @@ use pvops_core::cpu as op;
 
 use crate::console::{Json, println, report};
 use crate::text::{Text, text};
-use crate::{cpus, xen_trace};
+use crate::{cpus, xen_trace, xenstore};
 
 /// What a check found, or what is wrong.
 type Outcome = Result<Text, Text>;
@@ -66,6 +67,13 @@ const fn needs(need: &'static str, name: &'static str, run: fn() -> Outcome) -> 
 const fn kvm(kvm: Features, name: &'static str, run: fn() -> Outcome) -> Check {
     Check {
         kvm,
+        ..check(name, run)
+    }
+}
+
+const fn toolstack(name: &'static str, run: fn() -> Outcome) -> Check {
+    Check {
+        lacks: xen_domain::nobody_answers,
         ..check(name, run)
     }
 }
@@ -232,6 +240,15 @@ static XEN_SMP_CHECKS: &[Check] = &[
     check("xen.lock_sleep", lock::woken),
 ];
 
+/// The same, where this is a domain of Xen with a connection to xenstored.
+static XEN_DOMAIN_CHECKS: &[Check] = &[
+    toolstack("xen.watch", xen_domain::watch),
+    toolstack("xen.peer", xen_domain::shared_frame_and_events),
+    toolstack("xen.pause", xen_domain::pause),
+    toolstack("xen.balloon", xen_domain::balloon),
+    toolstack("xen.requests", xen_domain::requests),
+];
+
 /// Those that run only where the command line names them: there the host looks, too.
 static NAMED_CHECKS: &[Check] = &[
     check("clocks.library", clocks::library),
@@ -310,6 +327,7 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> Summary {
         (KVM_SMP_CHECKS, smp && kvm),
         (XEN_CHECKS, xen),
         (XEN_SMP_CHECKS, smp && xen),
+        (XEN_DOMAIN_CHECKS, xenstore::is_there()),
         (NAMED_CHECKS, only.is_some()),
         (HAND_OVER_CHECKS, hand_over::has_been(command_line)),
     ];

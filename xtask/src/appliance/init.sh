@@ -12,7 +12,7 @@ say() {
 
 # Text as the inside of a JSON string.
 plain() {
-    echo "$*" | tr '\\"' "/'" | tr -c ' -~' ' '
+    printf %s "$*" | tr '\\"' "/'" | tr -c ' -~' ' '
 }
 
 # Tells xtask why the scenario cannot be run, and ends it.

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use xshell::cmd;
 
 use super::{Appliance, Built};
+use crate::kernel::{self, MESSAGES};
 use crate::qemu::{self, Options};
 use crate::scenario::{Scenario, Setting};
 use crate::xen;
@@ -16,6 +18,7 @@ pub(crate) static XEN: Appliance = Appliance {
     linux: "linux-image-amd64",
     packages: &[
         "xen-system-amd64",
+        "xenstore-utils",
         "qemu-system-xen",
         "qemu-system-data",
         "seabios",
@@ -25,6 +28,9 @@ pub(crate) static XEN: Appliance = Appliance {
         "usr/lib/xen-4.*/bin/xenconsoled",
         "usr/lib/xen-4.*/bin/xen-init-dom0",
         "usr/lib/xen-4.*/bin/xenstored",
+        "usr/bin/xenstore-read",
+        "usr/bin/xenstore-watch",
+        "usr/bin/xenstore-write",
         // The device model of HVM domains.
         "usr/libexec/xen-qemu-system-i386",
     ],
@@ -55,24 +61,30 @@ pub(crate) struct Domain {
     pub(crate) report: &'static str,
     /// What `xl.cfg` says of its kind and of the kernel; `KERNEL` and `CMDLINE` stand for these.
     configuration: &'static str,
+    /// What it lacks: the value of `host-lacks=`.
+    lacks: &'static [&'static str],
 }
 
-/// An HVM domain has the kernel for its firmware: it is entered as by PVH, without a command line.
+/// An HVM domain has the kernel for its firmware: it is entered as by PVH, without a command line. It finds
+/// that in xenstore.
 pub(crate) static DOMAINS: [Domain; 3] = [
     Domain {
         name: "pv",
         report: "xen-domu-pv",
         configuration: "type=\"pv\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\n",
+        lacks: &["ring-0", "cr8", "com1", "pci", "pit", "rtc"],
     },
     Domain {
         name: "pvh",
         report: "xen-domu-pvh",
         configuration: "type=\"pvh\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\n",
+        lacks: &["com1", "pci", "pit", "rtc", "cr8", "sti-shadow"],
     },
     Domain {
         name: "hvm",
         report: "xen-domu-hvm",
         configuration: "type=\"hvm\"\nfirmware_override=\"KERNEL\"\nvga=\"none\"\nvnc=0\n",
+        lacks: &["com1", "cr8", "sti-shadow"],
     },
 ];
 
@@ -106,12 +118,15 @@ pub(crate) fn command(
         .collect();
     let mut files = vec![
         (KERNEL.to_string(), kernel),
+        ("bin/xen-peer".into(), peer()?),
         ("guest/seconds".into(), seconds.into()),
         ("guest/order".into(), order.into()),
     ];
     for domain in &DOMAINS {
+        let cmdline = format!("{cmdline} host-lacks={}", domain.lacks.join(","));
         let configuration = configuration(domain, &cmdline, options)?;
         files.push((format!("guest/{}.cfg", domain.name), configuration.into()));
+        files.push((format!("guest/{}.cmdline", domain.name), cmdline.into()));
     }
     let files: Vec<_> = files
         .iter()
@@ -142,6 +157,22 @@ pub(crate) fn command(
         .arg("-initrd")
         .arg(format!("linux {LINUX_CMDLINE},boot.cpio"));
     Ok(command)
+}
+
+/// The program that is the kernel's peer in dom0: for any Linux, as it brings all its libraries.
+fn peer() -> anyhow::Result<Vec<u8>> {
+    const NAME: &str = "xen-peer";
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
+    const STATIC: [&str; 2] = ["-C", "target-feature=+crt-static"];
+    let shell = kernel::repository()?;
+    let cargo = kernel::cargo();
+    let command = cmd!(
+        shell,
+        "{cargo} rustc --package {NAME} --release --target {TARGET} {MESSAGES...} -- {STATIC...}"
+    );
+    let built = kernel::executable_of(command, NAME)?;
+    let path = built.map_err(|messages| anyhow!("{}", String::from_utf8_lossy(&messages)))?;
+    fs::read(&path).with_context(|| path.display().to_string())
 }
 
 /// What `xl create` reads, see xl.cfg(5). A domain that has ended stays, so that one can see how.

@@ -25,11 +25,55 @@ word() {
     esac
 }
 
+# Does what domain $1, whose number is $2, asks for by its node data/request, "NUMBER WORDS", and answers by
+# pvops/answer, "NUMBER RESULT".
+serve() {
+    home=/local/domain/$2
+    last=0
+    xenstore-watch "$home/data/request" | while read -r _; do
+        xenstore-read "$home/data/request" >/tmp/request 2>/dev/null || continue
+        read -r request words </tmp/request
+        [ "$request" = "$last" ] && continue
+        last=$request
+        xenstore-write "$home/pvops/answer" "$request $(plain "$(act "$1" "$2" $words 2>&1 </dev/null)")"
+    done
+}
+
+# One request's words, after the domain's name and number.
+act() {
+    case $3 in
+        echo) echo "$4" ;;
+        peer) timeout "$seconds" xen-peer "$2" "$4" "$5" "$6" ;;
+        pause)
+            sleep 0.5
+            xl pause "$1" && sleep 2 && xl unpause "$1" && echo done
+            ;;
+        mem-set) xl mem-set "$1" "$4k" && echo done ;;
+        reboot) xl reboot "$1" && echo done ;;
+        shutdown) xl shutdown "$1" && echo done ;;
+        *) echo "no such request" ;;
+    esac
+}
+
 # Runs domain $1 until it ends, or for too long. Nothing else may run meanwhile: there is one CPU.
 run() {
     echo "@{\"event\":\"domain_start\",\"domain\":\"$1\"}"
-    timeout "$seconds" xl create -F "/guest/$1.cfg" </dev/null >/tmp/xl 2>&1
+    timeout "$seconds" xl create -F -p "/guest/$1.cfg" </dev/null >/tmp/xl 2>&1 &
+    toolstack=$!
+    # xl ends early if it can't make the domain.
+    while kill -0 $toolstack 2>/dev/null && ! grep -q '^Waiting for domain' /tmp/xl; do
+        sleep 0.05
+    done
     number=$(xl domid "$1" 2>/dev/null)
+    if [ -n "$number" ]; then
+        xenstore-write "/local/domain/$number/pvops/command-line" "$(cat "/guest/$1.cmdline")"
+        xenstore-write "/local/domain/$number/pvops/answer" "0 ready"
+        serve "$1" "$number" &
+        server=$!
+        xl unpause "$1"
+    fi
+    wait $toolstack
+    [ -n "$number" ] && kill $server && killall xenstore-watch 2>/dev/null
     reason=$(sed -n 's/^Domain .* has shut down, reason code \([0-9]*\) .*/\1/p' /tmp/xl)
     if [ -n "$reason" ]; then
         end=$(word "$reason")

@@ -291,9 +291,10 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         host: "TCG, Xen, Linux as dom0",
         carrier: Carrier::XenAppliance,
         cpus: &[],
-        cmdline: "end=poweroff",
+        cmdline: "end=toolstack",
         ending: Ending::PowerOff,
-        timeout: Duration::from_secs(240),
+        timeout: Duration::from_secs(480),
+        prepare: |_| Ok(xen()),
         ..XEN_PV
     },
 ];

@@ -1,0 +1,34 @@
+//! Waiting without interrupts: SCHEDOP_poll of Xen's public/sched.h.
+
+use crate::event_channel::Port;
+use crate::hypercall::{self, HypercallNumber};
+
+/// Lets others run until the system time is `deadline_ns`, or an event comes that is not masked. It may
+/// return earlier for no reason. Any context: for a kernel that can't halt for an interrupt there.
+pub fn poll_until(deadline_ns: u64) {
+    poll(&[], deadline_ns);
+}
+
+/// Sleeps until one of the ports has an event, masked or not, the system time is `deadline_ns` (0: never),
+/// or something else wakes the CPU.
+pub(crate) fn poll(ports: &[Port], deadline_ns: u64) {
+    const POLL: u32 = 3;
+    let mut operation = Poll {
+        ports: ports.as_ptr().expose_provenance() as u64,
+        count: ports.len() as u32,
+        deadline_ns,
+    };
+    // SAFETY: the structure is the command's, and the list lives until the call returns. If Xen refuses,
+    // nobody sleeps.
+    let _ = unsafe { hypercall::command(HypercallNumber::SCHED_OP, POLL, &mut operation) };
+}
+
+/// `struct sched_poll`.
+#[repr(C)]
+struct Poll {
+    ports: u64,
+    count: u32,
+    deadline_ns: u64,
+}
+
+const _: () = assert!(size_of::<Poll>() == 24 && size_of::<Port>() == 4);

@@ -1,0 +1,89 @@
+//! The connection to xenstored, where this kernel is a domain of Xen that has one.
+
+use core::slice;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use pvops_backend_xen as xen;
+use pvops_backend_xen::event_channel::{self, Port};
+use pvops_backend_xen::xenstore::{NO_TRANSACTION, PAYLOAD_MAX, Xenstore};
+use pvops_backend_xen::{GaveUp, PeerEvents};
+use pvops_core::boot_info::CommandLine;
+use pvops_core::time;
+use spin::Mutex;
+
+use crate::frames;
+use crate::platform::Platform;
+
+/// The connection.
+pub(crate) type Store = Xenstore<'static, Events>;
+
+/// Connects, if there is something to connect to. Once, after the backend is installed.
+pub(crate) fn start() {
+    let Ok(ring) = xen::xenstore_ring(&Platform) else {
+        return;
+    };
+    let (Some((_, message)), Some((_, queue))) = (frames::allocate(), frames::allocate()) else {
+        return;
+    };
+    set_deadline();
+    // SAFETY: the frames are nobody else's, and for good; so is the page of the ring.
+    *STORE.lock() = unsafe {
+        let message = &mut *message.as_ptr().cast::<[u8; PAYLOAD_MAX]>();
+        let queue = slice::from_raw_parts_mut(queue.as_ptr(), PAYLOAD_MAX);
+        Xenstore::new(ring.page, Events(ring.port), message, queue).ok()
+    };
+}
+
+/// Whether there is a connection.
+pub(crate) fn is_there() -> bool {
+    STORE.lock().is_some()
+}
+
+/// Calls `function` with the connection, if there is one. What it asks for is waited for half a minute at
+/// most, all in all.
+pub(crate) fn with<R>(function: impl FnOnce(&mut Store) -> R) -> Option<R> {
+    let mut store = STORE.lock();
+    set_deadline();
+    store.as_mut().map(function)
+}
+
+/// What the toolstack has written for a kernel that can't have a command line.
+pub(crate) fn command_line() -> Option<CommandLine<'static>> {
+    with(|store| {
+        let value = store.read(NO_TRANSACTION, "pvops/command-line").ok()?;
+        let (_, copy) = frames::allocate()?;
+        // SAFETY: the frame is nobody else's, for good, and as long as the longest value.
+        let copy = unsafe { slice::from_raw_parts_mut(copy.as_ptr(), value.len()) };
+        copy.copy_from_slice(value);
+        Some(CommandLine::new(copy))
+    })?
+}
+
+static STORE: Mutex<Option<Store>> = Mutex::new(None);
+
+/// The port of the connection. It is looked at now and then instead of taking events, so that it works
+/// without interrupts.
+pub(crate) struct Events(Port);
+
+impl PeerEvents for Events {
+    fn notify(&mut self) {
+        // An error is a port that is gone; then there will be no answer.
+        let _ = event_channel::send(self.0);
+    }
+
+    fn wait(&mut self) -> Result<(), GaveUp> {
+        const INTERVAL_NS: u64 = 1_000_000;
+        if time::clock_ns() > DEADLINE_NS.load(Ordering::Relaxed) {
+            return Err(GaveUp);
+        }
+        xen::poll_until(xen::system_time_ns() + INTERVAL_NS);
+        Ok(())
+    }
+}
+
+static DEADLINE_NS: AtomicU64 = AtomicU64::new(0);
+
+fn set_deadline() {
+    const PATIENCE_NS: u64 = 30_000_000_000;
+    DEADLINE_NS.store(time::clock_ns() + PATIENCE_NS, Ordering::Relaxed);
+}
