@@ -118,7 +118,6 @@ mod tests {
             SCENARIOS
                 .iter()
                 .map(|scenario| scenario.name)
-                .filter(|name| *name != "xen-domu")
                 .collect::<Vec<_>>()
         );
         let asked = ["tcg-icount".to_string(), "tcg".to_string()];

@@ -290,7 +290,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "xen-domu",
         host: "TCG, Xen, Linux as dom0",
         carrier: Carrier::XenAppliance,
-        cpus: &[],
+        cpus: &[2],
         cmdline: "end=toolstack",
         ending: Ending::PowerOff,
         timeout: Duration::from_secs(480),
