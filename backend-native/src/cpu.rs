@@ -4,8 +4,7 @@ use core::arch::{asm, naked_asm};
 
 use pvops_core::binding::Binding;
 use pvops_core::descriptor::GateDescriptor;
-use pvops_core::msr::MsrWrite;
-use pvops_core::op::RegisterPair;
+use pvops_core::msr::MsrAccess;
 use pvops_core::{SyscallEntry, call, extable_entry, inline};
 use x86::msr::{
     IA32_EFER, IA32_FMASK, IA32_FS_BASE, IA32_GS_BASE, IA32_KERNEL_GSBASE, IA32_LSTAR, IA32_STAR,
@@ -141,23 +140,23 @@ macro_rules! debug_registers {
 debug_registers!(0 "dr0", 1 "dr1", 2 "dr2", 3 "dr3", 6 "dr6", 7 "dr7");
 
 #[unsafe(naked)]
-unsafe extern "C" fn read_msr_safe(index: u32) -> RegisterPair {
+unsafe extern "C" fn read_msr_safe(index: u32, value: *mut u64) -> MsrAccess {
     naked_asm!(
         "mov ecx, edi",
-        // The second word: 1 unless RDMSR and what follows are done.
+        // 1 unless RDMSR and what follows are done.
         "mov edi, 1",
         "771: rdmsr",
-        "shl rdx, 32",
-        "or rax, rdx",
+        "mov [rsi], eax",
+        "mov [rsi + 4], edx",
         "xor edi, edi",
-        "772: mov edx, edi",
+        "772: mov eax, edi",
         "ret",
         extable_entry!("771b", "772b"),
     )
 }
 
 #[unsafe(naked)]
-unsafe extern "C" fn write_msr_safe(index: u32, value: u64) -> MsrWrite {
+unsafe extern "C" fn write_msr_safe(index: u32, value: u64) -> MsrAccess {
     naked_asm!(
         "mov ecx, edi",
         "mov eax, esi",

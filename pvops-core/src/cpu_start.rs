@@ -40,7 +40,7 @@ impl StartStatus {
 }
 
 impl FromRegister for StartStatus {
-    fn from_register(register: usize) -> Self {
-        StartStatus(register)
+    fn from_register(register: u64) -> Self {
+        StartStatus(register as usize)
     }
 }

@@ -52,14 +52,14 @@ declare_ops! {
         [msr_write] unsafe fn write_msr(index: u32, value: u64);
         /// Reads a model-specific register that may not exist. The kernel's #GP handler must ask
         /// [`extable::fixup`](crate::extable::fixup).
-        [c_pair] safe fn read_msr_safe(index: u32) -> Result<u64, MsrFault>;
+        [c_msr_read] safe fn read_msr_safe(index: u32) -> Result<u64, MsrFault>;
         /// Writes a model-specific register that may not exist, or not take the value. The kernel's
         /// #GP handler must ask [`extable::fixup`](crate::extable::fixup).
         ///
         /// # Safety
         ///
         /// If the write succeeds, its effect must be one that the running code can bear.
-        [c] unsafe fn write_msr_safe(index: u32, value: u64) -> MsrWrite;
+        [c] unsafe fn write_msr_safe(index: u32, value: u64) -> MsrAccess;
         /// Time-stamp counter, in ticks; may be read ahead of earlier loads. Any context.
         [counter] safe fn read_tsc() -> u64;
         /// Time-stamp counter, in ticks, read after all earlier loads. Any context.
@@ -683,7 +683,7 @@ mod types {
     pub(super) use crate::event::EventStatus;
     pub(super) use crate::frame::InterruptFrame;
     pub(super) use crate::lock::Queue;
-    pub(super) use crate::msr::{MsrFault, MsrWrite};
+    pub(super) use crate::msr::{MsrAccess, MsrFault};
     pub(super) use crate::syscall::SyscallEntry;
     pub(super) use raw_cpuid::CpuIdResult;
 }

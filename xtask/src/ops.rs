@@ -79,7 +79,7 @@ fn push_op(
         format_args!("\n### {}\n\n```rust\n{signature}\n```\n\n", op.name),
     );
     let class = match op.shape {
-        "c" | "c_pair" => "C",
+        "c" | "c_msr_read" => "C",
         "exit" => "exit",
         "hypercall" => "hypercall",
         _ => "preserve",

@@ -19,7 +19,7 @@
 //! | `exit` | exit | rsp leads to an [`InterruptFrame`](crate::InterruptFrame) | never returns | |
 //! | `hypercall` | hypercall | as the host's ABI says | as the host's ABI says | as the host's ABI says |
 //! | `c` | C | rdi, rsi, rdx | rax | all that the C ABI says |
-//! | `c_pair` | C | rdi, rsi | rax, rdx | all that the C ABI says |
+//! | `c_msr_read` | C | rdi, rsi (where the value goes) | rax | all that the C ABI says |
 //!
 //! The flags are lost at every site. Preserve sites do not align the stack; C sites do, to 16 bytes
 //! before the call. Where the target has vector registers, every site loses them. An exit site takes all
@@ -45,8 +45,9 @@ pub const port_out: u32 = 6;
 pub const cpuid: u32 = 7;
 /// The C ABI.
 pub const c: u32 = 8;
-/// The C ABI, with a [`RegisterPair`](crate::op::RegisterPair) as result.
-pub const c_pair: u32 = 9;
+/// The C ABI, with the place for the value as the last argument, and as result an
+/// [`MsrAccess`](crate::msr::MsrAccess).
+pub const c_msr_read: u32 = 9;
 /// No argument, result in edx:eax; rcx is free for the inline form.
 pub const base_read: u32 = 10;
 /// Value in edx:eax; rcx is free for the inline form.
@@ -62,8 +63,8 @@ macro_rules! function_type {
     (cpuid, ($($type:ty),*) -> $result:ty) => {
         unsafe extern "C" fn($($type,)* *mut $result)
     };
-    (c_pair, ($($type:ty),*) -> $result:ty) => {
-        unsafe extern "C" fn($($type),*) -> $crate::op::RegisterPair
+    (c_msr_read, ($($type:ty),*) -> $result:ty) => {
+        unsafe extern "C" fn($($type,)* *mut u64) -> $crate::msr::MsrAccess
     };
     (exit, ($($type:ty),*) -> !) => {
         unsafe extern "C" fn()
@@ -78,7 +79,7 @@ macro_rules! class_of {
         // SAFETY: sites of this shape follow the C ABI.
         unsafe impl $crate::op::COp for $name {}
     };
-    (c_pair, $name:ident) => {
+    (c_msr_read, $name:ident) => {
         // SAFETY: sites of this shape follow the C ABI.
         unsafe impl $crate::op::COp for $name {}
     };

@@ -162,12 +162,12 @@ macro_rules! call_site {
         ])
     };
     (plain, $op:ty, () -> $result:ty) => {{
-        let result: usize;
+        let result: u64;
         $crate::arch::preserve_site!($op, [out("rax") result,]);
         <$result as $crate::op::FromRegister>::from_register(result)
     }};
     (plain, $op:ty, ($a:ident) -> $result:ty) => {{
-        let result: usize;
+        let result: u64;
         $crate::arch::preserve_site!($op, [in("rdi") $a, out("rax") result,]);
         <$result as $crate::op::FromRegister>::from_register(result)
     }};
@@ -200,7 +200,7 @@ macro_rules! call_site {
         ])
     };
     (port_in, $op:ty, ($port:ident) -> $result:ty) => {{
-        let result: usize;
+        let result: u64;
         $crate::arch::preserve_site!($op, [in("dx") $port, out("rax") result,]);
         <$result as $crate::op::FromRegister>::from_register(result)
     }};
@@ -239,24 +239,25 @@ macro_rules! call_site {
         $crate::arch::c_site!($op, [in("rdi") $a, in("rsi") $b, in("rdx") $c,])
     };
     (c, $op:ty, () -> $result:ty) => {{
-        let result: usize;
+        let result: u64;
         $crate::arch::c_site!($op, [out("rax") result,]);
         <$result as $crate::op::FromRegister>::from_register(result)
     }};
     (c, $op:ty, ($a:ident) -> $result:ty) => {{
-        let result: usize;
+        let result: u64;
         $crate::arch::c_site!($op, [in("rdi") $a, out("rax") result,]);
         <$result as $crate::op::FromRegister>::from_register(result)
     }};
     (c, $op:ty, ($a:ident, $b:ident) -> $result:ty) => {{
-        let result: usize;
+        let result: u64;
         $crate::arch::c_site!($op, [in("rdi") $a, in("rsi") $b, out("rax") result,]);
         <$result as $crate::op::FromRegister>::from_register(result)
     }};
-    (c_pair, $op:ty, ($a:ident) -> $result:ty) => {{
-        let (first, second): (usize, usize);
-        $crate::arch::c_site!($op, [in("rdi") $a, out("rax") first, out("rdx") second,]);
-        <$result>::from($crate::op::RegisterPair { first, second })
+    (c_msr_read, $op:ty, ($index:ident) -> $result:ty) => {{
+        let mut value = 0;
+        let place = &raw mut value;
+        let access = $crate::arch::call_site!(c, $op, ($index, place) -> $crate::msr::MsrAccess);
+        access.ok().map(|()| value)
     }};
 }
 
