@@ -23,6 +23,8 @@ pub unsafe trait Op {
     const NUMBER: OpNumber;
     /// Length of the op's call sites, in bytes.
     const SITE_LENGTH: u8;
+    /// How many words its arguments have, each as long as a register.
+    const ARGUMENT_WORDS: usize;
     /// Where the op's operands are, see [`crate::arch::shape`].
     const SHAPE: u32;
     /// The op as a function of the C ABI.
@@ -37,7 +39,7 @@ pub unsafe trait Op {
 /// clobber.
 pub unsafe trait COp: Op {}
 
-/// An op whose call sites lose only `rax` (and the registers that the op's shape names).
+/// An op whose call sites lose only the registers that its [shape](crate::arch::shape) names.
 ///
 /// # Safety
 ///
