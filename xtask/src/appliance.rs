@@ -5,9 +5,9 @@
 //! program change. What differs from boot to boot, the kernel under test among it, is a second
 //! archive behind the first; Linux unpacks both (`Documentation/driver-api/early-userspace`).
 
-mod archive;
+pub(crate) mod archive;
 pub(crate) mod kvm;
-mod libraries;
+pub(crate) mod libraries;
 mod modules;
 pub(crate) mod packages;
 pub(crate) mod tree;

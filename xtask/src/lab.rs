@@ -1,6 +1,7 @@
 //! Boots scenarios on this machine and reports on each.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::appliance::kvm::{self, KVM};
 use crate::appliance::xen::XEN;
 use crate::appliance::{self, Appliance, Built};
 use crate::disturbance::Disturber;
+use crate::grub::Grub;
 use crate::guest::{self, Guest, Run};
 use crate::host::Host;
 use crate::kernel;
@@ -176,6 +178,22 @@ impl Lab {
                 arguments.extend(disturber.arguments(&disturber.address()));
                 Ok(Ok(disturber.command(&arguments)))
             }
+            Carrier::Grub => {
+                let target = self.appliances_directory()?;
+                let grub = match Grub::unpacked(&target, out)? {
+                    Ok(grub) => grub,
+                    Err(reason) => return Ok(Err(reason)),
+                };
+                let kernel = fs::read(&self.kernel)?;
+                let disks =
+                    grub.disks(&kernel, &qemu::kernel_cmdline(scenario, setting, options))?;
+                let mut command = Command::new(qemu::PROGRAM);
+                command
+                    .args(qemu::machine(setting, options))
+                    .arg("-no-reboot")
+                    .args(disks.arguments(&target)?);
+                Ok(Ok(command))
+            }
             Carrier::Xen(words) => {
                 let hypervisor = match self.hypervisor(out)? {
                     Ok(hypervisor) => hypervisor,
@@ -228,7 +246,7 @@ impl Lab {
         if let Some(known) = &self.hypervisor {
             return Ok(known.clone());
         }
-        let target = kernel::target_directory(&self.kernel)?.join("appliance");
+        let target = self.appliances_directory()?;
         let found = xen::hypervisor(&target, out)?;
         self.hypervisor = Some(found.clone());
         Ok(found)
@@ -252,10 +270,15 @@ impl Lab {
         if let Some(known) = self.appliances.get(appliance.name) {
             return Ok(known.clone());
         }
-        let target = kernel::target_directory(&self.kernel)?.join("appliance");
+        let target = self.appliances_directory()?;
         let built = appliance.build(&target, out)?;
         self.appliances.insert(appliance.name, built.clone());
         Ok(built)
+    }
+
+    /// Where what was made of packages is kept.
+    fn appliances_directory(&self) -> anyhow::Result<PathBuf> {
+        Ok(kernel::target_directory(&self.kernel)?.join("appliance"))
     }
 
     fn explain(

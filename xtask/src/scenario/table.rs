@@ -68,6 +68,14 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cmdline: "measure only=smp.online",
         ..TCG_ICOUNT
     },
+    // As on most PCs: BIOS, GRUB, Multiboot2.
+    Scenario {
+        name: "tcg-grub",
+        host: "TCG, booted by GRUB",
+        carrier: Carrier::Grub,
+        cpus: &[1, 2],
+        ..TCG
+    },
     Scenario {
         name: "tcg-poweroff",
         host: "TCG, turned off by ACPI",
