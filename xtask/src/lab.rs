@@ -101,6 +101,10 @@ impl Lab {
             run.end = screen.transcript.end_in_appliance(run.end);
         }
         let tail = screen.tail();
+        let host = match xen.as_ref().and_then(Xen::version) {
+            Some(version) => host.replacen("Xen", &format!("Xen {version}"), 1),
+            None => host,
+        };
         let guests = match (&mut xen, scenario.carrier) {
             (Some(xen), Carrier::XenAppliance) => xen.domains(&run.end, &mut screen),
             _ => {
