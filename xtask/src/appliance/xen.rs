@@ -26,6 +26,7 @@ pub(crate) static XEN: Appliance = Appliance {
     programs: &[
         "usr/lib/xen-4.*/bin/xl",
         "usr/lib/xen-4.*/bin/xenconsoled",
+        "usr/lib/xen-4.*/bin/xenconsole",
         "usr/lib/xen-4.*/bin/xen-init-dom0",
         "usr/lib/xen-4.*/bin/xenstored",
         "usr/bin/xenstore-read",
