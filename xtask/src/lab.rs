@@ -208,14 +208,19 @@ impl Lab {
                 command.map(Ok)
             }
             Carrier::XenAppliance => {
-                let (hypervisor, built) = match (self.hypervisor(out)?, self.appliance(&XEN, out)?)
-                {
-                    (Ok(hypervisor), Ok(built)) => (hypervisor, built),
-                    (Err(reason), _) | (_, Err(reason)) => return Ok(Err(reason)),
+                let target = self.appliances_directory()?;
+                let grub = Grub::unpacked(&target, out)?;
+                let needs = (self.hypervisor(out)?, self.appliance(&XEN, out)?, grub);
+                let (hypervisor, built, grub) = match needs {
+                    (Ok(hypervisor), Ok(built), Ok(grub)) => (hypervisor, built, grub),
+                    (Err(reason), _, _) | (_, Err(reason), _) | (_, _, Err(reason)) => {
+                        return Ok(Err(reason));
+                    }
                 };
                 let command = appliance::xen::command(
                     &hypervisor,
                     &built,
+                    &grub,
                     &self.kernel,
                     scenario,
                     setting,

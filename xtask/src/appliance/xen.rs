@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use xshell::cmd;
 
 use super::{Appliance, Built};
+use crate::grub::{self, Grub};
 use crate::kernel::{self, MESSAGES};
 use crate::qemu::{self, Options};
 use crate::scenario::{Scenario, Setting};
@@ -39,7 +40,8 @@ pub(crate) static XEN: Appliance = Appliance {
         // What pthread_cancel loads, by which xl ends its threads.
         "lib/x86_64-linux-gnu/libgcc_s.so.1",
         "etc/xen/xl.conf",
-        // Read for each HVM domain, also where another firmware takes its place.
+        // The firmware of HVM domains. The BIOS is read also where the kernel takes the firmware's place.
+        "usr/lib/xen-4.*/boot/hvmloader",
         "usr/share/seabios/bios-256k.bin",
         // Read even with no display.
         "usr/share/qemu/keymaps/en-us",
@@ -60,15 +62,16 @@ pub(crate) struct Domain {
     pub(crate) name: &'static str,
     /// As reports call it.
     pub(crate) report: &'static str,
-    /// What `xl.cfg` says of its kind and of the kernel; `KERNEL` and `CMDLINE` stand for these.
+    /// What `xl.cfg` says of its kind and of the kernel; `KERNEL` and `CMDLINE` stand for these, `DRIVES`
+    /// for disks with GRUB and the kernel.
     configuration: &'static str,
     /// What it lacks: the value of `host-lacks=`.
     lacks: &'static [&'static str],
 }
 
-/// An HVM domain has the kernel for its firmware: it is entered as by PVH, without a command line. It finds
-/// that in xenstore.
-pub(crate) static DOMAINS: [Domain; 3] = [
+/// One HVM domain has the kernel for its firmware: it is entered as by PVH, without a command line. It finds
+/// that in xenstore. The other is booted by GRUB.
+pub(crate) static DOMAINS: [Domain; 4] = [
     Domain {
         name: "pv",
         report: "xen-domu-pv",
@@ -87,9 +90,17 @@ pub(crate) static DOMAINS: [Domain; 3] = [
         configuration: "type=\"hvm\"\nfirmware_override=\"KERNEL\"\nvga=\"none\"\nvnc=0\n",
         lacks: &["com1", "cr8", "sti-shadow"],
     },
+    Domain {
+        name: "hvm-grub",
+        report: "xen-domu-hvm-grub",
+        configuration: "type=\"hvm\"\ndevice_model_args_hvm=[DRIVES]\nvga=\"none\"\nvnc=0\n",
+        lacks: &["com1", "cr8", "sti-shadow"],
+    },
 ];
 
 const KERNEL: &str = "guest/kernel";
+/// Disks of the domain that is booted by GRUB, in their order.
+const DISKS: [&str; 2] = ["guest/grub-disk", "guest/kernel-disk"];
 
 /// What Xen, Linux and the tools want, in MiB, besides a domain's memory.
 const OWN_MEMORY: u32 = 640;
@@ -104,6 +115,7 @@ const LINUX_CMDLINE: &str = "console=hvc0 quiet loglevel=1 panic=-1 mitigations=
 pub(crate) fn command(
     hypervisor: &Path,
     appliance: &Built,
+    grub: &Grub,
     kernel: &Path,
     scenario: &Scenario,
     setting: &Setting,
@@ -118,7 +130,6 @@ pub(crate) fn command(
         .map(|domain| format!("{}\n", domain.name))
         .collect();
     let mut files = vec![
-        (KERNEL.to_string(), kernel),
         ("bin/xen-peer".into(), peer()?),
         ("guest/seconds".into(), seconds.into()),
         ("guest/order".into(), order.into()),
@@ -126,9 +137,19 @@ pub(crate) fn command(
     for domain in &DOMAINS {
         let cmdline = format!("{cmdline} host-lacks={}", domain.lacks.join(","));
         let configuration = configuration(domain, &cmdline, options)?;
+        if domain.boots_from_disk() {
+            let disks = grub.disks(&kernel, &cmdline)?;
+            files.extend(
+                DISKS
+                    .map(String::from)
+                    .into_iter()
+                    .zip([disks.grub, disks.kernel]),
+            );
+        }
         files.push((format!("guest/{}.cfg", domain.name), configuration.into()));
         files.push((format!("guest/{}.cmdline", domain.name), cmdline.into()));
     }
+    files.push((KERNEL.into(), kernel));
     let files: Vec<_> = files
         .iter()
         .map(|(path, content)| (path.as_str(), &content[..]))
@@ -160,6 +181,12 @@ pub(crate) fn command(
     Ok(command)
 }
 
+impl Domain {
+    fn boots_from_disk(&self) -> bool {
+        self.configuration.contains("DRIVES")
+    }
+}
+
 /// The program that is the kernel's peer in dom0: for any Linux, as it brings all its libraries.
 fn peer() -> anyhow::Result<Vec<u8>> {
     const NAME: &str = "xen-peer";
@@ -181,9 +208,13 @@ fn configuration(domain: &Domain, cmdline: &str, options: &Options<'_>) -> anyho
     if cmdline.contains(['"', '\\', '\n']) {
         bail!("{cmdline:?} cannot be said to xl");
     }
+    let drives = DISKS.iter().enumerate();
+    let drives = drives.flat_map(|(number, disk)| grub::drive(&format!("/{disk}"), number));
+    let drives: Vec<_> = drives.map(|argument| format!("\"{argument}\"")).collect();
     let kind = domain
         .configuration
         .replace("KERNEL", &format!("/{KERNEL}"))
+        .replace("DRIVES", &drives.join(","))
         .replace("CMDLINE", cmdline);
     Ok(format!(
         "name=\"{}\"\n{kind}memory={}\nvcpus={}\n\
@@ -206,11 +237,15 @@ mod tests {
         };
         for domain in &DOMAINS {
             let text = configuration(domain, "only=irq.flags", &options).unwrap();
-            assert!(text.contains("=\"/guest/kernel\"\n"), "{text}");
+            let of_kernel = match domain.boots_from_disk() {
+                true => "\"file=/guest/kernel-disk,format=raw,if=ide,index=1\"]\n",
+                false => "=\"/guest/kernel\"\n",
+            };
+            assert!(text.contains(of_kernel), "{text}");
             assert!(text.contains("\nmemory=64\nvcpus=2\n"), "{text}");
             assert_eq!(
                 text.contains("\ncmdline=\"only=irq.flags\"\n"),
-                domain.name != "hvm"
+                domain.name.starts_with("pv")
             );
         }
         assert!(configuration(&DOMAINS[0], "\"", &options).is_err());
