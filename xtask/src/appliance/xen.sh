@@ -44,10 +44,7 @@ act() {
     case $3 in
         echo) echo "$4" ;;
         peer) timeout "$seconds" xen-peer "$2" "$4" "$5" "$6" ;;
-        pause)
-            sleep 0.5
-            xl pause "$1" && sleep 2 && xl unpause "$1" && echo done
-            ;;
+        pause) xl pause "$1" && sleep 1 && xl unpause "$1" && echo done ;;
         console) type_line "$2" "$4" ;;
         mem-set) xl mem-set "$1" "$4k" && echo done ;;
         reboot) xl reboot "$1" && echo done ;;
