@@ -301,7 +301,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[2],
         cmdline: "end=toolstack",
         ending: Ending::PowerOff,
-        timeout: Duration::from_secs(600),
+        timeout: Duration::from_secs(1200),
         prepare: |_| Ok(xen()),
         ..XEN_PV
     },
