@@ -15,7 +15,6 @@ mod irq;
 mod mmu;
 pub(crate) mod own_frames;
 mod page_table_calls;
-mod restart;
 mod smp;
 mod start;
 mod start_info;
