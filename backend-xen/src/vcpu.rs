@@ -36,6 +36,17 @@ pub fn local_apic_id(vcpu: VcpuId) -> u32 {
     }
 }
 
+/// The other way round: the virtual CPU with that local APIC id.
+pub(crate) fn with_local_apic_id(id: u32) -> VcpuId {
+    VcpuId(id / 2)
+}
+
+/// The kernel's number of a virtual CPU that was brought up. Any context.
+pub(crate) fn cpu_of(vcpu: VcpuId) -> Option<usize> {
+    IDS.iter()
+        .position(|id| id.load(Ordering::Relaxed) == vcpu.0)
+}
+
 /// Notes Xen's number of a CPU.
 pub(crate) fn set_id(cpu: usize, id: VcpuId) {
     if let Some(slot) = IDS.get(cpu) {

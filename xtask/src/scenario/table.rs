@@ -286,6 +286,13 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cmdline: "xen-events=2level xen-callback=vector",
         ..XEN_PVH
     },
+    // Xen starts the CPUs when it is called, not when INIT and start-up interrupts come.
+    Scenario {
+        name: "xen-pvh-start",
+        cpus: &[2],
+        cmdline: "xen-start=call only=smp.online,smp.interrupts,smp.events,smp.offline,xen.ipi",
+        ..XEN_PVH
+    },
     Scenario {
         name: "xen-domu",
         host: "TCG, Xen, Linux as dom0",
