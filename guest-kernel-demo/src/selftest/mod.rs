@@ -20,6 +20,7 @@ mod smp;
 mod stopped;
 mod tasks;
 mod time;
+mod xen_callbacks;
 pub(crate) mod xen_domain;
 mod xen_events;
 
@@ -231,6 +232,11 @@ static XEN_CHECKS: &[Check] = &[
     check("xen.loopback", xen_events::loopback),
     check("xen.many_ports", xen_events::many_ports),
     check("xen.priority", xen_events::priority),
+    check("xen.non_maskable", xen_callbacks::non_maskable),
+    Check {
+        lacks: xen_callbacks::faults_at_the_return,
+        ..check("xen.bad_return", xen_callbacks::bad_return)
+    },
 ];
 
 /// The same, for more than one CPU.
