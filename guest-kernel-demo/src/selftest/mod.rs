@@ -23,6 +23,7 @@ mod time;
 mod xen_callbacks;
 pub(crate) mod xen_domain;
 mod xen_events;
+mod xen_ports;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -234,8 +235,12 @@ static XEN_CHECKS: &[Check] = &[
     check("xen.priority", xen_events::priority),
     check("xen.non_maskable", xen_callbacks::non_maskable),
     Check {
-        lacks: xen_callbacks::faults_at_the_return,
+        lacks: xen_callbacks::not_pv,
         ..check("xen.bad_return", xen_callbacks::bad_return)
+    },
+    Check {
+        lacks: xen_callbacks::not_pv,
+        ..check("xen.ports", xen_ports::ports)
     },
 ];
 
