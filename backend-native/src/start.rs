@@ -25,7 +25,8 @@ pub(crate) unsafe extern "C" fn start_cpu(apic_id: u32, start: *const CpuStart) 
     let (frame, table) = (start.trampoline_physical, start.page_table);
     let page_table = u32::try_from(table);
     let Ok(page_table) = page_table.map_err(drop).and_then(|table| {
-        let good = frame % PAGE == 0 && frame < LOW_MEMORY && start.stack_top % 16 == 0;
+        let has_frame = frame % PAGE == 0 && (PAGE..LOW_MEMORY).contains(&frame);
+        let good = has_frame && start.stack_top % 16 == 0;
         if good { Ok(table) } else { Err(()) }
     }) else {
         return StartStatus::BAD_ADDRESS;

@@ -3,17 +3,21 @@
 mod callback;
 mod parameters;
 mod physical_map;
+mod start_cpu;
 
 use pvops_backend_native::{self as native, HypercallInstruction};
 use pvops_core::backend::{BindError, Host};
 use pvops_core::binding::Binding;
 use pvops_core::probe::{Interface, Interfaces, Signature};
 use pvops_core::tsc::TscFrequency;
-use pvops_core::{Bindings, bindings, call, cpu, preserve, use_before_install};
+use pvops_core::{Bindings, Kernel, bindings, call, cpu, preserve, use_before_install};
 
 pub use callback::{Callback, callback, set_callback};
 pub(crate) use parameters::parameter;
+pub use start_cpu::start_cpus_by_call;
 
+use crate::error::XenError;
+use crate::shared_frame::SharedFrame;
 use crate::vcpu::{self, VcpuId};
 use crate::version::{Features, features};
 use crate::{
@@ -83,12 +87,12 @@ pub(crate) fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     if clock::start_wall_clock() {
         time.wall_clock_ns = WALL_CLOCK_NS;
     }
-    Ok(Bindings {
+    Ok(start_cpu::or_by_call(Bindings {
         time,
         lock: lock::sleeping(native.lock.with_preemption(VCPU_IS_PREEMPTED)),
         system,
         ..native
-    })
+    }))
 }
 
 /// Has Xen keep its records for this CPU, and readies the rest as on hardware.
@@ -128,13 +132,8 @@ fn start_records(host: &Host<'_>) -> Result<pvops_core::pvclock::Parameters, Bin
     let frame = shared_frame::of_this_cpu(host.kernel).ok_or(NO_MEMORY)?;
     let vcpu = vcpu_id(host);
     if vcpu::id(cpu).is_none() {
-        let (number, offset) =
-            shared_frame::place(host.kernel, &frame.vcpu_info).ok_or(NO_MEMORY)?;
-        // SAFETY: the frame is shared for good.
-        unsafe { vcpu::register_vcpu_info(vcpu, number, offset) }
+        register_record(host.kernel, cpu, vcpu, frame)
             .map_err(|_| BindError("Xen refuses the record of this CPU"))?;
-        shared_info::set_vcpu_info(cpu, &frame.vcpu_info);
-        vcpu::set_id(cpu, vcpu);
     }
     let physical = host
         .kernel
@@ -143,6 +142,22 @@ fn start_records(host: &Host<'_>) -> Result<pvops_core::pvclock::Parameters, Bin
     unsafe { runstate::start(vcpu, &frame.runstate, physical.ok_or(NO_MEMORY)?) }
         .map_err(|_| BindError("Xen refuses to note the states of this CPU"))?;
     clock::start(host.kernel).ok_or(BindError("Xen keeps no time for this CPU"))
+}
+
+/// Has Xen use the record in a CPU's frame: of this one, or one that does not run.
+fn register_record(
+    kernel: &dyn Kernel,
+    cpu: usize,
+    vcpu: VcpuId,
+    frame: &'static SharedFrame,
+) -> Result<(), XenError> {
+    let place = shared_frame::place(kernel, &frame.vcpu_info);
+    let (number, offset) = place.ok_or(XenError::BAD_ADDRESS)?;
+    // SAFETY: the frame is shared for good.
+    unsafe { vcpu::register_vcpu_info(vcpu, number, offset)? };
+    shared_info::set_vcpu_info(cpu, &frame.vcpu_info);
+    vcpu::set_id(cpu, vcpu);
+    Ok(())
 }
 
 /// Xen's number of this CPU: leaf 4 of the interface, ebx where bit 3 of eax says so, else the

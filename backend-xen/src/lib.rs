@@ -20,6 +20,7 @@ mod peer_events;
 mod poll;
 #[allow(dead_code, reason = "some is not used yet")]
 pub mod pv;
+mod restart;
 mod runstate;
 mod shared_frame;
 mod shared_info;

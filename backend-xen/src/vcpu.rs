@@ -36,6 +36,17 @@ pub fn local_apic_id(vcpu: VcpuId) -> u32 {
     }
 }
 
+/// The other way round: the virtual CPU with that local APIC id.
+pub(crate) fn with_local_apic_id(id: u32) -> VcpuId {
+    VcpuId(id / 2)
+}
+
+/// The kernel's number of a virtual CPU that was brought up. Any context.
+pub(crate) fn cpu_of(vcpu: VcpuId) -> Option<usize> {
+    IDS.iter()
+        .position(|id| id.load(Ordering::Relaxed) == vcpu.0)
+}
+
 /// Notes Xen's number of a CPU.
 pub(crate) fn set_id(cpu: usize, id: VcpuId) {
     if let Some(slot) = IDS.get(cpu) {
@@ -115,6 +126,55 @@ pub(crate) fn stop_periodic_timer(vcpu: VcpuId) -> Result<(), XenError> {
     unsafe { plain(STOP_PERIODIC_TIMER, vcpu) }
 }
 
+/// Says how a virtual CPU begins that has not run yet, by the structure for this kind of guest. It then
+/// waits for [`up`].
+///
+/// # Errors
+///
+/// [`XenError::EXISTS`] if it has begun already.
+///
+/// # Safety
+///
+/// The structure is for this kind of guest, and what it says good for the CPU.
+pub(crate) unsafe fn initialise<T>(vcpu: VcpuId, context: &mut T) -> Result<(), XenError> {
+    // SAFETY: as the caller vouches.
+    unsafe { command(INITIALISE, vcpu, context) }
+}
+
+/// Has a virtual CPU run that was initialised, or went [`down`].
+///
+/// # Safety
+///
+/// It is off, and what it goes on with is good.
+pub(crate) unsafe fn up(vcpu: VcpuId) -> Result<(), XenError> {
+    // SAFETY: as the caller vouches.
+    unsafe { plain(UP, vcpu) }
+}
+
+/// Has a virtual CPU, which is this one, not run until it is told to go [`up`]; then this returns.
+pub(crate) fn down(vcpu: VcpuId) -> Result<(), XenError> {
+    // SAFETY: nothing of the kernel's changes.
+    unsafe { plain(DOWN, vcpu) }
+}
+
+/// Waits for a CPU that is going [`down`]: one that is told to go [`up`] before Xen has put it down would
+/// stay down.
+///
+/// # Errors
+///
+/// [`XenError::BUSY`] if it does not go.
+pub(crate) fn wait_until_down(vcpu: VcpuId) -> Result<(), XenError> {
+    // A call is some hundred instructions, and who goes off has less to do than a thousand.
+    const MAX_CALLS: u32 = 1_000_000;
+    for _ in 0..MAX_CALLS {
+        if !is_up(vcpu)? {
+            return Ok(());
+        }
+        core::hint::spin_loop();
+    }
+    Err(XenError::BUSY)
+}
+
 /// Calls Xen with a command that is for a virtual CPU, and the structure that it takes.
 ///
 /// # Safety
@@ -143,6 +203,9 @@ pub(crate) unsafe fn plain(command: u64, vcpu: VcpuId) -> Result<(), XenError> {
 }
 
 // VCPUOP_ and the name.
+const INITIALISE: u64 = 0;
+const UP: u64 = 1;
+const DOWN: u64 = 2;
 const IS_UP: u64 = 3;
 const STOP_PERIODIC_TIMER: u64 = 7;
 const SET_SINGLESHOT_TIMER: u64 = 8;

@@ -58,8 +58,8 @@ pub(crate) fn start_one(cpu: usize) -> bool {
     let of = per_cpu::of(cpu);
     let trampoline = TRAMPOLINE.load(Ordering::Relaxed);
     // The CPU runs there before it has our page tables' upper half to run in.
-    if trampoline == 0 || paging::map(trampoline as usize, trampoline, Flags::EXECUTABLE).is_err() {
-        println!("there is no frame where CPUs can start");
+    if trampoline != 0 && paging::map(trampoline as usize, trampoline, Flags::EXECUTABLE).is_err() {
+        println!("there is no memory to map the frame where CPUs start");
         return false;
     }
     let apic_id = of.apic_id.load(Ordering::Relaxed);
@@ -77,7 +77,9 @@ pub(crate) fn start_one(cpu: usize) -> bool {
     if !runs {
         println!("the CPU with APIC id {apic_id} does not start ({status:?})");
     }
-    paging::unmap(trampoline as usize);
+    if trampoline != 0 {
+        paging::unmap(trampoline as usize);
+    }
     runs
 }
 

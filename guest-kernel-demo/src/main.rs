@@ -81,7 +81,7 @@ extern "C" fn start_xen_pv(start_info: *const u8) -> ! {
 fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     println!("pvops demo kernel {}", env!("CARGO_PKG_VERSION"));
     // SAFETY: these set up the CPU and memory once, in the order that they depend on each other.
-    let machine = unsafe {
+    let mut machine = unsafe {
         gdt::load(0);
         per_cpu::load(0);
         idt::prepare();
@@ -108,6 +108,10 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     }
     if command_line.value("xen-callback") == Some("vector") {
         xen::hvm::set_callback(xen::hvm::Callback::Vector);
+    }
+    if command_line.value("xen-start") == Some("call") {
+        xen::hvm::start_cpus_by_call();
+        machine.trampoline = None;
     }
     interrupts::mask_legacy();
     let measure = command_line.flag("measure");

@@ -10,7 +10,7 @@ use pvops_core::PerCpuArea;
 use crate::arch::segment;
 
 /// CPUs that this kernel takes.
-pub(crate) const MAX_CPUS: usize = 16;
+pub(crate) const MAX_CPUS: usize = 64;
 
 /// One CPU's own.
 #[repr(C)]

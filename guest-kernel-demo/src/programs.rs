@@ -46,6 +46,18 @@ programs! {
 
 /// Begins a program.
 pub(crate) fn spawn(program: Program, argument: u64) -> Option<TaskId> {
+    let (text, entry) = place(program);
+    scheduler::spawn_program(text, entry, argument)
+}
+
+/// The same with a selector for its stack that may be wrong.
+pub(crate) fn spawn_on_stack_segment(program: Program, selector: u16) -> Option<TaskId> {
+    let (text, entry) = place(program);
+    scheduler::spawn_on_stack_segment(text, entry, selector)
+}
+
+/// The text of all programs, and where this one begins.
+fn place(program: Program) -> (&'static [u8], usize) {
     unsafe extern "C" {
         safe static programs_start: u8;
         safe static programs_end: u8;
@@ -58,5 +70,5 @@ pub(crate) fn spawn(program: Program, argument: u64) -> Option<TaskId> {
             (&raw const programs_end).addr() - start,
         )
     };
-    scheduler::spawn_program(text, TEXT + program.0 - start, argument)
+    (text, TEXT + program.0 - start)
 }

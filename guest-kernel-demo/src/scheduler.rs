@@ -53,8 +53,17 @@ pub(crate) fn spawn(function: fn(usize) -> u64, argument: usize) -> Option<TaskI
 /// Begins a program, with its segment at the beginning of its heap. `None` if there are
 /// too many tasks, or memory is full.
 pub(crate) fn spawn_program(text: &[u8], entry: usize, argument: u64) -> Option<TaskId> {
+    spawn_frame(text, Frame::of_program(entry, STACK.end, argument as usize))
+}
+
+/// The same with a selector for its stack that may be wrong.
+pub(crate) fn spawn_on_stack_segment(text: &[u8], entry: usize, selector: u16) -> Option<TaskId> {
+    let frame = Frame::of_program(entry, STACK.end, 0);
+    spawn_frame(text, frame.on_stack_segment(selector))
+}
+
+fn spawn_frame(text: &[u8], frame: Frame) -> Option<TaskId> {
     let space = AddressSpace::new(text).ok()?;
-    let frame = Frame::of_program(entry, STACK.end, argument as usize);
     let id = begin(Parent::Kernel, Some(space), |_| frame)?;
     Some(TaskId(id))
 }

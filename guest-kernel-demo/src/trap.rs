@@ -28,6 +28,8 @@ pub(crate) const EVENT_VECTOR: u8 = 0x45;
 /// Vector of spurious interrupts; the low four bits are ones on old CPUs.
 pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
 
+/// Vector of non-maskable interrupts.
+pub(crate) const NON_MASKABLE: usize = 2;
 const BREAKPOINT: usize = 3;
 const INVALID_OPCODE: usize = 6;
 const GENERAL_PROTECTION: usize = 13;
@@ -60,6 +62,10 @@ pub(crate) fn fetched_pages() -> u64 {
 /// All interrupts and exceptions come here, interrupts off.
 pub(crate) extern "C" fn trap(frame: &mut Frame) {
     COUNTS[per_cpu::index()][frame.vector & 0xff].fetch_add(1, Ordering::Relaxed);
+    if frame.vector == NON_MASKABLE {
+        // Only the self-test sends one. It can come anywhere, so that there is not much to be done.
+        return;
+    }
     if frame.vector >= FIRST_INTERRUPT {
         interrupt(frame.vector as u8);
     } else if frame.is_user() {

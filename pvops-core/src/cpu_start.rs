@@ -16,9 +16,10 @@ pub struct CpuStart {
     /// Its stack grows down from here; a multiple of 16.
     pub stack_top: usize,
     /// Its page table: physical, below 4 GiB. It maps the entry, the stack, and the frame for the
-    /// trampoline at the frame's own physical address, executable.
+    /// trampoline, if any, at the frame's own physical address, executable.
     pub page_table: u64,
-    /// A frame below 1 MiB that nobody else uses meanwhile: where CPUs of a PC start.
+    /// A frame below 1 MiB, but not the first, that nobody else uses meanwhile: where CPUs of a PC start.
+    /// 0 if there is none: hosts that start CPUs by a call need none.
     pub trampoline_physical: u64,
     /// Where the caller can write that frame.
     pub trampoline: *mut u8,

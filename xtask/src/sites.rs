@@ -186,8 +186,7 @@ native makes of them: 2 inline, 0 call, 0 nop, 0 trap
         sample.symbols[0].0 = function.into();
         let (_, text) = listed(&sample, "native");
         // From 0x...0d to 0x...00.
-        let expected =
-            "2e e8 f3 ff ff ff 66 90  call pvops_backend_native::cpu::x86_64::read_msr_safe; 2-byte nop";
+        let expected = "2e e8 f3 ff ff ff 66 90  call pvops_backend_native::cpu::x86_64::read_msr_safe; 2-byte nop";
         assert!(text.lines().nth(2).unwrap().ends_with(expected), "{text}");
     }
 

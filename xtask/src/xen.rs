@@ -46,6 +46,7 @@ pub(crate) fn command(
             setting,
             &Options {
                 mem: options.mem + OWN_MEMORY,
+                smp: physical_cpus(options.smp),
                 ..*options
             },
         ))
@@ -61,6 +62,11 @@ pub(crate) fn command(
             &format!("{CMDLINE} dom0_max_vcpus={} {words}", options.smp),
         ]);
     Ok(command)
+}
+
+/// CPUs of the machine: many virtual ones share two, as QEMU would take long for more.
+fn physical_cpus(virtual_cpus: u16) -> u16 {
+    if virtual_cpus > 8 { 2 } else { virtual_cpus }
 }
 
 /// A Multiboot module as QEMU's `-initrd` takes it: a comma would separate it from another.

@@ -15,7 +15,7 @@ mod irq;
 mod mmu;
 pub(crate) mod own_frames;
 mod page_table_calls;
-mod restart;
+mod ports;
 mod smp;
 mod start;
 mod start_info;
@@ -36,6 +36,7 @@ use crate::{clock, event_channel, lock, runstate, shared_frame, shutdown, vcpu};
 
 pub use address::AddressLayout;
 pub use console::read_console;
+pub use ports::{PortAccess, set_port_access, set_port_bitmap};
 pub use start::{StartError, start};
 pub use translation::{Mfn, Pfn};
 
@@ -81,6 +82,8 @@ pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     unsafe { runstate::start(vcpu, &frame.runstate, physical) }
         .map_err(|_| BindError("Xen refuses to note the states of this CPU"))?;
     vcpu::stop_periodic_timer(vcpu).map_err(|_| BindError("Xen knows nothing of this CPU"))?;
+    ports::set_port_access(PortAccess::Kernel)
+        .map_err(|_| BindError("Xen lets this CPU access no ports"))?;
     traps::start().map_err(|_| BindError("Xen refuses the callbacks"))?;
     event_channel::bring_up(host.kernel, vcpu, frame)?;
     lock::bring_up(host.kernel).map_err(|_| BindError("Xen gives this CPU no port to poll"))?;

@@ -9,12 +9,11 @@ use pvops_core::{bindings, call};
 use spin::Mutex;
 
 use super::{
-    KERNEL_CODE, KERNEL_STACK_SEGMENT, descriptors, events, restart, tables, this_cpu, traps,
-    vcpu_record,
+    KERNEL_CODE, KERNEL_STACK_SEGMENT, descriptors, events, tables, this_cpu, traps, vcpu_record,
 };
 use crate::error::XenError;
-use crate::shared_info;
 use crate::vcpu::{self, VcpuId};
+use crate::{restart, shared_info};
 
 pub(super) const BINDINGS: bindings::smp = bindings::smp {
     start_cpu: call!(smp::start_cpu, start_cpu),
@@ -142,13 +141,13 @@ unsafe extern "C" fn start_cpu(number: u32, start: *const CpuStart) -> StartStat
             ..Context::ZERO
         });
         let vcpu = VcpuId(number);
-        let initialised = match vcpu::command(INITIALISE, vcpu, &mut *pointer) {
+        let initialised = match vcpu::initialise(vcpu, &mut *pointer) {
             Err(XenError::EXISTS) => {
-                wait_until_off(vcpu).map(|()| restart::prepare(number as usize, &start))
+                vcpu::wait_until_down(vcpu).map(|()| restart::prepare(number as usize, &start))
             }
             result => result,
         };
-        let told = initialised.and_then(|()| vcpu::plain(UP, vcpu));
+        let told = initialised.and_then(|()| vcpu::up(vcpu));
         match told {
             Ok(()) => StartStatus::TOLD,
             Err(_) => StartStatus::UNAVAILABLE,
@@ -156,22 +155,6 @@ unsafe extern "C" fn start_cpu(number: u32, start: *const CpuStart) -> StartStat
     }
 }
 
-/// Waits for a CPU that is going off: one that is started before Xen has put it down would stay down.
-fn wait_until_off(vcpu: VcpuId) -> Result<(), XenError> {
-    // A call is some hundred instructions, and who goes off has less to do than a thousand.
-    const MAX_CALLS: u32 = 1_000_000;
-    for _ in 0..MAX_CALLS {
-        if !vcpu::is_up(vcpu)? {
-            return Ok(());
-        }
-        core::hint::spin_loop();
-    }
-    Err(XenError::BUSY)
-}
-
-/// VCPUOP_initialise and VCPUOP_up.
-const INITIALISE: u64 = 0;
-const UP: u64 = 1;
 /// VGCF_in_kernel.
 const IN_KERNEL: u64 = 1 << 2;
 

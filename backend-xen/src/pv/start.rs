@@ -10,11 +10,12 @@ use pvops_core::use_before_install;
 
 use super::address::{self, AddressLayout, FRAME_BYTES};
 use super::direct_map::{self, Window};
+use super::ports::{self, PortAccess};
 use super::start_info::StartInfo;
 use super::translation::{self, Mfn, Pfn};
 use super::{console, entry, frame_notes, given, page_table_calls, tables};
 use crate::error::XenError;
-use crate::hypercall::{self, HypercallNumber};
+use crate::hypercall;
 use crate::shared_info::{self, SharedInfo};
 
 /// Makes the ops work in a kernel that Xen has entered as a PV guest, and maps its memory; gives what
@@ -56,7 +57,7 @@ pub unsafe fn start(
     // SAFETY: the domain's own pages.
     unsafe {
         share(Mfn(info.shared_info / FRAME_BYTES))?;
-        permit_ports()?;
+        ports::set_port_access(PortAccess::Kernel)?;
         console::start(info, address::in_image);
     }
     given::note(info);
@@ -234,15 +235,6 @@ unsafe fn share(page: Mfn) -> Result<(), XenError> {
         shared_info::adopt(page);
         shared_info::set_vcpu_info(0, &page.vcpu_info[0]);
     }
-    Ok(())
-}
-
-/// PHYSDEVOP_set_iopl: instructions for ports are done by Xen, to ports that the domain may use, and do
-/// nothing to others.
-unsafe fn permit_ports() -> Result<(), XenError> {
-    const SET_IOPL: u32 = 6;
-    // SAFETY: the structure is the command's.
-    unsafe { hypercall::command(HypercallNumber::PHYSDEV_OP, SET_IOPL, &mut 1_u32)? };
     Ok(())
 }
 

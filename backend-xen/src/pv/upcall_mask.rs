@@ -7,9 +7,10 @@ use core::sync::atomic::{Ordering, compiler_fence};
 use pvops_core::irq;
 
 use crate::hypercall::{HypercallNumber, hypercall};
+use crate::restart;
 use crate::shared_info::VcpuInfo;
 
-use super::{restart, this_cpu};
+use super::this_cpu;
 
 /// EFLAGS.IF, as `save_flags` reports it.
 const INTERRUPTS_ENABLED: usize = 1 << 9;

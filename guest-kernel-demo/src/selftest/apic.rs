@@ -18,8 +18,13 @@ pub(super) fn send_self(vector: u8) {
 
 /// Waits up to ten seconds until a vector has come `count` times.
 pub(super) fn wait_for(vector: u8, count: u64) -> bool {
+    wait_until(|| trap::count(vector) >= count)
+}
+
+/// Waits up to ten seconds.
+pub(super) fn wait_until(is_so: impl Fn() -> bool) -> bool {
     let start = time::clock_ns();
-    while trap::count(vector) < count {
+    while !is_so() {
         if time::clock_ns() - start > 10_000_000_000 {
             return false;
         }

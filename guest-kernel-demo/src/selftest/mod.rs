@@ -20,9 +20,11 @@ mod smp;
 mod stopped;
 mod tasks;
 mod time;
+mod xen_callbacks;
 mod xen_console;
 pub(crate) mod xen_domain;
 mod xen_events;
+mod xen_ports;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -232,6 +234,15 @@ static XEN_CHECKS: &[Check] = &[
     check("xen.loopback", xen_events::loopback),
     check("xen.many_ports", xen_events::many_ports),
     check("xen.priority", xen_events::priority),
+    check("xen.non_maskable", xen_callbacks::non_maskable),
+    Check {
+        lacks: xen_callbacks::not_pv,
+        ..check("xen.bad_return", xen_callbacks::bad_return)
+    },
+    Check {
+        lacks: xen_callbacks::not_pv,
+        ..check("xen.ports", xen_ports::ports)
+    },
 ];
 
 /// The same, for more than one CPU.

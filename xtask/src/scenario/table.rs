@@ -287,11 +287,27 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cmdline: "xen-trace",
         ..XEN_PV
     },
+    // More CPUs than Xen's page has records for, on two of the machine's. Xen's other scheduler, credit2,
+    // sometimes lets a CPU wait for ever there that could run.
+    Scenario {
+        name: "xen-pv-many",
+        carrier: Carrier::Xen("sched=credit"),
+        cpus: &[40],
+        cmdline: "only=smp.online,smp.events,smp.offline,xen.ipi",
+        ..XEN_PV
+    },
     XEN_PVH,
     Scenario {
         name: "xen-pvh-two-level",
         cpus: &[2],
         cmdline: "xen-events=2level xen-callback=vector",
+        ..XEN_PVH
+    },
+    // Xen starts the CPUs when it is called, not when INIT and start-up interrupts come.
+    Scenario {
+        name: "xen-pvh-start",
+        cpus: &[2],
+        cmdline: "xen-start=call only=smp.online,smp.interrupts,smp.events,smp.offline,xen.ipi",
         ..XEN_PVH
     },
     Scenario {

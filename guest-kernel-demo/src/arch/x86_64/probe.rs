@@ -16,6 +16,22 @@ pub(crate) unsafe extern "C" fn read(address: usize) -> u32 {
     )
 }
 
+/// The byte at a port, or 256 after a fault.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn read_port(port: u16) -> u32 {
+    naked_asm!(
+        "mov edx, edi",
+        "771:",
+        asm_site!("in8"),
+        "movzx eax, al",
+        "ret",
+        "772: mov eax, 256",
+        "ret",
+        extable_entry!("771b", "772b"),
+        in8 = const asm_op::<op::io::in8>(),
+    )
+}
+
 /// Writes back the byte at an address; 1 after a fault.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn write(address: usize) -> u32 {

@@ -5,12 +5,12 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pvops_core::cpu_set::MAX_CPUS;
 use pvops_core::cpu_start::CpuStart;
+use pvops_core::{Kernel, mmu};
 
-use super::{tables, this_cpu};
-use crate::vcpu;
+use crate::vcpu::{self, VcpuId};
 
 /// Has the CPU begin as `start` says when it comes back.
-pub(super) fn prepare(cpu: usize, start: &CpuStart) {
+pub(crate) fn prepare(cpu: usize, start: &CpuStart) {
     if let Some(slot) = SLOTS.get(cpu) {
         slot.argument.store(start.argument, Ordering::Relaxed);
         slot.stack_top.store(start.stack_top, Ordering::Relaxed);
@@ -19,18 +19,19 @@ pub(super) fn prepare(cpu: usize, start: &CpuStart) {
     }
 }
 
-/// This CPU goes off, until it is started again. VCPUOP_down.
-pub(super) fn go_down() -> ! {
-    const DOWN: u64 = 2;
-    let slot = &SLOTS[this_cpu::index()];
+/// This CPU goes off, until it is started again.
+pub(crate) fn go_down() -> ! {
+    let cpu = pvops_core::kernel().map_or(0, Kernel::cpu_index);
+    let vcpu = vcpu::id(cpu).unwrap_or(VcpuId(cpu as u32));
+    let slot = &SLOTS[cpu];
     loop {
-        // SAFETY: whoever calls has nothing left to do here.
-        let _ = unsafe { vcpu::plain(DOWN, this_cpu::id()) };
+        // Whoever calls has nothing left to do here.
+        let _ = vcpu::down(vcpu);
         let entry = slot.entry.swap(0, Ordering::Acquire);
         if entry != 0 {
             // SAFETY: whoever starts the CPU vouches for entry, stack and tables; nobody comes back here.
             unsafe {
-                tables::write_cr3(slot.page_table.load(Ordering::Relaxed) as usize);
+                mmu::write_cr3(slot.page_table.load(Ordering::Relaxed) as usize);
                 begin(
                     slot.argument.load(Ordering::Relaxed),
                     slot.stack_top.load(Ordering::Relaxed),
