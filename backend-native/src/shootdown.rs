@@ -4,11 +4,10 @@
 //! are in [`PENDING`]. A CPU serves it in its interrupt handler, or, since two CPUs may want
 //! something of each other with interrupts off, while it waits here itself.
 
-use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use pvops_core::cpu_set::{CpuSet, MAX_CPUS};
-use pvops_core::{mmu, smp};
+use pvops_core::{mmu, smp, system};
 
 use crate::smp::apic_id;
 
@@ -86,7 +85,7 @@ pub unsafe fn flush_tlb_multi_but(
     let vector = lent(VECTOR.load(Ordering::Relaxed));
     while REQUEST.busy.swap(true, Ordering::Acquire) {
         serve(this);
-        spin_loop();
+        system::yield_cpu();
     }
     REQUEST.start.store(start, Ordering::Relaxed);
     REQUEST.end.store(end, Ordering::Relaxed);
@@ -99,7 +98,7 @@ pub unsafe fn flush_tlb_multi_but(
     unsafe { smp::send_ipi_set(&raw const others, vector) };
     // Ends: each CPU of the set runs, and takes interrupts or waits in here.
     while PENDING.iter().any(|word| word.load(Ordering::Acquire) != 0) {
-        spin_loop();
+        system::yield_cpu();
     }
     REQUEST.busy.store(false, Ordering::Release);
 }

@@ -17,6 +17,7 @@ pub(crate) use parameters::parameter;
 pub use start_cpu::start_cpus_by_call;
 
 use crate::error::XenError;
+use crate::poll::YIELD_CPU;
 use crate::shared_frame::SharedFrame;
 use crate::vcpu::{self, VcpuId};
 use crate::version::{Features, features};
@@ -220,7 +221,7 @@ const fn system(instruction: HypercallInstruction) -> bindings::system {
         poweroff: call!(system::poweroff, shutdown::poweroff),
         reboot: call!(system::reboot, shutdown::reboot),
         report_crash: call!(system::report_crash, shutdown::report_crash),
-        ..native::BEFORE_INSTALL.system
+        yield_cpu: YIELD_CPU,
     }
 }
 

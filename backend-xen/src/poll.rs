@@ -1,4 +1,7 @@
-//! Waiting without interrupts: SCHEDOP_poll of Xen's public/sched.h.
+//! Waiting without interrupts: SCHEDOP_poll and SCHEDOP_yield of Xen's public/sched.h.
+
+use pvops_core::binding::Binding;
+use pvops_core::preserve;
 
 use crate::event_channel::Port;
 use crate::hypercall::{self, HypercallNumber};
@@ -7,6 +10,16 @@ use crate::hypercall::{self, HypercallNumber};
 /// return earlier for no reason. Any context: for a kernel that can't halt for an interrupt there.
 pub fn poll_until(deadline_ns: u64) {
     poll(&[], deadline_ns);
+}
+
+/// The op `system.yield_cpu`: another virtual CPU that wants to run has this one's turn. SCHEDOP_yield.
+pub(crate) const YIELD_CPU: Binding<pvops_core::op::system::yield_cpu> =
+    preserve!(system::yield_cpu, yield_cpu);
+
+unsafe extern "C" fn yield_cpu() {
+    const YIELD: u64 = 0;
+    // SAFETY: the call changes nothing.
+    let _ = unsafe { hypercall::hypercall(HypercallNumber::SCHED_OP, [YIELD, 0]) };
 }
 
 /// Sleeps until one of the ports has an event, masked or not, the system time is `deadline_ns` (0: never),

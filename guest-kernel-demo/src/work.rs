@@ -3,7 +3,7 @@
 use core::mem::transmute;
 use core::sync::atomic::Ordering;
 
-use pvops_core::{irq, smp, time};
+use pvops_core::{irq, smp, system, time};
 
 use crate::interrupts;
 use crate::per_cpu::{self, PerCpu};
@@ -35,7 +35,7 @@ pub(crate) fn finish(cpu: usize) -> Option<u64> {
         if time::clock_ns() - start > PATIENCE_NS {
             return None;
         }
-        core::hint::spin_loop();
+        system::yield_cpu();
     }
     of.state.store(IDLE, Ordering::Relaxed);
     Some(of.result.load(Ordering::Relaxed))

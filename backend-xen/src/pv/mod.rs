@@ -31,6 +31,7 @@ use pvops_backend_native as native;
 use pvops_core::backend::{BindError, Host};
 use pvops_core::{Bindings, bindings, call, inline, preserve};
 
+use crate::poll::YIELD_CPU;
 use crate::vcpu::VcpuId;
 use crate::{clock, event_channel, lock, runstate, shared_frame, shutdown, vcpu};
 
@@ -133,7 +134,7 @@ pub(crate) const BINDINGS: Bindings = Bindings {
         poweroff: call!(system::poweroff, shutdown::poweroff),
         reboot: call!(system::reboot, shutdown::reboot),
         report_crash: call!(system::report_crash, shutdown::report_crash),
-        yield_cpu: inline!(system::yield_cpu, "pause"),
+        yield_cpu: YIELD_CPU,
     },
     lock: bindings::lock::AWAKE.with_preemption(preserve!(
         lock::vcpu_is_preempted,
