@@ -57,7 +57,7 @@ use crate::platform::Platform;
 /// The hosts that this kernel knows.
 static BACKENDS: [&Backend; 3] = [&native::BACKEND, &kvm::BACKEND, &xen::BACKEND];
 
-/// The first Rust code: on the boot stack, on the tables of [`entry`], interrupts off.
+/// The first Rust code: on the boot stack, on the tables of `arch::entry`, interrupts off.
 extern "C" fn start(loader_info: u64, multiboot2_magic: u32) -> ! {
     let interfaces = Interfaces::scan(&cpu::cpuid);
     // SAFETY: nobody else runs, interrupts are off, and this CPU is in ring 0.
