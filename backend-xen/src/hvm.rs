@@ -9,11 +9,12 @@ use pvops_core::backend::{BindError, Host};
 use pvops_core::binding::Binding;
 use pvops_core::probe::{Interface, Interfaces, Signature};
 use pvops_core::tsc::TscFrequency;
-use pvops_core::{Bindings, bindings, call, cpu, preserve, use_before_install};
+use pvops_core::{Bindings, Kernel, bindings, call, cpu, preserve, use_before_install};
 
 pub use callback::{Callback, callback, set_callback};
 pub(crate) use parameters::parameter;
 
+use crate::error::XenError;
 use crate::vcpu::{self, VcpuId};
 use crate::version::{Features, features};
 use crate::{
@@ -101,6 +102,14 @@ pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     }
 }
 
+/// Has Xen share its page again, where it was, after the domain has moved. CPUs are then brought up as at
+/// first.
+pub(crate) fn resume(kernel: &dyn Kernel) -> Result<(), XenError> {
+    physical_map::map_again(kernel)?;
+    callback::forget();
+    Ok(())
+}
+
 /// Has events come to this CPU.
 fn start_events(host: &Host<'_>, vector: u8) -> Result<(), BindError> {
     let cpu = host.kernel.cpu_index();
@@ -127,7 +136,7 @@ fn start_records(host: &Host<'_>) -> Result<pvops_core::pvclock::Parameters, Bin
     let cpu = host.kernel.cpu_index();
     let frame = shared_frame::of_this_cpu(host.kernel).ok_or(NO_MEMORY)?;
     let vcpu = vcpu_id(host);
-    if vcpu::id(cpu).is_none() {
+    if !shared_info::is_known(cpu, &frame.vcpu_info) {
         let (number, offset) =
             shared_frame::place(host.kernel, &frame.vcpu_info).ok_or(NO_MEMORY)?;
         // SAFETY: the frame is shared for good.

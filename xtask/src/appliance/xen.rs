@@ -25,6 +25,7 @@ pub(crate) static XEN: Appliance = Appliance {
     ],
     programs: &[
         "usr/lib/xen-4.*/bin/xl",
+        "usr/lib/xen-4.*/bin/libxl-save-helper",
         "usr/lib/xen-4.*/bin/xenconsoled",
         "usr/lib/xen-4.*/bin/xen-init-dom0",
         "usr/lib/xen-4.*/bin/xenstored",
@@ -61,6 +62,8 @@ pub(crate) struct Domain {
     pub(crate) report: &'static str,
     /// What `xl.cfg` says of its kind and of the kernel; `KERNEL` and `CMDLINE` stand for these.
     configuration: &'static str,
+    /// More words for the kernel.
+    cmdline: &'static str,
     /// What it lacks: the value of `host-lacks=`.
     lacks: &'static [&'static str],
 }
@@ -72,18 +75,21 @@ pub(crate) static DOMAINS: [Domain; 3] = [
         name: "pv",
         report: "xen-domu-pv",
         configuration: "type=\"pv\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\n",
+        cmdline: "",
         lacks: &["ring-0", "cr8", "com1", "pci", "pit", "rtc"],
     },
     Domain {
         name: "pvh",
         report: "xen-domu-pvh",
         configuration: "type=\"pvh\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\n",
+        cmdline: "will-be-saved",
         lacks: &["com1", "pci", "pit", "rtc", "cr8", "sti-shadow"],
     },
     Domain {
         name: "hvm",
         report: "xen-domu-hvm",
         configuration: "type=\"hvm\"\nfirmware_override=\"KERNEL\"\nvga=\"none\"\nvnc=0\n",
+        cmdline: "",
         lacks: &["com1", "cr8", "sti-shadow"],
     },
 ];
@@ -123,7 +129,8 @@ pub(crate) fn command(
         ("guest/order".into(), order.into()),
     ];
     for domain in &DOMAINS {
-        let cmdline = format!("{cmdline} host-lacks={}", domain.lacks.join(","));
+        let lacks = domain.lacks.join(",");
+        let cmdline = format!("{cmdline} {} host-lacks={lacks}", domain.cmdline);
         let configuration = configuration(domain, &cmdline, options)?;
         files.push((format!("guest/{}.cfg", domain.name), configuration.into()));
         files.push((format!("guest/{}.cmdline", domain.name), cmdline.into()));
