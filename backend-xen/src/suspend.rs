@@ -24,7 +24,7 @@ use pvops_core::{bring_up_cpu, time};
 use crate::error::XenError;
 use crate::shutdown::ShutdownReason;
 use crate::vcpu::{self, VcpuId};
-use crate::{clock, event_channel, hvm, lock, runstate, shared_info};
+use crate::{clock, event_channel, hvm, lock, pv, runstate, shared_info};
 
 /// How a suspension ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,8 +56,8 @@ pub unsafe fn suspend() -> Result<Suspension, SuspendError> {
     }
     let clock_ns = time::clock_ns();
     // SAFETY: as the caller vouches.
-    let called_off = unsafe { ShutdownReason::SUSPEND.call(0) };
-    if called_off.map_err(SuspendError::Refused)? != 0 {
+    let has_moved = unsafe { stand_still() };
+    if !has_moved.map_err(SuspendError::Refused)? {
         return Ok(Suspension::Cancelled);
     }
     clock::restart();
@@ -65,12 +65,36 @@ pub unsafe fn suspend() -> Result<Suspension, SuspendError> {
     shared_info::forget_vcpu_infos();
     event_channel::forget();
     lock::forget_ports();
-    hvm::resume(kernel)
-        .map_err(|_| SuspendError::Lost(BindError("Xen does not share its page")))?;
+    let found = match pv::is_started() {
+        // SAFETY: it has stood still, and moved.
+        true => unsafe { pv::suspension::resume(kernel) },
+        false => hvm::resume(kernel),
+    };
+    found.map_err(|_| SuspendError::Lost(BindError("Xen does not share its page")))?;
     // SAFETY: interrupts are off, and this CPU has gone on.
     unsafe { bring_up_cpu() }.map_err(SuspendError::Lost)?;
     clock::go_on_from(clock_ns);
     Ok(Suspension::Moved)
+}
+
+/// Whether the domain has moved when it goes on.
+///
+/// # Safety
+///
+/// As for [`suspend`].
+unsafe fn stand_still() -> Result<bool, XenError> {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if !pv::is_started() {
+            return Ok(ShutdownReason::SUSPEND.call(0)? == 0);
+        }
+        let start_info = pv::suspension::begin()?;
+        let called_off = ShutdownReason::SUSPEND.call(start_info.0);
+        if called_off != Ok(0) {
+            pv::suspension::cancel();
+        }
+        Ok(called_off? == 0)
+    }
 }
 
 /// Why a domain was not suspended, or can't go on.

@@ -12,7 +12,9 @@ use super::address::{self, AddressLayout, FRAME_BYTES};
 use super::direct_map::{self, Window};
 use super::start_info::StartInfo;
 use super::translation::{self, Mfn, Pfn};
-use super::{console, entry, frame_notes, given, page_table_calls, tables};
+use super::{
+    console, entry, frame_notes, given, hidden_frames, page_table_calls, suspension, tables,
+};
 use crate::error::XenError;
 use crate::hypercall::{self, HypercallNumber};
 use crate::shared_info::{self, SharedInfo};
@@ -60,6 +62,7 @@ pub unsafe fn start(
         console::start(info, address::in_image);
     }
     given::note(info);
+    suspension::note_start_info(frame(start_info.addr() as u64));
     let tables = frame(info.tables)..Pfn(frame(info.tables).0 + info.table_frames);
     let module = module(info, &frame);
     let note_frames = frame_notes::bytes(frames).div_ceil(FRAME_BYTES);
@@ -221,10 +224,13 @@ fn boot_info(
 ///
 /// # Safety
 ///
-/// Once, on the tables that the kernel begins on.
-unsafe fn share(page: Mfn) -> Result<(), XenError> {
+/// On the tables that the kernel begins on; and again when the domain has moved.
+pub(super) unsafe fn share(page: Mfn) -> Result<(), XenError> {
     let at = (&raw const SHARED).addr();
     let (own, _) = address::frame_at(at).ok_or(XenError::INVALID)?;
+    hidden_frames::note(own, at, page)?;
+    // Tables that the kernel makes have it in the direct map, too.
+    hidden_frames::note(own, address::of(own), page)?;
     // SAFETY: nobody uses the frame that was there. Tables that the kernel makes have Xen's page there
     // too, since its list says so.
     unsafe {
@@ -232,14 +238,16 @@ unsafe fn share(page: Mfn) -> Result<(), XenError> {
         page_table_calls::update_mapping(at, entry::machine(page, entry::DATA))?;
         let page: &'static SharedInfo = &*(&raw const SHARED).cast();
         shared_info::adopt(page);
-        shared_info::set_vcpu_info(0, &page.vcpu_info[0]);
+        if shared_info::of(0).is_none() {
+            shared_info::set_vcpu_info(0, &page.vcpu_info[0]);
+        }
     }
     Ok(())
 }
 
 /// PHYSDEVOP_set_iopl: instructions for ports are done by Xen, to ports that the domain may use, and do
 /// nothing to others.
-unsafe fn permit_ports() -> Result<(), XenError> {
+pub(super) unsafe fn permit_ports() -> Result<(), XenError> {
     const SET_IOPL: u32 = 6;
     // SAFETY: the structure is the command's.
     unsafe { hypercall::command(HypercallNumber::PHYSDEV_OP, SET_IOPL, &mut 1_u32)? };

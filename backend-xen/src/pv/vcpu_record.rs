@@ -1,6 +1,7 @@
 //! Where each virtual CPU shares its record with Xen.
 
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 
 use pvops_core::Kernel;
 
@@ -34,6 +35,10 @@ pub(super) fn register(kernel: &dyn Kernel, cpu: usize) -> Result<(), XenError> 
         let (frame, offset) =
             address::frame_at(record.addr().get()).ok_or(XenError::BAD_ADDRESS)?;
         let frame = frame.machine().ok_or(XenError::BAD_ADDRESS)?;
+        // Xen copies the record that it has, in which this may be stale where the domain has moved.
+        if let Some(info) = page.vcpu_info.get(cpu) {
+            info.upcall_mask.store(1, Ordering::Relaxed);
+        }
         // SAFETY: the record is Xen's to write for good.
         unsafe { vcpu::register_vcpu_info(VcpuId(cpu as u32), frame.0, offset as u32)? };
     }

@@ -75,7 +75,7 @@ pub(crate) static DOMAINS: [Domain; 3] = [
         name: "pv",
         report: "xen-domu-pv",
         configuration: "type=\"pv\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\n",
-        cmdline: "",
+        cmdline: "will-be-saved",
         lacks: &["ring-0", "cr8", "com1", "pci", "pit", "rtc"],
     },
     Domain {
