@@ -170,9 +170,9 @@ pub(super) fn requests() -> Outcome {
     Ok(text!("reboot and poweroff"))
 }
 
-/// Asks the toolstack to shut this domain down, and waits until it says so.
+/// Asks the toolstack to shut this domain down or restart it, and waits until it says so.
 pub(crate) fn await_shutdown() -> Result<ShutdownRequest, Text> {
-    send(text!("shutdown"))?;
+    send(text!("end"))?;
     await_request()
 }
 

@@ -64,36 +64,51 @@ pub(crate) struct Domain {
     configuration: &'static str,
     /// More words for the kernel.
     cmdline: &'static str,
+    /// How often the toolstack restarts it.
+    pub(crate) restarts: u32,
     /// What it lacks: the value of `host-lacks=`.
     lacks: &'static [&'static str],
 }
 
 /// An HVM domain has the kernel for its firmware: it is entered as by PVH, without a command line. It finds
 /// that in xenstore.
-pub(crate) static DOMAINS: [Domain; 3] = [
+pub(crate) static DOMAINS: [Domain; 4] = [
     Domain {
         name: "pv",
         report: "xen-domu-pv",
         configuration: "type=\"pv\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\n",
         cmdline: "will-be-saved",
+        restarts: 0,
         lacks: &["ring-0", "cr8", "com1", "pci", "pit", "rtc"],
     },
     Domain {
         name: "pvh",
         report: "xen-domu-pvh",
-        configuration: "type=\"pvh\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\n",
+        configuration: PVH,
         cmdline: "will-be-saved",
-        lacks: &["com1", "pci", "pit", "rtc", "cr8", "sti-shadow"],
+        restarts: 0,
+        lacks: PVH_LACKS,
     },
     Domain {
         name: "hvm",
         report: "xen-domu-hvm",
         configuration: "type=\"hvm\"\nfirmware_override=\"KERNEL\"\nvga=\"none\"\nvnc=0\n",
         cmdline: "",
+        restarts: 0,
         lacks: &["com1", "cr8", "sti-shadow"],
+    },
+    Domain {
+        name: "reboot",
+        report: "xen-domu-reboot",
+        configuration: PVH,
+        cmdline: "only=time.event,smp.online,smp.interrupts,xen.watch",
+        restarts: 1,
+        lacks: PVH_LACKS,
     },
 ];
 
+const PVH: &str = "type=\"pvh\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\n";
+const PVH_LACKS: &[&str] = &["com1", "pci", "pit", "rtc", "cr8", "sti-shadow"];
 const KERNEL: &str = "guest/kernel";
 
 /// What Xen, Linux and the tools want, in MiB, besides a domain's memory.
@@ -191,9 +206,13 @@ fn configuration(domain: &Domain, cmdline: &str, options: &Options<'_>) -> anyho
         .configuration
         .replace("KERNEL", &format!("/{KERNEL}"))
         .replace("CMDLINE", cmdline);
+    let on_reboot = match domain.restarts {
+        0 => "preserve",
+        _ => "restart",
+    };
     Ok(format!(
         "name=\"{}\"\n{kind}memory={}\nvcpus={}\n\
-         on_poweroff=\"preserve\"\non_reboot=\"preserve\"\non_crash=\"preserve\"\n",
+         on_poweroff=\"preserve\"\non_reboot=\"{on_reboot}\"\non_crash=\"preserve\"\n",
         domain.name, options.mem, options.smp
     ))
 }

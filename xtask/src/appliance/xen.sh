@@ -56,6 +56,15 @@ act() {
         mem-set) xl mem-set "$1" "$4k" && echo done ;;
         reboot) xl reboot "$1" && echo done ;;
         shutdown) xl shutdown "$1" && echo done ;;
+        end)
+            # One that xl restarts has its second end in earnest.
+            if grep -q restart "/guest/$1.cfg" && [ ! -e /tmp/restarted ]; then
+                touch /tmp/restarted
+                xl reboot "$1" && echo done
+            else
+                xl shutdown "$1" && echo done
+            fi
+            ;;
         *) echo "no such request" ;;
     esac
 }
@@ -87,17 +96,32 @@ attend() {
         xenstore-write "/local/domain/$number/pvops/answer" "$answer"
         serve "$domain" "$number" &
         server=$!
+        restarter=
+        if grep -q restart "/guest/$domain.cfg"; then
+            serve_restarted "$domain" &
+            restarter=$!
+        fi
         xl unpause "$domain"
     fi
     wait $toolstack
-    reason=$(sed -n 's/^Domain .* has shut down, reason code \([0-9]*\) .*/\1/p' /tmp/xl)
+    reason=$(sed -n 's/^Domain .* has shut down, reason code \([0-9]*\) .*/\1/p' /tmp/xl | tail -n 1)
     # Of a domain that stands still, xl says so and no more: it goes on, and may be saved later.
     ticks=0
     while [ "$reason" = 2 ] && [ ! -e /image/saved ] && [ $ticks -lt $((seconds * 5)) ]; do
         ticks=$((ticks + 1))
         sleep 0.2
     done
-    [ -n "$number" ] && kill $server && killall xenstore-watch 2>/dev/null
+    [ -n "$number" ] && kill $server $restarter && killall xenstore-watch 2>/dev/null
+}
+
+# Serves domain $1 when xl has restarted it.
+serve_restarted() {
+    while [ "$(grep -c '^Waiting for domain' /tmp/xl)" -lt 2 ]; do
+        sleep 0.2
+    done
+    restarted=$(xl domid "$1")
+    xenstore-write "/local/domain/$restarted/pvops/answer" "0 ready"
+    serve "$1" "$restarted"
 }
 
 # Runs domain $1 until it ends, or for too long, if need be as one domain after the other.

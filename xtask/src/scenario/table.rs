@@ -293,7 +293,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[2],
         cmdline: "end=toolstack",
         ending: Ending::PowerOff,
-        timeout: Duration::from_secs(480),
+        timeout: Duration::from_secs(720),
         prepare: |_| Ok(xen()),
         ..XEN_PV
     },
