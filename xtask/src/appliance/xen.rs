@@ -101,7 +101,7 @@ pub(crate) static DOMAINS: [Domain; 4] = [
         name: "reboot",
         report: "xen-domu-reboot",
         configuration: PVH,
-        cmdline: "only=time.event,smp.online,smp.interrupts,xen.watch",
+        cmdline: "only=irq.flags,smp.online,smp.interrupts,xen.watch",
         restarts: 1,
         lacks: PVH_LACKS,
     },
