@@ -1,8 +1,9 @@
 //! A small kernel that does all its privileged work through pvops.
 //!
-//! It boots by PVH, chooses the backend for the host it finds itself on, has its call sites patched,
-//! and then checks that everything works. Read `arch/*/entry.rs` for how it starts and [`start`] for how a
-//! kernel takes pvops into use; [`platform`] is all that it has to provide.
+//! It boots by PVH, by Multiboot2 or as a PV guest of Xen, chooses the backend for the host it finds
+//! itself on, has its call sites patched, and then checks that everything works. Read `arch/*/entry.rs`
+//! for how it starts and [`start`] for how a kernel takes pvops into use; [`platform`] is all that it has
+//! to provide.
 #![no_std]
 #![no_main]
 
@@ -19,6 +20,7 @@ mod hand_over;
 mod interrupts;
 mod layout;
 mod measure;
+mod multiboot2;
 mod paging;
 mod per_cpu;
 mod platform;
@@ -57,11 +59,11 @@ use crate::platform::Platform;
 static BACKENDS: [&Backend; 3] = [&native::BACKEND, &kvm::BACKEND, &xen::BACKEND];
 
 /// The first Rust code: on the boot stack, on the tables of [`entry`], interrupts off.
-extern "C" fn start(start_info: u64) -> ! {
+extern "C" fn start(loader_info: u64, multiboot2_magic: u32) -> ! {
     let interfaces = Interfaces::scan(&cpu::cpuid);
     // SAFETY: nobody else runs, interrupts are off, and this CPU is in ring 0.
     unsafe { xen::hvm::start(&interfaces) };
-    run(&interfaces, boot::pvh(start_info))
+    run(&interfaces, boot::read(loader_info, multiboot2_magic))
 }
 
 /// The first Rust code of a PV guest of Xen: on the boot stack, on Xen's tables, in ring 3.

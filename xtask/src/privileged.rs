@@ -23,7 +23,7 @@ enum Place {
     Symbol(&'static str),
 }
 
-static PERMITS: [Permit; 11] = [
+static PERMITS: [Permit; 12] = [
     any(Place::Module("pvops_backend_native")),
     any(Place::Module("pvops_backend_kvm")),
     any(Place::Module("pvops_backend_xen")),
@@ -31,6 +31,7 @@ static PERMITS: [Permit; 11] = [
     only(Place::Symbol("xen_event"), "syscall"),
     // From the loader's world to the kernel's.
     any(Place::Symbol("pvh_entry")),
+    any(Place::Symbol("multiboot2_entry")),
     any(Place::Symbol("xen_pv_entry")),
     any(Place::Symbol("entry_long")),
     // Only the SYSCALL instruction leads there.

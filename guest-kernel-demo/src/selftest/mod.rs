@@ -21,6 +21,7 @@ mod stopped;
 mod suspension;
 mod tasks;
 mod time;
+mod xen_console;
 pub(crate) mod xen_domain;
 mod xen_events;
 
@@ -250,6 +251,7 @@ static XEN_SMP_CHECKS: &[Check] = &[
 /// The same, where this is a domain of Xen with a connection to xenstored.
 static XEN_DOMAIN_CHECKS: &[Check] = &[
     toolstack("xen.watch", xen_domain::watch),
+    toolstack("xen.console", xen_console::typed_line),
     toolstack("xen.peer", xen_domain::shared_frame_and_events),
     toolstack("xen.pause", xen_domain::pause),
     toolstack("xen.balloon", xen_domain::balloon),

@@ -270,7 +270,7 @@ pub(super) fn send(words: Text) -> Result<u32, Text> {
 }
 
 /// Waits for what dom0 says to a request.
-fn answer_to(request: u32) -> Result<Text, Text> {
+pub(super) fn answer_to(request: u32) -> Result<Text, Text> {
     store(|store| store.watch(ANSWER, "answer"))?;
     let answer = await_answer(request);
     store(|store| store.unwatch(ANSWER, "answer"))?;

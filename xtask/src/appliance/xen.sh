@@ -49,10 +49,8 @@ act() {
         peer) timeout "$seconds" xen-peer "$2" "$4" "$5" "$6" ;;
         # A copy is made, and the domain goes on.
         checkpoint) xl save -c "$1" /dev/null >/tmp/save 2>&1 && echo done ;;
-        pause)
-            sleep 0.5
-            xl pause "$1" && sleep 2 && xl unpause "$1" && echo done
-            ;;
+        pause) xl pause "$1" && sleep 1 && xl unpause "$1" && echo done ;;
+        console) type_line "$2" "$4" ;;
         mem-set) xl mem-set "$1" "$4k" && echo done ;;
         reboot) xl reboot "$1" && echo done ;;
         shutdown) xl shutdown "$1" && echo done ;;
@@ -76,6 +74,26 @@ save() {
         return 1
     }
     mv /image/new /image/saved
+}
+
+# Types line $2 at the console of the domain with number $1, and says whether the kernel has answered there. It
+# is the program that `xl console` becomes, which takes input only from a terminal if it is not told otherwise;
+# it ends with its input.
+type_line() {
+    screen=/tmp/screen
+    : >$screen
+    {
+        echo "$2"
+        for _ in $(seq $((seconds * 2))); do
+            grep -q "has read $2" $screen && break
+            sleep 0.2
+        done
+    } | timeout "$seconds" xenconsole "$1" --type pv --interactive >$screen 2>&1
+    if grep -q "has read $2" $screen; then
+        echo answered
+    else
+        echo "no answer, but: $(tail -n 3 $screen)"
+    fi
 }
 
 # Has xl make domain $1 by the words from the third on, with $2 for its first answer, and serves it until it
