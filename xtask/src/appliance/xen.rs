@@ -281,7 +281,7 @@ mod tests {
             assert!(text.contains("\nmemory=64\nvcpus=2\n"), "{text}");
             assert_eq!(
                 text.contains("\ncmdline=\"only=irq.flags\"\n"),
-                domain.name.starts_with("pv")
+                ["pv", "pvh", "reboot"].contains(&domain.name)
             );
         }
         assert!(configuration(&DOMAINS[0], "\"", &options).is_err());
