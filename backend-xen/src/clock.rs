@@ -1,16 +1,23 @@
 //! The clock: Xen keeps a record of the time for each virtual CPU, and one of the time of day.
 //!
-//! System time is Xen's own, in nanoseconds: it does not begin at 0 with this domain.
+//! System time is Xen's own, in nanoseconds: it does not begin at 0 with this domain, and has another zero
+//! where the domain is restored. The kernel's clock goes on there from where it was.
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use pvops_core::pvclock::{Flags, MonotonicClock, Parameters, TimeInfoPointer, WallClockPointer};
+use pvops_core::pvclock::{
+    Flags, MonotonicClock, Parameters, TimeInfoPointer, WallClockError, WallClockPointer,
+};
 use pvops_core::{Kernel, cpu, irq};
 use spin::Once;
 
+use crate::event_channel;
 use crate::shared_info::{self, VcpuInfo};
 
 static CLOCK: MonotonicClock = MonotonicClock::new();
+/// How far the kernel's clock is ahead of the system time, modulo 2^64.
+static AHEAD_NS: AtomicU64 = AtomicU64::new(0);
 static WALL_CLOCK: Once<WallClockPointer> = Once::new();
 
 /// What is in the record of this CPU; `None` if it makes no sense. Once the CPU's `vcpu_info` is known.
@@ -25,7 +32,7 @@ pub(crate) fn start_on(cpu: usize) -> Option<Parameters> {
     record(shared_info::of(cpu)?).parameters().ok()
 }
 
-/// Whether there is a time of day. Once the shared page is known.
+/// Whether there is a time of day, or there will be one. Once the shared page is known.
 pub(crate) fn start_wall_clock() -> bool {
     let Some(page) = shared_info::get() else {
         return false;
@@ -35,12 +42,35 @@ pub(crate) fn start_wall_clock() -> bool {
     let Ok(pointer) = pointer else {
         return false;
     };
-    WALL_CLOCK.call_once(|| pointer).read().is_ok()
+    match WALL_CLOCK.call_once(|| pointer).read() {
+        Ok(_) => true,
+        // To PVH and HVM domains Xen tells it when they say how events come (`hvm_latch_shinfo_size` of
+        // its arch/x86/hvm/hvm.c).
+        Err(WallClockError::Unwritten) => event_channel::lent_vector().is_some(),
+        Err(_) => false,
+    }
 }
 
 /// The op `time.clock_ns`.
 pub(crate) unsafe extern "C" fn clock_ns() -> u64 {
-    system_time_ns()
+    system_time_ns().wrapping_add(AHEAD_NS.load(Ordering::Relaxed))
+}
+
+/// The system time has another zero from now on. No other CPU runs.
+pub(crate) fn restart() {
+    CLOCK.restart();
+}
+
+/// Has the kernel's clock show `now_ns`. No other CPU runs, and this one's record is there.
+pub(crate) fn go_on_from(now_ns: u64) {
+    AHEAD_NS.store(now_ns.wrapping_sub(system_time_ns()), Ordering::Relaxed);
+}
+
+/// The system time when the kernel's clock shows `clock_ns`, or 1 if that was before it began: 0 means
+/// never to Xen.
+pub(crate) fn system_time_at(clock_ns: u64) -> u64 {
+    let behind_ns = AHEAD_NS.load(Ordering::Relaxed).wrapping_neg() as i64;
+    clock_ns.saturating_add_signed(behind_ns).max(1)
 }
 
 /// The op `time.wall_clock_ns`.

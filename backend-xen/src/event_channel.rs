@@ -64,6 +64,14 @@ pub fn is_fifo() -> bool {
     matches!(abi::chosen(), Some(Abi::Fifo))
 }
 
+/// All ports are gone, and what Xen was told of events. No CPU runs but this one; each is then to be
+/// brought up again.
+pub(crate) fn forget() {
+    abi::forget();
+    HANDLERS.clear();
+    deferred::clear();
+}
+
 /// Has events of a virtual interrupt come to a CPU, by the kernel's number; one that is not
 /// [of each CPU](Virq::is_per_cpu) comes to virtual CPU 0 first, and then to that.
 ///

@@ -81,7 +81,7 @@ pub struct GrantTable<'memory, F> {
 }
 
 impl<'memory, F: TableFrames> GrantTable<'memory, F> {
-    /// A table without a grant. After a suspension in which the domain has moved, make a new one.
+    /// A table without a grant.
     ///
     /// # Errors
     ///
@@ -100,6 +100,20 @@ impl<'memory, F: TableFrames> GrantTable<'memory, F> {
             entries: Entries::new(version, memory.frames, memory.status_frames)?,
             frames,
         })
+    }
+
+    /// Goes on after the domain has [moved](crate::suspend), with its frames in their places and without a
+    /// grant: the references of before name nothing any more, until they are given anew. A table of
+    /// [`Version::V2`] is [set](set_version) to that first.
+    ///
+    /// # Errors
+    ///
+    /// Xen does not give the frames back. The table is of no use until this is called again.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.references.clear();
+        self.entries.place_again(&mut self.frames)?;
+        self.references.extend_to(self.entries.count());
+        Ok(())
     }
 
     /// Lets a domain use a frame, whenever it likes, until [`end`](Self::end) says that it can't any

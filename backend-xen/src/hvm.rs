@@ -106,6 +106,14 @@ pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     }
 }
 
+/// Has Xen share its page again, where it was, after the domain has moved. CPUs are then brought up as at
+/// first.
+pub(crate) fn resume(kernel: &dyn Kernel) -> Result<(), XenError> {
+    physical_map::map_again(kernel)?;
+    callback::forget();
+    Ok(())
+}
+
 /// Has events come to this CPU.
 fn start_events(host: &Host<'_>, vector: u8) -> Result<(), BindError> {
     let cpu = host.kernel.cpu_index();
@@ -132,7 +140,7 @@ fn start_records(host: &Host<'_>) -> Result<pvops_core::pvclock::Parameters, Bin
     let cpu = host.kernel.cpu_index();
     let frame = shared_frame::of_this_cpu(host.kernel).ok_or(NO_MEMORY)?;
     let vcpu = vcpu_id(host);
-    if vcpu::id(cpu).is_none() {
+    if !shared_info::is_known(cpu, &frame.vcpu_info) {
         register_record(host.kernel, cpu, vcpu, frame)
             .map_err(|_| BindError("Xen refuses the record of this CPU"))?;
     }

@@ -7,8 +7,9 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use pvops_core::binding::Binding;
 use pvops_core::cpu_set::MAX_CPUS;
-use pvops_core::{Kernel, bindings, irq, kernel, lock, op, preserve, time};
+use pvops_core::{Kernel, bindings, irq, kernel, lock, op, preserve};
 
+use crate::clock::system_time_ns;
 use crate::error::XenError;
 use crate::event_channel::{self, Port};
 use crate::poll::poll;
@@ -31,6 +32,13 @@ pub(crate) fn bring_up(kernel: &dyn Kernel) -> Result<(), XenError> {
         port.store(event_channel::bind_masked_ipi(cpu)?.0, Ordering::Release);
     }
     Ok(())
+}
+
+/// The ports are gone, with the place where the domain was.
+pub(crate) fn forget_ports() {
+    PORTS
+        .iter()
+        .for_each(|port| port.store(NONE, Ordering::Relaxed));
 }
 
 pub(crate) const WAIT: Binding<op::lock::wait> = preserve!(lock::wait, wait);
@@ -57,7 +65,7 @@ unsafe extern "C" fn wait(word: *const u32, value: u32) {
     if unchanged {
         let deadline_ns = match flags & INTERRUPTS_ON {
             0 => 0,
-            _ => time::clock_ns() + WITH_INTERRUPTS_NS,
+            _ => system_time_ns() + WITH_INTERRUPTS_NS,
         };
         poll(&[port], deadline_ns);
     }

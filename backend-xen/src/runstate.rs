@@ -71,6 +71,11 @@ pub(crate) unsafe fn start(
     unsafe { vcpu::command(command, vcpu, &mut address) }
 }
 
+/// The records begin anew, since the domain has moved. No CPU runs but this one.
+pub(crate) fn restart() {
+    STOLEN.iter().for_each(StolenTime::restart);
+}
+
 /// The op `time.stolen_ns`.
 pub(crate) unsafe extern "C" fn stolen_ns(cpu: usize) -> u64 {
     match (shared_frame::of(cpu), STOLEN.get(cpu)) {

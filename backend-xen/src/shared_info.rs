@@ -5,7 +5,7 @@
 //! says nothing of what is in it, which Xen may change at any time.
 
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use pvops_core::Kernel;
 use pvops_core::cpu_set::MAX_CPUS;
@@ -89,6 +89,8 @@ const _: () = {
 static PAGE: Once<&'static SharedInfo> = Once::new();
 static VCPU_INFOS: [AtomicPtr<VcpuInfo>; MAX_CPUS] =
     [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+/// Whether Xen knows of the record.
+static KNOWN: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 
 /// Says where the page is mapped, for good. The first call counts.
 pub(crate) fn adopt(page: &'static SharedInfo) {
@@ -100,11 +102,25 @@ pub(crate) fn get() -> Option<&'static SharedInfo> {
     PAGE.get().copied()
 }
 
-/// Says where the record of a CPU is, by the number that the kernel gives the CPU.
+/// Says where the record of a CPU is, by the number that the kernel gives the CPU. Xen knows it.
 pub(crate) fn set_vcpu_info(cpu: usize, record: &'static VcpuInfo) {
-    if let Some(slot) = VCPU_INFOS.get(cpu) {
+    if let (Some(slot), Some(known)) = (VCPU_INFOS.get(cpu), KNOWN.get(cpu)) {
         slot.store(ptr::from_ref(record).cast_mut(), Ordering::Release);
+        known.store(true, Ordering::Relaxed);
     }
+}
+
+/// Whether Xen knows of this record of a CPU.
+pub(crate) fn is_known(cpu: usize, record: &VcpuInfo) -> bool {
+    let is_known = |known: &AtomicBool| known.load(Ordering::Relaxed);
+    KNOWN.get(cpu).is_some_and(is_known) && of(cpu).is_some_and(|found| ptr::eq(found, record))
+}
+
+/// Xen does not know of the records any more. They stay where they are.
+pub(crate) fn forget_vcpu_infos() {
+    KNOWN
+        .iter()
+        .for_each(|known| known.store(false, Ordering::Relaxed));
 }
 
 /// The record of a CPU, if it has one. Any context.

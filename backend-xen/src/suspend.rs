@@ -1,36 +1,118 @@
 //! The domain stands still, to be saved, moved or copied: SCHEDOP_shutdown of Xen's public/sched.h, with
 //! a reason of its own.
+//!
+//! What the kernel does when the toolstack [asks](crate::shutdown_request) for it:
+//!
+//! 1. It puts away what other domains have of it or it of them: devices, grants, mapped frames, channels.
+//! 2. It locks its [`Xenstore`](crate::xenstore::Xenstore), so that no request is under way.
+//! 3. It has every other CPU wait with interrupts off, outside of anything of this library, for a word that
+//!    the boot CPU writes.
+//! 4. The boot CPU calls [`suspend`].
+//! 5. If the domain has moved, each other CPU calls [`bring_up_cpu`](fn@pvops_core::bring_up_cpu) before
+//!    anything else: its clock, locks that sleep, and events work from then on. Then it sets its event
+//!    anew, if it had one.
+//! 6. The kernel binds its ports anew, and takes xenstore, the grant table and the console's ring up again
+//!    ([`Xenstore::resume`](crate::xenstore::Xenstore::resume),
+//!    [`GrantTable::resume`](crate::grant_table::GrantTable::resume),
+//!    [`console_ring`](crate::console_ring())).
+
+use core::fmt;
+
+use pvops_core::backend::BindError;
+use pvops_core::{bring_up_cpu, time};
 
 use crate::error::XenError;
-use crate::memory::FrameNumber;
 use crate::shutdown::ShutdownReason;
+use crate::vcpu::{self, VcpuId};
+use crate::{clock, event_channel, hvm, lock, pv, runstate, shared_info};
 
 /// How a suspension ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Suspension {
-    /// The domain goes on in a new place. Its event channels and grants are gone; the shared page, the
-    /// CPUs' records, the callback and the pages of xenstore and console are to be set up as at boot.
-    Resumed,
+    /// The domain goes on in a new place, perhaps on another host. The shared page, the clock, and all of
+    /// this CPU's are as after it was brought up. The clock goes on from where it was; what passed since
+    /// shows in the time of day. All event channels are gone but those that the library itself has for this
+    /// CPU, and so are grants, and the connection to xenstored.
+    Moved,
     /// It was called off, or the domain was only copied: all is as it was before.
     Cancelled,
 }
 
-/// Suspends the domain. On one CPU, with interrupts off, while no other runs. In PV guests
-/// `start_info` is the machine number of the `start_info` frame, which then is new; in others `None`.
+/// Suspends the domain. On the boot CPU, with interrupts off, while all others wait.
 ///
 /// # Errors
 ///
-/// Xen refuses, and nothing has happened.
+/// [`SuspendError::Refused`], and nothing has happened; or [`SuspendError::Lost`].
 ///
 /// # Safety
 ///
-/// Whatever may differ in the new place is put away: machine numbers of frames (PV), mappings of other
-/// domains' frames, devices in use.
-pub unsafe fn suspend(start_info: Option<FrameNumber>) -> Result<Suspension, XenError> {
-    let start_info = start_info.map_or(0, |frame| frame.0);
+/// Nothing is in use that may differ in the new place: frames of other domains that are mapped, devices.
+/// The other CPUs wait with interrupts off, and then do as [said above](self).
+pub unsafe fn suspend() -> Result<Suspension, SuspendError> {
+    let kernel = pvops_core::kernel().ok_or(SuspendError::Refused(XenError::NO_SUCH_CALL))?;
+    // The toolstack tells the first CPU how the call has ended.
+    if vcpu::id(kernel.cpu_index()) != Some(VcpuId(0)) {
+        return Err(SuspendError::Refused(XenError::INVALID));
+    }
+    let clock_ns = time::clock_ns();
     // SAFETY: as the caller vouches.
-    match unsafe { ShutdownReason::SUSPEND.call(start_info)? } {
-        0 => Ok(Suspension::Resumed),
-        _ => Ok(Suspension::Cancelled),
+    let has_moved = unsafe { stand_still() };
+    if !has_moved.map_err(SuspendError::Refused)? {
+        return Ok(Suspension::Cancelled);
+    }
+    clock::restart();
+    runstate::restart();
+    shared_info::forget_vcpu_infos();
+    event_channel::forget();
+    lock::forget_ports();
+    let found = match pv::is_started() {
+        // SAFETY: it has stood still, and moved.
+        true => unsafe { pv::suspension::resume(kernel) },
+        false => hvm::resume(kernel),
+    };
+    found.map_err(|_| SuspendError::Lost(BindError("Xen does not share its page")))?;
+    // SAFETY: interrupts are off, and this CPU has gone on.
+    unsafe { bring_up_cpu() }.map_err(SuspendError::Lost)?;
+    clock::go_on_from(clock_ns);
+    Ok(Suspension::Moved)
+}
+
+/// Whether the domain has moved when it goes on.
+///
+/// # Safety
+///
+/// As for [`suspend`].
+unsafe fn stand_still() -> Result<bool, XenError> {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if !pv::is_started() {
+            return Ok(ShutdownReason::SUSPEND.call(0)? == 0);
+        }
+        let start_info = pv::suspension::begin()?;
+        let called_off = ShutdownReason::SUSPEND.call(start_info.0);
+        if called_off != Ok(0) {
+            pv::suspension::cancel();
+        }
+        Ok(called_off? == 0)
     }
 }
+
+/// Why a domain was not suspended, or can't go on.
+#[derive(Clone, Copy, Debug)]
+pub enum SuspendError {
+    /// Xen refuses, or this is not the boot CPU, or no backend is installed. Nothing has happened.
+    Refused(XenError),
+    /// The domain has moved, and does not get there what it had. Report a crash.
+    Lost(BindError),
+}
+
+impl fmt::Display for SuspendError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SuspendError::Refused(error) => error.fmt(formatter),
+            SuspendError::Lost(error) => write!(formatter, "after the suspension: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for SuspendError {}

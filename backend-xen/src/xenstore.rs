@@ -287,6 +287,35 @@ impl<'memory, E: PeerEvents> Xenstore<'memory, E> {
         self.0.reconnect()
     }
 
+    /// Goes on after the domain has [moved](crate::suspend): by the page and port that
+    /// [`xenstore_ring`](crate::xenstore_ring) gives now, to a xenstored that knows nothing of this
+    /// connection. It sets these `watches` anew, of node and token each; the first event of each comes at
+    /// once, so the kernel looks at what may have changed. Events of before are dropped. A transaction of
+    /// before is not there any more: its requests fail with
+    /// [`XenError::NOT_FOUND`](crate::XenError::NOT_FOUND). No request can be under way, as each borrows
+    /// the connection: the kernel locks it, suspends, and calls this.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read). If it is [`Error::GaveUp`] before the first watch is set, the connection
+    /// is broken.
+    ///
+    /// # Safety
+    ///
+    /// As for [`new`](Self::new).
+    pub unsafe fn resume<'watches>(
+        &mut self,
+        page: NonNull<Page>,
+        events: E,
+        watches: impl IntoIterator<Item = (&'watches str, &'watches str)>,
+    ) -> Result<(), Error> {
+        // SAFETY: as the caller vouches.
+        unsafe { self.0.resume(page, events)? };
+        watches
+            .into_iter()
+            .try_for_each(|(node, token)| self.watch(node, token))
+    }
+
     fn request_watch(&mut self, kind: MessageType, node: &str, token: &str) -> Result<(), Error> {
         self.0
             .request(kind, NO_TRANSACTION, &[path(node)?, NUL, text(token)?, NUL])?;

@@ -43,6 +43,7 @@ mod xenstore;
 use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;
 use pvops_backend_xen as xen;
+use pvops_backend_xen::shutdown_request::ShutdownRequest;
 use pvops_core::backend::{self, Backend};
 use pvops_core::boot_info::BootInfo;
 use pvops_core::probe::Interfaces;
@@ -170,11 +171,15 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
         unsafe { successor.start() }
     }
     summary.report();
-    let end = command_line.value("end");
+    let mut end = command_line.value("end");
     if end == Some("toolstack") {
         let request = selftest::xen_domain::await_shutdown()
             .unwrap_or_else(|error| panic!("the toolstack does not shut the domain down: {error}"));
         println!("the toolstack says {request}");
+        end = Some(match request {
+            ShutdownRequest::REBOOT => "reboot",
+            _ => "poweroff",
+        });
     }
     if end.is_some()
         && let Err(cpu) = cpus::stop_others()
@@ -182,7 +187,7 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
         println!("CPU {cpu} does not stop");
     }
     match end {
-        Some("poweroff" | "toolstack") => exit::off(),
+        Some("poweroff") => exit::off(),
         Some("reboot") => exit::reset(),
         _ => {}
     }

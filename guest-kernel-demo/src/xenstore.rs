@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pvops_backend_xen as xen;
 use pvops_backend_xen::event_channel::{self, Port};
-use pvops_backend_xen::xenstore::{NO_TRANSACTION, PAYLOAD_MAX, Xenstore};
+use pvops_backend_xen::xenstore::{Error, NO_TRANSACTION, PAYLOAD_MAX, Xenstore};
 use pvops_backend_xen::{GaveUp, PeerEvents};
 use pvops_core::boot_info::CommandLine;
 use pvops_core::time;
@@ -32,6 +32,14 @@ pub(crate) fn start() {
         let queue = slice::from_raw_parts_mut(queue.as_ptr(), PAYLOAD_MAX);
         Xenstore::new(ring.page, Events(ring.port), message, queue).ok()
     };
+}
+
+/// Goes on after the domain has moved, with these watches: node and token. `None` if there is no connection.
+pub(crate) fn resume(watches: &[(&str, &str)]) -> Option<Result<(), Error>> {
+    let ring = xen::xenstore_ring(&Platform).ok()?;
+    let watches = watches.iter().copied();
+    // SAFETY: as in `start`.
+    with(|store| unsafe { store.resume(ring.page, Events(ring.port), watches) })
 }
 
 /// Whether there is a connection.

@@ -9,6 +9,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// taken the whole time until that moment, and no more.
 pub struct StolenTime {
     most_ns: AtomicU64,
+    /// What was lost before the host began to count anew.
+    before_ns: AtomicU64,
 }
 
 impl StolenTime {
@@ -16,14 +18,22 @@ impl StolenTime {
     pub const fn new() -> Self {
         Self {
             most_ns: AtomicU64::new(0),
+            before_ns: AtomicU64::new(0),
         }
+    }
+
+    /// The host counts from 0 now, as another one does to which the guest has moved. While nobody asks.
+    pub fn restart(&self) {
+        let most_ns = self.most_ns.load(Ordering::Relaxed);
+        self.before_ns.store(most_ns, Ordering::Relaxed);
     }
 
     /// The time lost, in nanoseconds, now that the host has named `host_ns`; `None` if its record could
     /// not be read. `clock_ns` is [`time::clock_ns`](fn@crate::time::clock_ns), asked after the
     /// record was read. Any context, any CPU.
     pub fn advance(&self, host_ns: Option<u64>, clock_ns: u64) -> u64 {
-        let ns = host_ns.map_or(0, |ns| ns.min(clock_ns));
+        let before_ns = self.before_ns.load(Ordering::Relaxed);
+        let ns = host_ns.map_or(0, |ns| before_ns.saturating_add(ns).min(clock_ns));
         self.most_ns.fetch_max(ns, Ordering::Relaxed).max(ns)
     }
 }
@@ -54,6 +64,18 @@ mod tests {
         assert_eq!(stolen.advance(Some(10), LATE), 1000);
         assert_eq!(stolen.advance(None, LATE), 1000);
         assert_eq!(stolen.advance(Some(1001), LATE), 1001);
+    }
+
+    #[test]
+    fn it_goes_on_where_a_host_counts_anew() {
+        let stolen = StolenTime::new();
+        stolen.advance(Some(1000), LATE);
+        stolen.restart();
+        assert_eq!(stolen.advance(Some(0), LATE), 1000);
+        assert_eq!(stolen.advance(Some(5), LATE), 1005);
+        stolen.restart();
+        assert_eq!(stolen.advance(Some(3), LATE), 1008);
+        assert_eq!(stolen.advance(Some(u64::MAX), LATE), LATE);
     }
 
     #[test]

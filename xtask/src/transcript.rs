@@ -55,6 +55,10 @@ pub(crate) struct Transcript {
     pub(crate) last_passed: Option<(String, u64)>,
     /// How often a kernel has handed the machine to another, whose checks are then counted anew.
     hand_overs: u32,
+    /// How often the kernel was started anew after a pass and a reset of its own.
+    pub(crate) restarts: u32,
+    /// It has said that it resets the machine.
+    has_reset: bool,
     /// The check [`SHARED_PAGES`] has passed since.
     shared_pages_passed: bool,
     /// What KVM has counted, in an appliance.
@@ -85,6 +89,7 @@ impl Transcript {
     pub(crate) fn note(&mut self, line: &Line) -> Content {
         let content = content(line);
         self.resetting = line.bytes.trim_ascii_end() == RESETTING;
+        self.has_reset |= self.resetting;
         match &content {
             Content::Text => {}
             Content::Event(event) => self.note_event(event),
@@ -97,7 +102,10 @@ impl Transcript {
 
     fn note_event(&mut self, event: &Event) {
         match event {
-            Event::Boot(boot) => self.boot = Some(boot.clone()),
+            Event::Boot(boot) => {
+                self.start_anew();
+                self.boot = Some(boot.clone());
+            }
             Event::Check(check) => match check.status {
                 Status::Pass => {
                     self.passed += 1;
@@ -134,9 +142,28 @@ impl Transcript {
         }
     }
 
+    /// Forgets a boot that was sound and ended by a reset. Of any other the result stays, which is one too
+    /// many.
+    fn start_anew(&mut self) {
+        let is_sound = match self.results[..] {
+            [result] => result.pass && self.disagreement(result).is_none(),
+            _ => false,
+        };
+        if is_sound && self.has_reset {
+            self.restarts += 1;
+            self.has_reset = false;
+            self.results.clear();
+            self.forget_passed();
+        }
+    }
+
     /// Forgets what has passed. What has failed stays, and so does a result, which is one too many.
     fn hand_over(&mut self) {
         self.hand_overs += 1;
+        self.forget_passed();
+    }
+
+    fn forget_passed(&mut self) {
         self.passed = 0;
         self.shared_pages_passed = false;
         self.skipped.clear();
@@ -194,6 +221,9 @@ impl Transcript {
         }
         if let Err(reason) = self.steal.check() {
             return Some(reason);
+        }
+        if self.restarts != 0 {
+            return Some("the kernel was started anew".into());
         }
         let hand_overs = match ending {
             Ending::HandOver => 1,

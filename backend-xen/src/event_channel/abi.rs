@@ -29,12 +29,26 @@ static GROWING: Mutex<()> = Mutex::new(());
 static QUEUES: [Queues; MAX_CPUS] = [const { Queues::new() }; MAX_CPUS];
 /// Whether Xen has the control block of a CPU. It keeps it while the CPU is off.
 static HAS_CONTROL: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
+/// Whether Xen is to be given the frames of words again.
+static HAS_NO_WORDS: AtomicBool = AtomicBool::new(false);
 /// Where the next scan of a CPU begins.
 static NEXT: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
 
 /// Has the two-level ABI be chosen though Xen has the other.
 pub(crate) fn want_two_level() {
     TWO_LEVEL_WANTED.store(true, Ordering::Relaxed);
+}
+
+/// Xen has nothing of what it was given, since the domain has moved. CPUs are [brought up](bring_up)
+/// again, the first of them alone. No CPU runs meanwhile but this one.
+pub(super) fn forget() {
+    for has_control in &HAS_CONTROL {
+        has_control.store(false, Ordering::Relaxed);
+    }
+    HAS_NO_WORDS.store(true, Ordering::Relaxed);
+    if let Some(Abi::TwoLevel(bits)) = chosen() {
+        bits.mask_all();
+    }
 }
 
 /// The ABI, once it is chosen.
@@ -62,7 +76,8 @@ pub(crate) fn bring_up(
     })?;
     match abi {
         Abi::TwoLevel(_) => Ok(()),
-        Abi::Fifo if give_control(kernel, cpu, vcpu, frame)? => Ok(()),
+        Abi::Fifo if give_control(kernel, cpu, vcpu, frame)? => give_words_again(kernel)
+            .map_err(|_| BindError("Xen does not take the event words again")),
         Abi::Fifo => Err(BindError("Xen takes no events for this CPU")),
     }
 }
@@ -78,6 +93,7 @@ fn give_control(
     if has.load(Ordering::Relaxed) {
         return Ok(true);
     }
+    QUEUES[cpu].clear(&frame.control);
     let place = shared_frame::place(kernel, &frame.control);
     let (number, offset) = place.ok_or(BindError("the shared frame has no physical address"))?;
     // SAFETY: the frame is shared for good.
@@ -89,6 +105,14 @@ fn give_control(
     }
     has.store(true, Ordering::Relaxed);
     Ok(true)
+}
+
+/// Gives Xen the frames of words, if it had them before the domain has moved.
+fn give_words_again(kernel: &dyn Kernel) -> Result<(), XenError> {
+    if !HAS_NO_WORDS.swap(false, Ordering::Relaxed) {
+        return Ok(());
+    }
+    WORDS.add_again(|page| give_words(kernel, page))
 }
 
 impl Abi {
@@ -163,9 +187,13 @@ fn make_words(kernel: &dyn Kernel, port: Port) -> Result<(), XenError> {
         // SAFETY: the frame is page-aligned, mapped for good, and nobody's but ours and Xen's. Zeroes
         // are good for atomics.
         let page: &'static fifo::Page = unsafe { frame.cast().as_ref() };
-        let (number, _) = shared_frame::place(kernel, page).ok_or(XenError::BAD_ADDRESS)?;
-        // SAFETY: the frame is shared for good.
-        WORDS.add(page, || unsafe { operations::expand_array(number) })?;
+        WORDS.add(page, || give_words(kernel, page))?;
     }
     Ok(())
+}
+
+fn give_words(kernel: &dyn Kernel, page: &'static fifo::Page) -> Result<(), XenError> {
+    let (number, _) = shared_frame::place(kernel, page).ok_or(XenError::BAD_ADDRESS)?;
+    // SAFETY: the frame is shared for good.
+    unsafe { operations::expand_array(number) }
 }

@@ -48,6 +48,13 @@ pub(crate) fn run(cpu: usize) {
     }
 }
 
+/// Empties all lists, of ports that are [in none](super::handlers::Handlers::clear) any more.
+pub(super) fn clear() {
+    LISTS
+        .iter()
+        .for_each(|list| list.first.store(NONE, Ordering::Relaxed));
+}
+
 /// Port 0 is no port.
 const NONE: u32 = 0;
 

@@ -71,11 +71,25 @@ impl Words {
     ) -> Result<(), XenError> {
         let slot = self.pages.iter().find(|slot| is_free(slot));
         let slot = slot.ok_or(XenError::NO_SPACE)?;
-        for word in page {
-            word.store(MASKED, Ordering::Relaxed);
-        }
+        mask_all(page);
         expand()?;
         slot.store(ptr::from_ref(page).cast_mut(), Ordering::Release);
+        Ok(())
+    }
+
+    /// Has Xen take all frames again, which does not know of them any more. All ports are masked then.
+    pub(crate) fn add_again(
+        &self,
+        mut expand: impl FnMut(&'static Page) -> Result<(), XenError>,
+    ) -> Result<(), XenError> {
+        for slot in &self.pages {
+            // SAFETY: a pointer that is not null comes from a `&'static Page`.
+            let Some(page) = (unsafe { slot.load(Ordering::Acquire).as_ref() }) else {
+                break;
+            };
+            mask_all(page);
+            expand(page)?;
+        }
         Ok(())
     }
 
@@ -128,6 +142,11 @@ impl Words {
     }
 }
 
+fn mask_all(page: &Page) {
+    page.iter()
+        .for_each(|word| word.store(MASKED, Ordering::Relaxed));
+}
+
 fn is_free(slot: &AtomicPtr<Page>) -> bool {
     slot.load(Ordering::Relaxed).is_null()
 }
@@ -156,6 +175,14 @@ impl Queues {
             heads: [const { AtomicU32::new(0) }; PRIORITIES],
             ready: AtomicU32::new(0),
         }
+    }
+
+    /// Forgets all queues, the control block's too. While neither Xen nor the CPU uses them.
+    pub(crate) fn clear(&self, block: &ControlBlock) {
+        let words = block.head.iter().chain(&self.heads);
+        words
+            .chain([&block.ready, &self.ready])
+            .for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
     /// Takes up to `limit` words from the queues, those of the highest priority first, and calls `visit`

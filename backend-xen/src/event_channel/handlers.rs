@@ -50,7 +50,19 @@ impl Handlers {
         Some(&page[port.0 as usize % SLOTS])
     }
 
-    /// The same, with a frame for it if there is none yet. `None` if the kernel has no memory, or there is
+    /// Takes the handlers of all ports away, and the ports out of all lists. While nobody uses either.
+    pub(crate) fn clear(&self) {
+        for page in &self.pages {
+            // SAFETY: as in `get`.
+            let slots = unsafe { page.load(Ordering::Acquire).as_ref() };
+            for slot in slots.into_iter().flatten() {
+                slot.clear();
+                slot.next.store(NOT_LISTED, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// What is known of a port, with a frame for it if there is none yet. `None` if the kernel has no memory, or there is
     /// no such port. Not in an interrupt handler.
     pub(crate) fn make(&self, kernel: &dyn Kernel, port: Port) -> Option<&Slot> {
         let page = self.pages.get(port.0 as usize / SLOTS)?;
@@ -156,6 +168,11 @@ mod tests {
         assert!(handlers.get(Port(port.0 + 1)).unwrap().handler().is_none());
         slot.clear();
         assert!(handlers.get(port).unwrap().handler().is_none());
+        slot.set(VcpuId(9), handler);
+        slot.next.store(END_OF_LIST, Ordering::Relaxed);
+        handlers.clear();
+        assert!(handlers.get(port).unwrap().handler().is_none());
+        assert_eq!(slot.next.load(Ordering::Relaxed), NOT_LISTED);
     }
 
     #[test]

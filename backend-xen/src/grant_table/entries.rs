@@ -54,6 +54,17 @@ impl<'memory> Entries<'memory> {
         Ok(())
     }
 
+    /// Has Xen put all frames where they were.
+    pub(super) fn place_again(&mut self, source: &mut impl TableFrames) -> Result<(), Error> {
+        for (index, frame) in (0..).zip(self.status_frames.iter().flatten()) {
+            source.place_status(index, frame)?;
+        }
+        for (index, frame) in (0..).zip(self.frames.iter().flatten()) {
+            source.place_entries(index, frame)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn get(&self, index: u32) -> Option<Entry<'_>> {
         let index = index as usize;
         let frame = (*self.frames.get(index / self.per_frame())?)?;

@@ -33,6 +33,20 @@ pub unsafe trait TableFrames {
     ///
     /// As for [`map_entries`](Self::map_entries).
     fn map_status(&mut self, index: u32) -> Result<&'static TableFrame, Error>;
+
+    /// Maps frame `index` of the entries where it was mapped before the domain has moved.
+    ///
+    /// # Errors
+    ///
+    /// Xen refuses.
+    fn place_entries(&mut self, index: u32, frame: &'static TableFrame) -> Result<(), Error>;
+
+    /// The same with a frame of the status words.
+    ///
+    /// # Errors
+    ///
+    /// As for [`place_entries`](Self::place_entries).
+    fn place_status(&mut self, index: u32, frame: &'static TableFrame) -> Result<(), Error>;
 }
 
 /// Puts the table's frames where frames of the kernel were. In PVH and HVM guests the memory of these goes
@@ -108,6 +122,14 @@ unsafe impl TableFrames for KernelFrames<'_> {
 
     fn map_status(&mut self, index: u32) -> Result<&'static TableFrame, Error> {
         self.map(STATUS | u64::from(index))
+    }
+
+    fn place_entries(&mut self, index: u32, frame: &'static TableFrame) -> Result<(), Error> {
+        self.place(index.into(), frame.into())
+    }
+
+    fn place_status(&mut self, index: u32, frame: &'static TableFrame) -> Result<(), Error> {
+        self.place(STATUS | u64::from(index), frame.into())
     }
 }
 

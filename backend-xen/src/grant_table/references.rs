@@ -25,6 +25,11 @@ impl<'memory> References<'memory> {
         }
     }
 
+    /// None again.
+    pub(super) fn clear(&mut self) {
+        (self.first_free, self.end) = (NONE, RESERVED);
+    }
+
     /// Makes those below `end` free that were not there yet, as far as there is memory.
     pub(super) fn extend_to(&mut self, end: usize) {
         let end = end.min(self.links.len()).min(TAKEN as usize) as u32;

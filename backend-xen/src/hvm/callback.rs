@@ -63,6 +63,11 @@ pub(crate) fn start(vcpu: VcpuId, vector: u8) -> Result<(), BindError> {
     result.map_err(|_| BindError("Xen has no interrupt for events"))
 }
 
+/// Xen knows nothing of it any more.
+pub(super) fn forget() {
+    *IN_USE.lock() = None;
+}
+
 fn choose(wanted: Option<Callback>, vcpu: VcpuId, vector: u8) -> Result<Callback, XenError> {
     let chosen = match wanted {
         Some(callback) => callback,

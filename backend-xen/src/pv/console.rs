@@ -8,6 +8,7 @@ use pvops_core::op::system::console_byte;
 use pvops_core::{call, irq, use_before_install};
 use spin::mutex::SpinMutex;
 
+use super::address;
 use super::start_info::StartInfo;
 use super::translation::{Mfn, Pfn};
 use crate::byte_ring::BadIndex;
@@ -40,6 +41,23 @@ pub(super) unsafe fn start(info: &StartInfo, place: fn(Pfn) -> usize) {
     bindings.system.console_byte = RING_CONSOLE;
     // SAFETY: all of these are good in ring 3.
     unsafe { use_before_install(&bindings) };
+}
+
+/// Goes on with the ring of the place where the domain is now.
+///
+/// # Safety
+///
+/// As for [`start`]; the ring is in the direct map.
+pub(super) unsafe fn resume(info: &StartInfo) {
+    let page = Mfn(info.console_mfn).own().map(address::of);
+    let page = page.and_then(|address| NonNull::new(address as *mut _));
+    let mut ring = RING.lock();
+    *ring = ring.take().zip(page).map(|(_, page)| Ring {
+        // SAFETY: as the caller vouches; pages are aligned.
+        console: unsafe { Console::new(page) },
+        port: Port(info.console_port),
+        is_stuck: false,
+    });
 }
 
 /// Reads what has been typed at this PV domain's console, as much as fits. How many bytes; none in dom0, and

@@ -42,6 +42,18 @@ pub(super) fn stop() {
         .for_each(|word| word.store(0, Ordering::Relaxed));
 }
 
+/// The channels are gone, with the place where the domain was; CPUs are brought up again.
+pub(super) fn forget() {
+    for slot in &SLOTS {
+        slot.online.store(false, Ordering::Relaxed);
+        slot.ipi.store(NONE, Ordering::Relaxed);
+        slot.timer.store(NONE, Ordering::Relaxed);
+        slot.vectors
+            .iter()
+            .for_each(|word| word.store(0, Ordering::Relaxed));
+    }
+}
+
 /// This CPU's event comes as that vector.
 pub(super) fn set_timer_vector(vector: u8) {
     TIMER_VECTOR.store(vector, Ordering::Relaxed);

@@ -9,8 +9,10 @@ mod direct_map;
 mod entry;
 mod events;
 mod exits;
+mod frame_list;
 mod frame_notes;
 pub(crate) mod given;
+mod hidden_frames;
 mod irq;
 mod mmu;
 pub(crate) mod own_frames;
@@ -19,6 +21,7 @@ mod ports;
 mod smp;
 mod start;
 mod start_info;
+pub(crate) mod suspension;
 mod tables;
 mod this_cpu;
 mod time;
@@ -49,6 +52,7 @@ pub(crate) fn is_started() -> bool {
 /// Binds every op: nothing is left to hardware that a kernel in ring 3 can't touch.
 pub(crate) fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     vcpu_record::register(host.kernel, 0).map_err(|_| REFUSED)?;
+    frame_list::publish(host.kernel).map_err(|_| BindError("no memory for the list of frames"))?;
     let parameters = clock::start_on(0).ok_or(BindError("Xen keeps no time for this CPU"))?;
     pvops_core::tsc::publish(pvops_core::tsc::TscFrequency {
         khz: parameters.scale.tsc_khz(),
@@ -72,6 +76,8 @@ pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     let cpu = host.kernel.cpu_index();
     let vcpu = VcpuId(cpu as u32);
     vcpu::set_id(cpu, vcpu);
+    // Again, where the domain has moved.
+    vcpu_record::register(host.kernel, cpu).map_err(|_| REFUSED)?;
     descriptors::bring_up();
     batch::start(host.kernel).ok_or(NO_MEMORY)?;
     let frame = shared_frame::of_this_cpu(host.kernel).ok_or(NO_MEMORY)?;

@@ -2,12 +2,13 @@
 
 use super::address;
 use super::entry;
+use super::hidden_frames;
 use super::page_table_calls::replace_mapping;
 use super::translation::{Mfn, Pfn};
 use crate::error::XenError;
 use crate::memory::{self, FrameNumber};
 
-/// Has the frame of the machine be at an address of the direct map. The memory that was there is lost.
+/// Has the frame of the machine be at an address of the direct map. The memory that was there is hidden.
 ///
 /// # Safety
 ///
@@ -15,6 +16,7 @@ use crate::memory::{self, FrameNumber};
 pub(crate) unsafe fn place(frame: FrameNumber, address: usize) -> Result<(), XenError> {
     let (own, _) = address::frame_at(address).ok_or(XenError::BAD_ADDRESS)?;
     let frame = Mfn(frame.0);
+    hidden_frames::note(own, address::of(own), frame)?;
     // SAFETY: as the caller vouches. Tables that are made later have the frame there too.
     unsafe {
         replace_mapping(address::of(own), entry::machine(frame, entry::DATA))?;

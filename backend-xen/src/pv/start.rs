@@ -13,7 +13,9 @@ use super::direct_map::{self, Window};
 use super::ports::{self, PortAccess};
 use super::start_info::StartInfo;
 use super::translation::{self, Mfn, Pfn};
-use super::{console, entry, frame_notes, given, page_table_calls, tables};
+use super::{
+    console, entry, frame_notes, given, hidden_frames, page_table_calls, suspension, tables,
+};
 use crate::error::XenError;
 use crate::hypercall;
 use crate::shared_info::{self, SharedInfo};
@@ -61,6 +63,7 @@ pub unsafe fn start(
         console::start(info, address::in_image);
     }
     given::note(info);
+    suspension::note_start_info(frame(start_info.addr() as u64));
     let tables = frame(info.tables)..Pfn(frame(info.tables).0 + info.table_frames);
     let module = module(info, &frame);
     let note_frames = frame_notes::bytes(frames).div_ceil(FRAME_BYTES);
@@ -222,10 +225,13 @@ fn boot_info(
 ///
 /// # Safety
 ///
-/// Once, on the tables that the kernel begins on.
-unsafe fn share(page: Mfn) -> Result<(), XenError> {
+/// On the tables that the kernel begins on; and again when the domain has moved.
+pub(super) unsafe fn share(page: Mfn) -> Result<(), XenError> {
     let at = (&raw const SHARED).addr();
     let (own, _) = address::frame_at(at).ok_or(XenError::INVALID)?;
+    hidden_frames::note(own, at, page)?;
+    // Tables that the kernel makes have it in the direct map, too.
+    hidden_frames::note(own, address::of(own), page)?;
     // SAFETY: nobody uses the frame that was there. Tables that the kernel makes have Xen's page there
     // too, since its list says so.
     unsafe {
@@ -233,7 +239,9 @@ unsafe fn share(page: Mfn) -> Result<(), XenError> {
         page_table_calls::update_mapping(at, entry::machine(page, entry::DATA))?;
         let page: &'static SharedInfo = &*(&raw const SHARED).cast();
         shared_info::adopt(page);
-        shared_info::set_vcpu_info(0, &page.vcpu_info[0]);
+        if shared_info::of(0).is_none() {
+            shared_info::set_vcpu_info(0, &page.vcpu_info[0]);
+        }
     }
     Ok(())
 }

@@ -141,10 +141,12 @@ pub(super) unsafe extern "C" fn write_cr3(value: usize) {
         batch::enter_lazy();
         batch::extended(Extended::use_root(machine));
         batch::extended(Extended::use_user_root(user.unwrap_or(Mfn(0))));
-        let first = INITIAL_ROOT.swap(0, Ordering::Relaxed);
-        if first != 0 {
+        let first = Pfn(INITIAL_ROOT.swap(0, Ordering::Relaxed));
+        if first.0 != 0
+            && let Some(machine) = first.machine()
+        {
             // Nobody comes back to the tables that the kernel began on.
-            batch::extended(Extended::unpin(Mfn(first)));
+            batch::extended(Extended::unpin(machine));
         }
         batch::leave_lazy();
     }
@@ -164,9 +166,7 @@ pub(super) unsafe extern "C" fn read_cr3() -> usize {
 /// writes CR3.
 pub(super) fn set_initial(root: Pfn) {
     note_in_use(root, 4);
-    if let Some(machine) = root.machine() {
-        INITIAL_ROOT.store(machine.0, Ordering::Relaxed);
-    }
+    INITIAL_ROOT.store(root.0, Ordering::Relaxed);
     ROOTS[0].store(root.0 * FRAME_BYTES, Ordering::Relaxed);
 }
 
@@ -194,7 +194,7 @@ fn note_in_use(table: Pfn, level: u32) {
 
 /// CR3 of each CPU, as the kernel has it.
 static ROOTS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
-/// The machine's frame of the table that Xen has the kernel begin on; 0 once it is left.
+/// The frame of the table that Xen has the kernel begin on; 0 once it is left.
 static INITIAL_ROOT: AtomicU64 = AtomicU64::new(0);
 
 /// First tables for programs, which nobody uses.

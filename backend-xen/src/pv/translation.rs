@@ -84,6 +84,11 @@ pub(super) unsafe fn set_list(list: *mut u64, frames: u64) {
     FRAMES.store(frames, Ordering::Relaxed);
 }
 
+/// Where the list is.
+pub(super) fn list() -> *mut u64 {
+    P2M.load(Ordering::Relaxed)
+}
+
 /// Frames that the domain counts.
 pub(super) fn frames() -> u64 {
     FRAMES.load(Ordering::Relaxed)

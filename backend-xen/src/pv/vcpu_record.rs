@@ -1,6 +1,7 @@
 //! Where each virtual CPU shares its record with Xen.
 
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 
 use pvops_core::Kernel;
 
@@ -24,18 +25,23 @@ pub(super) fn register(kernel: &dyn Kernel, cpu: usize) -> Result<(), XenError> 
             NonNull::from(&frame.vcpu_info)
         }
     };
-    if shared_info::of(cpu).is_some_and(|old| ptr::eq(old, record.as_ptr())) {
+    // SAFETY: it is 64 bytes, for good: as the kernel has promised, or of Xen's page or a frame of ours. It
+    // is made of atomics, which can have any value.
+    let info = unsafe { record.as_ref() };
+    if shared_info::is_known(cpu, info) {
         return Ok(());
     }
     if legacy != Some(record) {
         let (frame, offset) =
             address::frame_at(record.addr().get()).ok_or(XenError::BAD_ADDRESS)?;
         let frame = frame.machine().ok_or(XenError::BAD_ADDRESS)?;
+        // Xen copies the record that it has, in which this may be stale where the domain has moved.
+        if let Some(info) = page.vcpu_info.get(cpu) {
+            info.upcall_mask.store(1, Ordering::Relaxed);
+        }
         // SAFETY: the record is Xen's to write for good.
         unsafe { vcpu::register_vcpu_info(VcpuId(cpu as u32), frame.0, offset as u32)? };
     }
-    // SAFETY: it is 64 bytes, for good: as the kernel has promised, or of Xen's page or a frame of ours. It
-    // is made of atomics, which can have any value.
-    shared_info::set_vcpu_info(cpu, unsafe { record.as_ref() });
+    shared_info::set_vcpu_info(cpu, info);
     Ok(())
 }

@@ -118,6 +118,20 @@ impl<'memory, E: PeerEvents> Connection<'memory, E> {
         Ok(())
     }
 
+    /// Goes on by another page, after the domain has moved.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Xenstore::new`](super::Xenstore::new).
+    pub(super) unsafe fn move_to(&mut self, page: NonNull<Page>, events: E) -> Result<(), Error> {
+        // SAFETY: as in `new`.
+        self.page = unsafe { page.as_ref() };
+        self.events = events;
+        self.wait_until_connected()?;
+        self.start_over();
+        Ok(())
+    }
+
     fn wait_until_connected(&mut self) -> Result<(), Error> {
         while self.page.connection.load(Ordering::Acquire) != CONNECTED {
             self.events.wait()?;

@@ -105,6 +105,18 @@ impl<'memory, E: PeerEvents> Session<'memory, E> {
         reconnected
     }
 
+    /// # Safety
+    ///
+    /// As for [`Xenstore::resume`](super::Xenstore::resume).
+    pub(super) unsafe fn resume(&mut self, page: NonNull<Page>, events: E) -> Result<(), Error> {
+        self.queue.clear();
+        // SAFETY: as the caller vouches.
+        let moved = unsafe { self.connection.move_to(page, events) };
+        // What was abandoned may have come along, and be answered here.
+        self.breach = moved.is_err().then_some(Breach::CutShort);
+        moved
+    }
+
     fn exchange(&mut self, header: Header, parts: &[&[u8]]) -> Result<Header, Error> {
         let mut others = 0;
         self.send(header.as_bytes(), parts, &mut others)?;

@@ -335,3 +335,25 @@ fn nobody_has_what_has_ended() {
         });
     }
 }
+
+#[test]
+fn a_table_goes_on_without_grants_after_the_domain_has_moved() {
+    for version in VERSIONS {
+        let mut lab = Lab::new(version, 600, 3, 3);
+        let xen = lab.xen.clone();
+        let mut table = lab.table();
+        let before: Vec<_> = (0..520)
+            .map(|frame| grant(&mut table, frame, Access::ReadWrite).unwrap())
+            .collect();
+        let frames = xen.borrow().frames();
+        table.resume().unwrap();
+        assert_eq!(xen.borrow().frames(), frames, "no frame is new");
+        for reference in before {
+            assert_eq!(table.end(reference), Err(EndError::NotGranted));
+        }
+        let reference = grant(&mut table, 7, Access::ReadOnly).unwrap();
+        assert_eq!(reference.0, 8);
+        assert_eq!(xen.borrow().entry(reference.0).frame(), 7);
+        table.end(reference).unwrap();
+    }
+}

@@ -88,6 +88,22 @@ fn add(
     Ok(unsafe { frame.as_ref() })
 }
 
+/// What was in the frame is gone.
+fn place(
+    frames: &[NonNull<TableFrame>],
+    index: u32,
+    frame: &'static TableFrame,
+) -> Result<(), Error> {
+    let found = frames[index as usize];
+    assert_eq!(found, NonNull::from(frame), "frames are where they were");
+    for at in (0..4096).step_by(8) {
+        // SAFETY: within the frame.
+        unsafe { found.cast::<u8>().add(at).cast::<AtomicU64>().as_ref() }
+            .store(0, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
 // SAFETY: the frames are there for as long as the tests' grant tables, and accessed by atomics only.
 unsafe impl TableFrames for Frames {
     fn map_entries(&mut self, index: u32) -> Result<&'static TableFrame, Error> {
@@ -99,6 +115,14 @@ unsafe impl TableFrames for Frames {
         let table = &mut *self.0.borrow_mut();
         assert_eq!(table.version, Version::V2);
         add(&mut table.status, index, table.max_frames)
+    }
+
+    fn place_entries(&mut self, index: u32, frame: &'static TableFrame) -> Result<(), Error> {
+        place(&self.0.borrow().entries, index, frame)
+    }
+
+    fn place_status(&mut self, index: u32, frame: &'static TableFrame) -> Result<(), Error> {
+        place(&self.0.borrow().status, index, frame)
     }
 }
 

@@ -4,6 +4,7 @@ mod daemon;
 mod honest;
 mod hostile;
 mod late;
+mod moved;
 mod shutdown_request;
 
 use std::cell::RefCell;

@@ -18,6 +18,7 @@ mod patch;
 mod segments;
 mod smp;
 mod stopped;
+mod suspension;
 mod tasks;
 mod time;
 mod xen_callbacks;
@@ -144,6 +145,12 @@ static CHECKS: &[Check] = &[
 
 /// The same, where the command line says that the host will stop the machine: `will-stop`.
 static STOP_CHECKS: &[Check] = &[check("time.stopped", stopped::stopped)];
+
+/// The same, where the command line says that the toolstack will save the domain: `will-be-saved`.
+static SAVE_CHECKS: &[Check] = &[
+    toolstack("xen.checkpoint", suspension::checkpoint),
+    toolstack("xen.save", suspension::moved),
+];
 
 /// The same, for more than one CPU.
 static SMP_CHECKS: &[Check] = &[
@@ -335,6 +342,7 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> Summary {
     let lists = [
         (CHECKS, true),
         (STOP_CHECKS, command_line.flag("will-stop")),
+        (SAVE_CHECKS, command_line.flag("will-be-saved")),
         (SMP_CHECKS, smp),
         (KVM_CHECKS, kvm),
         (KVM_SMP_CHECKS, smp && kvm),

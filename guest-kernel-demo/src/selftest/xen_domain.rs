@@ -27,7 +27,7 @@ use crate::text::{Text, ensure, text};
 use crate::xenstore::{self, Store};
 
 const REQUEST: &str = "data/request";
-const ANSWER: &str = "pvops/answer";
+pub(super) const ANSWER: &str = "pvops/answer";
 
 /// Whether somebody does what is asked for.
 pub(super) fn nobody_answers() -> Option<Text> {
@@ -52,13 +52,18 @@ pub(super) fn watch() -> Outcome {
 /// A frame that both sides write, and an event channel that both sides use.
 pub(super) fn shared_frame_and_events() -> Outcome {
     const ROUNDS: u64 = 10_000;
+    with_table(|table| exchange(table, ROUNDS))
+}
+
+/// So many events there and back, by a frame that both sides write.
+pub(super) fn exchange(table: &mut Table, rounds: u64) -> Outcome {
     const GREETING: u64 = 0x7076_6f70_7320_646f;
     static CAME: AtomicU64 = AtomicU64::new(0);
     fn count(_: Port) {
         CAME.fetch_add(1, Ordering::Relaxed);
     }
 
-    let mut table = table()?;
+    CAME.store(0, Ordering::Relaxed);
     let (physical, page) = frames::allocate().ok_or_else(|| text!("no memory"))?;
     // SAFETY: a whole frame, nobody else's, and for good; the peer writes to it.
     let words: &'static [AtomicU64; 4] = unsafe { page.cast().as_ref() };
@@ -68,13 +73,13 @@ pub(super) fn shared_frame_and_events() -> Outcome {
     let reference = unsafe { table.grant(DOM0, number(physical)?, Access::ReadWrite) }
         .map_err(|error| text!("granting: {error}"))?;
     let port = events::bind_unbound(DOM0, count).map_err(refused)?;
-    let request = send(text!("peer {} {} {ROUNDS}", reference.0, port.0))?;
+    let request = send(text!("peer {} {} {rounds}", reference.0, port.0))?;
     ensure!(
         comes(|| answer.load(Ordering::Acquire) == !GREETING),
         "the peer does not write"
     );
     let start = time::clock_ns();
-    for round in 1..=ROUNDS {
+    for round in 1..=rounds {
         asked.store(round, Ordering::Release);
         // The peer may not have bound its end yet, and looks at the page when it has.
         let _ = events::send(port);
@@ -85,20 +90,20 @@ pub(super) fn shared_frame_and_events() -> Outcome {
         let found = answered.load(Ordering::Acquire);
         ensure!(found == round, "{found} in the page instead of {round}");
     }
-    let each_ns = (time::clock_ns() - start) / ROUNDS;
+    let each_ns = (time::clock_ns() - start) / rounds;
     let said = answer_to(request)?;
     ensure!(
         said.as_bytes().starts_with(b"good"),
         "the peer says: {said}"
     );
     let came = CAME.load(Ordering::Relaxed);
-    ensure!(came == ROUNDS, "{came} events instead of {ROUNDS}");
+    ensure!(came == rounds, "{came} events instead of {rounds}");
     events::close(port).map_err(refused)?;
     ensure!(
         comes(|| table.end(reference).is_ok()),
         "the grant does not end"
     );
-    Ok(text!("{ROUNDS} there and back, {each_ns} ns each"))
+    Ok(text!("{rounds} there and back, {each_ns} ns each"))
 }
 
 /// The toolstack stops the domain, and the clock goes on.
@@ -165,13 +170,13 @@ pub(super) fn requests() -> Outcome {
     Ok(text!("reboot and poweroff"))
 }
 
-/// Asks the toolstack to shut this domain down, and waits until it says so.
+/// Asks the toolstack to shut this domain down or restart it, and waits until it says so.
 pub(crate) fn await_shutdown() -> Result<ShutdownRequest, Text> {
-    send(text!("shutdown"))?;
+    send(text!("end"))?;
     await_request()
 }
 
-fn await_request() -> Result<ShutdownRequest, Text> {
+pub(super) fn await_request() -> Result<ShutdownRequest, Text> {
     let start = time::clock_ns();
     store(|store| store.watch(shutdown_request::PATH, "shutdown"))?;
     while time::clock_ns() - start < PATIENCE_NS {
@@ -187,15 +192,30 @@ fn await_request() -> Result<ShutdownRequest, Text> {
 const DOM0: DomainId = DomainId::DOM0;
 const PATIENCE_NS: u64 = 60_000_000_000;
 
-/// The grant table of this domain, for one check.
-fn table() -> Result<GrantTable<'static, KernelFrames<'static>>, Text> {
+pub(super) type Table = GrantTable<'static, KernelFrames<'static>>;
+
+/// Calls `function` with this domain's grant table.
+pub(super) fn with_table<R>(
+    function: impl FnOnce(&mut Table) -> Result<R, Text>,
+) -> Result<R, Text> {
+    static TABLE: Mutex<Option<Table>> = Mutex::new(None);
+    let mut table = TABLE.lock();
+    if table.is_none() {
+        *table = Some(new_table()?);
+    }
+    table
+        .as_mut()
+        .map_or_else(|| Err(text!("no table")), function)
+}
+
+fn new_table() -> Result<Table, Text> {
     const FRAMES: usize = 4;
     type Frames = [Option<&'static TableFrame>; FRAMES];
     let memory = || frames::allocate().map(|(_, memory)| memory);
     let (Some(links), Some(pages)) = (memory(), memory()) else {
         return Err(text!("no memory"));
     };
-    // SAFETY: the frames are nobody else's, for good, and zeroes are good for both. No other check has a
+    // SAFETY: the frames are nobody else's, for good, and zeroes are good for both. There is no other
     // table; a version that can't be asked for is the first.
     unsafe {
         let memory = TableMemory {
@@ -251,9 +271,16 @@ pub(super) fn send(words: Text) -> Result<u32, Text> {
 
 /// Waits for what dom0 says to a request.
 pub(super) fn answer_to(request: u32) -> Result<Text, Text> {
+    store(|store| store.watch(ANSWER, "answer"))?;
+    let answer = await_answer(request);
+    store(|store| store.unwatch(ANSWER, "answer"))?;
+    answer
+}
+
+/// The same, where there is a watch.
+pub(super) fn await_answer(request: u32) -> Result<Text, Text> {
     let start = time::clock_ns();
     let number = text!("{request} ");
-    store(|store| store.watch(ANSWER, "answer"))?;
     let mut answer = None;
     while answer.is_none() && time::clock_ns() - start < PATIENCE_NS {
         store(|store| store.wait_for_event().map(drop))?;
@@ -263,11 +290,10 @@ pub(super) fn answer_to(request: u32) -> Result<Text, Text> {
             Ok(words.map(|words| text!("{}", words.escape_ascii())))
         })?;
     }
-    store(|store| store.unwatch(ANSWER, "answer"))?;
     answer.ok_or_else(|| text!("dom0 does not answer request {request}"))
 }
 
-fn store<R>(function: impl FnOnce(&mut Store) -> Result<R, Error>) -> Result<R, Text> {
+pub(super) fn store<R>(function: impl FnOnce(&mut Store) -> Result<R, Error>) -> Result<R, Text> {
     let result = xenstore::with(function).ok_or_else(|| text!("there is no xenstore"))?;
     result.map_err(|error| text!("xenstore: {error}"))
 }

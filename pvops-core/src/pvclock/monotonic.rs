@@ -86,6 +86,13 @@ impl MonotonicClock {
         }
     }
 
+    /// Forgets the times that were returned: the next one may be any. For a guest that was restored
+    /// where the host's clock has another zero, and makes up for the difference itself; else time would
+    /// stand still until that clock has caught up. No other CPU reads the clock meanwhile.
+    pub fn restart(&self) {
+        self.published.store(0, Ordering::Relaxed);
+    }
+
     /// How many readings have failed, modulo 2^32.
     pub fn failed_readings(&self) -> u32 {
         self.failed_readings.load(Ordering::Relaxed)

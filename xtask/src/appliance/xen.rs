@@ -26,6 +26,7 @@ pub(crate) static XEN: Appliance = Appliance {
     ],
     programs: &[
         "usr/lib/xen-4.*/bin/xl",
+        "usr/lib/xen-4.*/bin/libxl-save-helper",
         "usr/lib/xen-4.*/bin/xenconsoled",
         "usr/lib/xen-4.*/bin/xenconsole",
         "usr/lib/xen-4.*/bin/xen-init-dom0",
@@ -65,6 +66,10 @@ pub(crate) struct Domain {
     /// What `xl.cfg` says of its kind and of the kernel; `KERNEL` and `CMDLINE` stand for these, `DRIVES`
     /// for disks with GRUB and the kernel.
     configuration: &'static str,
+    /// More words for the kernel.
+    cmdline: &'static str,
+    /// How often the toolstack restarts it.
+    pub(crate) restarts: u32,
     /// What it lacks: the value of `host-lacks=`.
     lacks: &'static [&'static str],
 }
@@ -74,24 +79,30 @@ pub(crate) struct Domain {
 ///
 /// By default Xen emulates the time-stamp counter on a CPU that does not call its own invariant, as TCG's.
 /// In PVH and HVM domains each reading is an exit then, of which there are more than of all others.
-pub(crate) static DOMAINS: [Domain; 4] = [
+pub(crate) static DOMAINS: [Domain; 5] = [
     Domain {
         name: "pv",
         report: "xen-domu-pv",
         configuration: "type=\"pv\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\n",
+        cmdline: "will-be-saved",
+        restarts: 0,
         lacks: &["ring-0", "cr8", "com1", "pci", "pit", "rtc"],
     },
     Domain {
         name: "pvh",
         report: "xen-domu-pvh",
-        configuration: "type=\"pvh\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\ntsc_mode=\"native\"\n",
-        lacks: &["com1", "pci", "pit", "rtc", "cr8", "sti-shadow"],
+        configuration: PVH,
+        cmdline: "will-be-saved",
+        restarts: 0,
+        lacks: PVH_LACKS,
     },
     Domain {
         name: "hvm",
         report: "xen-domu-hvm",
         configuration: "type=\"hvm\"\nfirmware_override=\"KERNEL\"\nvga=\"none\"\nvnc=0\n\
                         tsc_mode=\"native\"\n",
+        cmdline: "",
+        restarts: 0,
         lacks: &["com1", "cr8", "sti-shadow"],
     },
     Domain {
@@ -99,10 +110,22 @@ pub(crate) static DOMAINS: [Domain; 4] = [
         report: "xen-domu-hvm-grub",
         configuration: "type=\"hvm\"\ndevice_model_args_hvm=[DRIVES]\nvga=\"none\"\nvnc=0\n\
                         tsc_mode=\"native\"\n",
+        cmdline: "",
+        restarts: 0,
         lacks: &["com1", "cr8", "sti-shadow"],
+    },
+    Domain {
+        name: "reboot",
+        report: "xen-domu-reboot",
+        configuration: PVH,
+        cmdline: "only=irq.flags,smp.online,smp.interrupts,xen.watch",
+        restarts: 1,
+        lacks: PVH_LACKS,
     },
 ];
 
+const PVH: &str = "type=\"pvh\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\ntsc_mode=\"native\"\n";
+const PVH_LACKS: &[&str] = &["com1", "pci", "pit", "rtc", "cr8", "sti-shadow"];
 const KERNEL: &str = "guest/kernel";
 /// Disks of the domain that is booted by GRUB, in their order.
 const DISKS: [&str; 2] = ["guest/grub-disk", "guest/kernel-disk"];
@@ -143,7 +166,8 @@ pub(crate) fn command(
         ("guest/order".into(), order.into()),
     ];
     for domain in &DOMAINS {
-        let cmdline = format!("{cmdline} host-lacks={}", domain.lacks.join(","));
+        let lacks = domain.lacks.join(",");
+        let cmdline = format!("{cmdline} {} host-lacks={lacks}", domain.cmdline);
         let configuration = configuration(domain, &cmdline, options)?;
         if domain.boots_from_disk() {
             let disks = grub.disks(&kernel, &cmdline)?;
@@ -224,9 +248,13 @@ fn configuration(domain: &Domain, cmdline: &str, options: &Options<'_>) -> anyho
         .replace("KERNEL", &format!("/{KERNEL}"))
         .replace("DRIVES", &drives.join(","))
         .replace("CMDLINE", cmdline);
+    let on_reboot = match domain.restarts {
+        0 => "preserve",
+        _ => "restart",
+    };
     Ok(format!(
         "name=\"{}\"\n{kind}memory={}\nvcpus={}\n\
-         on_poweroff=\"preserve\"\non_reboot=\"preserve\"\non_crash=\"preserve\"\n",
+         on_poweroff=\"preserve\"\non_reboot=\"{on_reboot}\"\non_crash=\"preserve\"\n",
         domain.name, options.mem, options.smp
     ))
 }
@@ -253,7 +281,7 @@ mod tests {
             assert!(text.contains("\nmemory=64\nvcpus=2\n"), "{text}");
             assert_eq!(
                 text.contains("\ncmdline=\"only=irq.flags\"\n"),
-                domain.name.starts_with("pv")
+                ["pv", "pvh", "reboot"].contains(&domain.name)
             );
         }
         assert!(configuration(&DOMAINS[0], "\"", &options).is_err());

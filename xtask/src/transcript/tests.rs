@@ -258,6 +258,29 @@ fn the_kernel_that_was_handed_the_machine_counts() {
 }
 
 #[test]
+fn a_kernel_is_started_anew_after_a_pass_and_a_reset() {
+    let restarts = |log: &[&str]| {
+        let mut transcript = read(log.join("\n").as_bytes());
+        let restarts = std::mem::take(&mut transcript.restarts);
+        let verdict = transcript.verdict(&End::Exit(Some(0)), Ending::PowerOff);
+        (restarts, verdict == Verdict::Pass)
+    };
+    let reset = "resetting the machine";
+    let twice = [BOOT, OK, PASS_1, reset, "hello", BOOT, SKIP, OK, PASS_1];
+    assert!(matches!(verdict(&twice, 33), Verdict::Fail(_)));
+    assert_eq!(restarts(&twice), (1, false), "a skipped check is counted");
+    let twice = [BOOT, OK, PASS_1, reset, "hello", BOOT, OK, PASS_1];
+    assert_eq!(restarts(&twice), (1, true));
+    assert_eq!(restarts(&twice[..5]), (0, true));
+    assert_eq!(restarts(&twice[..6]), (1, false));
+    assert_eq!(restarts(&[BOOT, OK, PASS_1, BOOT, OK, PASS_1]), (0, false));
+    assert_eq!(
+        restarts(&[BOOT, FAIL, PASS_1, reset, BOOT, OK, PASS_1]),
+        (0, false)
+    );
+}
+
+#[test]
 fn the_second_kernel_must_have_looked_at_the_shared_pages() {
     let reason = |log: &[&str]| {
         let transcript = read(log.join("\n").as_bytes());

@@ -136,8 +136,16 @@ impl Xen {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn domain_ended(&mut self, transcript: Transcript, end: End) {
+    fn domain_ended(&mut self, mut transcript: Transcript, mut end: End) {
         if let Some((name, start)) = self.running.take() {
+            let domain = DOMAINS.iter().find(|domain| domain.name == name);
+            let wanted = domain.map_or(0, |domain| domain.restarts);
+            let restarts = mem::take(&mut transcript.restarts);
+            if restarts != wanted && !matches!(end, End::Ended(_)) {
+                end = End::Ended(format!(
+                    "the kernel was started anew {restarts} times, not {wanted}"
+                ));
+            }
             let guest = Guest {
                 transcript,
                 end,
@@ -211,6 +219,7 @@ mod tests {
                 ("xen-domu-pvh", End::Ended(crash.into()), 1),
                 ("xen-domu-hvm", End::Ended(lost.into()), 0),
                 ("xen-domu-hvm-grub", End::Ended(lost.into()), 0),
+                ("xen-domu-reboot", End::Ended(lost.into()), 0),
             ]
         );
     }
