@@ -6,23 +6,31 @@
 
 use crate::atomic::{AtomicU64, Ordering};
 
-/// The value of `word`. Any context. The word must be writable.
-#[inline]
-pub fn load(word: &AtomicU64, order: Ordering) -> u64 {
-    if cfg!(target_pointer_width = "64") {
-        word.load(order)
-    } else {
-        word.compare_exchange(0, 0, Ordering::SeqCst, order)
-            .unwrap_or_else(|value| value)
-    }
-}
+cfg_if::cfg_if! {
+    if #[cfg(target_pointer_width = "64")] {
+        /// The value of `word`. Any context.
+        #[inline]
+        pub fn load(word: &AtomicU64, order: Ordering) -> u64 {
+            word.load(order)
+        }
 
-/// Stores `value`. Any context.
-#[inline]
-pub fn store(word: &AtomicU64, value: u64, order: Ordering) {
-    if cfg!(target_pointer_width = "64") {
-        word.store(value, order);
+        /// Stores `value`. Any context.
+        #[inline]
+        pub fn store(word: &AtomicU64, value: u64, order: Ordering) {
+            word.store(value, order);
+        }
     } else {
-        word.swap(value, order);
+        /// The value of `word`, which must be writable. Any context.
+        #[inline]
+        pub fn load(word: &AtomicU64, order: Ordering) -> u64 {
+            word.compare_exchange(0, 0, Ordering::SeqCst, order)
+                .unwrap_or_else(|value| value)
+        }
+
+        /// Stores `value`. Any context.
+        #[inline]
+        pub fn store(word: &AtomicU64, value: u64, order: Ordering) {
+            word.swap(value, order);
+        }
     }
 }
