@@ -2,6 +2,7 @@
 
 use crate::event_channel::Port;
 use crate::hypercall::{self, HypercallNumber};
+use crate::word::{Word, by_word_size};
 
 /// Lets others run until the system time is `deadline_ns`, or an event comes that is not masked. It may
 /// return earlier for no reason. Any context: for a kernel that can't halt for an interrupt there.
@@ -14,7 +15,7 @@ pub fn poll_until(deadline_ns: u64) {
 pub(crate) fn poll(ports: &[Port], deadline_ns: u64) {
     const POLL: u32 = 3;
     let mut operation = Poll {
-        ports: ports.as_ptr().expose_provenance() as u64,
+        ports: ports.as_ptr().expose_provenance() as Word,
         count: ports.len() as u32,
         deadline_ns,
     };
@@ -26,9 +27,9 @@ pub(crate) fn poll(ports: &[Port], deadline_ns: u64) {
 /// `struct sched_poll`.
 #[repr(C)]
 struct Poll {
-    ports: u64,
+    ports: Word,
     count: u32,
     deadline_ns: u64,
 }
 
-const _: () = assert!(size_of::<Poll>() == 24 && size_of::<Port>() == 4);
+const _: () = assert!(size_of::<Poll>() == by_word_size(24, 16) && size_of::<Port>() == 4);

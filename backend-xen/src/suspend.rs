@@ -27,7 +27,7 @@ pub enum Suspension {
 /// Whatever may differ in the new place is put away: machine numbers of frames (PV), mappings of other
 /// domains' frames, devices in use.
 pub unsafe fn suspend(start_info: Option<FrameNumber>) -> Result<Suspension, XenError> {
-    let start_info = start_info.map_or(0, |frame| frame.0);
+    let start_info = start_info.map_or(0, |frame| frame.0 as u64);
     // SAFETY: as the caller vouches.
     match unsafe { ShutdownReason::SUSPEND.call(start_info)? } {
         0 => Ok(Suspension::Resumed),

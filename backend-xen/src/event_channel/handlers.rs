@@ -31,7 +31,9 @@ pub(crate) struct Slot {
 }
 
 /// [`Slot::next`] of a port that is in no list, and of the last of a list.
+#[cfg(target_arch = "x86_64")]
 pub(super) const NOT_LISTED: u32 = 0;
+#[cfg(target_arch = "x86_64")]
 pub(super) const END_OF_LIST: u32 = u32::MAX;
 
 impl Handlers {
@@ -91,9 +93,9 @@ impl Slot {
 
 type Page = [Slot; SLOTS];
 const SLOTS: usize = 4096 / size_of::<Slot>();
-const PAGES: usize = fifo::PORTS as usize / SLOTS;
+const PAGES: usize = (fifo::PORTS as usize).div_ceil(SLOTS);
 
-const _: () = assert!(size_of::<Page>() == 4096);
+const _: () = assert!(size_of::<Page>() <= 4096);
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ pub(crate) fn map_shared_info(kernel: &dyn Kernel) -> Option<&'static SharedInfo
     }
     let frame: NonNull<SharedInfo> = kernel.shared_frame()?.cast();
     let physical = kernel.virtual_to_physical(frame.addr().get())?;
-    let number = FrameNumber(physical / 4096);
+    let number = FrameNumber::of_guest(physical)?;
     // SAFETY: the frame is nobody's but ours; what was in it is lost.
     unsafe { memory::add_to_physmap(MapSpace::SHARED_INFO, 0, number) }.ok()?;
     // SAFETY: the frame is mapped for good and page-aligned, and atomics take any content.
