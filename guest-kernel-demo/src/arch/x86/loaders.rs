@@ -1,0 +1,23 @@
+//! How loaders are to enter the kernel: the Multiboot header, which QEMU and GRUB look for, and the ELF
+//! note of small virtual machine monitors and Xen (PVH).
+
+use core::arch::global_asm;
+
+use super::layout::KERNEL_OFFSET;
+
+global_asm!(
+    // Multiboot Specification 0.6.96, section 3.1. Magic number; flags: modules at whole pages, and a
+    // memory map; checksum.
+    ".pushsection .multiboot, \"a\", @progbits",
+    ".balign 4",
+    ".long 0x1badb002, 3, -(0x1badb002 + 3)",
+    ".popsection",
+    // XEN_ELFNOTE_PHYS32_ENTRY. Xen's public/elfnote.h.
+    ".pushsection .note.Xen, \"a\", @note",
+    ".balign 4",
+    ".long 4, 4, 18",
+    ".asciz \"Xen\"",
+    ".long pvh_entry - {offset}",
+    ".popsection",
+    offset = const KERNEL_OFFSET,
+);
