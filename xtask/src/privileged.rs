@@ -23,7 +23,7 @@ enum Place {
     Symbol(&'static str),
 }
 
-static PERMITS: [Permit; 11] = [
+static PERMITS: [Permit; 13] = [
     any(Place::Module("pvops_backend_native")),
     any(Place::Module("pvops_backend_kvm")),
     any(Place::Module("pvops_backend_xen")),
@@ -33,11 +33,15 @@ static PERMITS: [Permit; 11] = [
     any(Place::Symbol("pvh_entry")),
     any(Place::Symbol("xen_pv_entry")),
     any(Place::Symbol("entry_long")),
+    any(Place::Symbol("entry_common")),
     // Only the SYSCALL instruction leads there.
     only(Place::Symbol("syscall_direct"), "swapgs"),
     // An IRET to itself, which is the same instruction for any host.
     any(Place::Symbol(
         "guest_kernel_demo::arch::x86_64::serialize::serialize",
+    )),
+    any(Place::Symbol(
+        "guest_kernel_demo::arch::x86::serialize::serialize",
     )),
     // What the ops are measured against.
     any(Place::Module("guest_kernel_demo::measure")),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::setting::*;
 use super::{Carrier, Ending, Scenario};
 use crate::disturbance::Disturbance;
+use crate::kernel::WordSize;
 use crate::{figures, host};
 
 pub(crate) static SCENARIOS: &[Scenario] = &[
@@ -16,6 +17,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         default: true,
         ..KVM
     },
+    NATIVE32,
     KVM_L1,
     // Whose Linux keeps swapping the guest's memory out.
     Scenario {
@@ -303,6 +305,7 @@ const TCG: Scenario = Scenario {
     name: "tcg",
     host: "TCG",
     default: false,
+    word_size: WordSize::Bits64,
     carrier: Carrier::Qemu,
     single_cpu: false,
     cpus: &[1, 2, 4, 8],
@@ -312,6 +315,15 @@ const TCG: Scenario = Scenario {
     ending: Ending::DebugExit,
     timeout: Duration::from_secs(180),
     prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
+};
+
+/// The 32-bit kernel.
+const NATIVE32: Scenario = Scenario {
+    name: "native32",
+    host: "TCG, 32-bit",
+    word_size: WordSize::Bits32,
+    cpus: &[1, 2, 4],
+    ..TCG
 };
 
 const KVM: Scenario = Scenario {

@@ -10,7 +10,9 @@ global_asm!(
     // memory map; checksum.
     ".pushsection .multiboot, \"a\", @progbits",
     ".balign 4",
-    ".long 0x1badb002, 3, -(0x1badb002 + 3)",
+    ".type multiboot_header, @object",
+    "multiboot_header: .long 0x1badb002, 3, -(0x1badb002 + 3)",
+    ".size multiboot_header, . - multiboot_header",
     ".popsection",
     // XEN_ELFNOTE_PHYS32_ENTRY. Xen's public/elfnote.h.
     ".pushsection .note.Xen, \"a\", @note",
