@@ -18,6 +18,30 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         ..KVM
     },
     NATIVE32,
+    Scenario {
+        name: "kvm32",
+        host: "KVM, 32-bit",
+        word_size: WordSize::Bits32,
+        prepare: kvm32,
+        ..KVM
+    },
+    Scenario {
+        name: "kvm-l1-32",
+        host: "TCG, Linux with KVM, 32-bit",
+        word_size: WordSize::Bits32,
+        cpus: &[1, 2, 4],
+        ..KVM_L1
+    },
+    // By PVH: QEMU itself prefers Multiboot.
+    Scenario {
+        name: "native32-hand-over",
+        host: "TCG, 32-bit, handed to another kernel",
+        cpus: &[2],
+        cmdline: "hand-over",
+        ending: Ending::HandOver,
+        timeout: Duration::from_secs(240),
+        ..NATIVE32
+    },
     KVM_L1,
     // Whose Linux keeps swapping the guest's memory out.
     Scenario {
