@@ -3,10 +3,10 @@
 fn main() {
     println!("cargo:rerun-if-changed=kernel.ld");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/kernel.ld");
-    // Multiboot loaders want the virtual address, PVH loaders look at the note instead.
+    // This is for loaders that go by Multiboot; others find theirs in a note or a header.
     let (offset, entry) = match std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
         Ok("x86") => ("0xc0000000", "multiboot_entry"),
-        _ => ("0xffffffff80000000", "pvh_entry_physical"),
+        _ => ("0xffffffff80000000", "pvh_entry"),
     };
     for argument in [
         &format!("-T{script}"),

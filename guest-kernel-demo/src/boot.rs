@@ -42,17 +42,15 @@ impl Machine {
     }
 }
 
-/// Reads the start information at a physical address.
-pub(crate) fn pvh(start_info: u64) -> BootInfo<'static> {
-    BootInfo::from_pvh(&EarlyMemory, start_info)
-        .unwrap_or_else(|error| panic!("boot information: {error}"))
-}
-
-/// Reads Multiboot information at a physical address.
-#[cfg(target_arch = "x86")]
-pub(crate) fn multiboot(magic: u32, info: u64) -> BootInfo<'static> {
-    BootInfo::from_multiboot(&EarlyMemory, magic, info)
-        .unwrap_or_else(|error| panic!("boot information: {error}"))
+/// Reads the boot information at a physical address: PVH's if there is no magic number.
+pub(crate) fn read(address: u64, magic: u32) -> BootInfo<'static> {
+    const MULTIBOOT: u32 = 0x2bad_b002;
+    let info = match magic {
+        0 => BootInfo::from_pvh(&EarlyMemory, address),
+        MULTIBOOT => BootInfo::from_multiboot(&EarlyMemory, magic, address),
+        magic => BootInfo::from_multiboot2(&EarlyMemory, magic, address),
+    };
+    info.unwrap_or_else(|error| panic!("boot information: {error}"))
 }
 
 /// Reads the boot information and takes the memory into use.
@@ -70,7 +68,11 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
         .for_each(|(reserved, module)| *reserved = module);
     // SAFETY: the caller calls once.
     let command_line = unsafe { keep(info.command_line()) };
-    let rsdp = info.rsdp().or_else(|| rsdp::find(&EarlyMemory));
+    let rsdp = match info.protocol() {
+        // There it is a copy, in memory that will be used for other things.
+        Protocol::Multiboot2 => rsdp::find(&EarlyMemory).or(info.rsdp()),
+        _ => info.rsdp().or_else(|| rsdp::find(&EarlyMemory)),
+    };
     let (mut other_cpus, mut other_cpu_count) = ([0; MAX_CPUS], 0);
     if let Some(rsdp) = rsdp {
         tell_native(rsdp);

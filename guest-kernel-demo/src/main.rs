@@ -1,8 +1,9 @@
 //! A small kernel that does all its privileged work through pvops.
 //!
-//! It boots by PVH, chooses the backend for the host it finds itself on, has its call sites patched,
-//! and then checks that everything works. Read `arch/*/entry.rs` for how it starts and [`start`] for how a
-//! kernel takes pvops into use; [`platform`] is all that it has to provide.
+//! It boots by PVH, by Multiboot2 or as a PV guest of Xen, chooses the backend for the host it finds
+//! itself on, has its call sites patched, and then checks that everything works. Read `arch/*/entry.rs`
+//! for how it starts and [`start`] for how a kernel takes pvops into use; [`platform`] is all that it has
+//! to provide.
 #![no_std]
 #![no_main]
 
@@ -20,6 +21,7 @@ mod interrupts;
 mod layout;
 #[cfg(target_arch = "x86_64")]
 mod measure;
+mod multiboot2;
 mod paging;
 mod per_cpu;
 mod platform;
@@ -64,15 +66,16 @@ static BACKENDS: [&Backend; 3] = [&native::BACKEND, &kvm::BACKEND, &xen::BACKEND
 #[cfg(target_arch = "x86")]
 static BACKENDS: [&Backend; 2] = [&native::BACKEND, &kvm::BACKEND];
 
-/// Where all boot protocols lead, in ring 0. `information` reads what the loader has told.
-fn start(information: impl FnOnce() -> BootInfo<'static>) -> ! {
+/// Where all boot protocols lead, in ring 0: with the address of the loader's information, and its magic
+/// number if it has one.
+fn start(loader_info: u64, magic: u32) -> ! {
     let interfaces = Interfaces::scan(&cpu::cpuid);
     // SAFETY: nobody else runs, interrupts are off, and this CPU is in ring 0.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         xen::hvm::start(&interfaces)
     };
-    run(&interfaces, information())
+    run(&interfaces, boot::read(loader_info, magic))
 }
 
 /// Takes the machine into use, and checks that everything works.

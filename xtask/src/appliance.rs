@@ -5,9 +5,9 @@
 //! program change. What differs from boot to boot, the kernel under test among it, is a second
 //! archive behind the first; Linux unpacks both (`Documentation/driver-api/early-userspace`).
 
-mod archive;
+pub(crate) mod archive;
 pub(crate) mod kvm;
-mod libraries;
+pub(crate) mod libraries;
 mod modules;
 pub(crate) mod packages;
 pub(crate) mod tree;
@@ -34,7 +34,7 @@ pub(crate) struct Appliance {
     /// Paths of programs; their shared libraries come along. The name of one directory may have a `*`
     /// for a version.
     pub(crate) programs: &'static [&'static str],
-    /// Paths of other files.
+    /// Paths of other files, in the same way.
     pub(crate) files: &'static [&'static str],
     /// Names of kernel modules; those that they depend on come along.
     pub(crate) modules: &'static [&'static str],
@@ -115,7 +115,8 @@ impl Appliance {
         archive.add("script", self.script.as_bytes())?;
         archive.add(BUSYBOX, &tree.read(BUSYBOX)?)?;
         for path in self.files {
-            archive.add(path, &tree.read(path)?)?;
+            let path = tree.only_match(path)?;
+            archive.add(&path, &tree.read(&path)?)?;
         }
         for (path, content) in libraries::with_libraries(tree, self.programs)? {
             archive.add(&path, &content)?;

@@ -1,6 +1,7 @@
 //! Boots scenarios on this machine and reports on each.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use crate::appliance::kvm::{self, KVM};
 use crate::appliance::xen::XEN;
 use crate::appliance::{self, Appliance, Built};
 use crate::disturbance::Disturber;
+use crate::grub::Grub;
 use crate::guest::{self, Guest, Run};
 use crate::host::Host;
 use crate::kernel::{self, WordSize};
@@ -119,6 +121,10 @@ impl Lab {
             run.end = screen.transcript.end_in_appliance(run.end);
         }
         let tail = screen.tail();
+        let host = match xen.as_ref().and_then(Xen::version) {
+            Some(version) => host.replacen("Xen", &format!("Xen {version}"), 1),
+            None => host,
+        };
         let guests = match (&mut xen, scenario.carrier) {
             (Some(xen), Carrier::XenAppliance) => xen.domains(&run.end, &mut screen),
             _ => {
@@ -197,6 +203,22 @@ impl Lab {
                 arguments.extend(disturber.arguments(&disturber.address()));
                 Ok(Ok(disturber.command(&arguments)))
             }
+            Carrier::Grub => {
+                let target = appliances_directory(kernel)?;
+                let grub = match Grub::unpacked(&target, out)? {
+                    Ok(grub) => grub,
+                    Err(reason) => return Ok(Err(reason)),
+                };
+                let kernel = fs::read(kernel)?;
+                let disks =
+                    grub.disks(&kernel, &qemu::kernel_cmdline(scenario, setting, options))?;
+                let mut command = Command::new(qemu::PROGRAM);
+                command
+                    .args(qemu::machine(setting, options))
+                    .arg("-no-reboot")
+                    .args(disks.arguments(&target)?);
+                Ok(Ok(command))
+            }
             Carrier::Xen(words) => {
                 let hypervisor = match self.hypervisor(kernel, out)? {
                     Ok(hypervisor) => hypervisor,
@@ -206,16 +228,23 @@ impl Lab {
                 command.map(Ok)
             }
             Carrier::XenAppliance => {
-                let (hypervisor, built) = match (
+                let target = appliances_directory(kernel)?;
+                let grub = Grub::unpacked(&target, out)?;
+                let needs = (
                     self.hypervisor(kernel, out)?,
                     self.appliance(kernel, &XEN, out)?,
-                ) {
-                    (Ok(hypervisor), Ok(built)) => (hypervisor, built),
-                    (Err(reason), _) | (_, Err(reason)) => return Ok(Err(reason)),
+                    grub,
+                );
+                let (hypervisor, built, grub) = match needs {
+                    (Ok(hypervisor), Ok(built), Ok(grub)) => (hypervisor, built, grub),
+                    (Err(reason), _, _) | (_, Err(reason), _) | (_, _, Err(reason)) => {
+                        return Ok(Err(reason));
+                    }
                 };
                 let command = appliance::xen::command(
                     &hypervisor,
                     &built,
+                    &grub,
                     kernel,
                     scenario,
                     setting,
@@ -253,7 +282,7 @@ impl Lab {
         if let Some(known) = &self.hypervisor {
             return Ok(known.clone());
         }
-        let target = kernel::target_directory(kernel)?.join("appliance");
+        let target = appliances_directory(kernel)?;
         let found = xen::hypervisor(&target, out)?;
         self.hypervisor = Some(found.clone());
         Ok(found)
@@ -269,11 +298,16 @@ impl Lab {
         if let Some(known) = self.appliances.get(appliance.name) {
             return Ok(known.clone());
         }
-        let target = kernel::target_directory(kernel)?.join("appliance");
+        let target = appliances_directory(kernel)?;
         let built = appliance.build(&target, out)?;
         self.appliances.insert(appliance.name, built.clone());
         Ok(built)
     }
+}
+
+/// Where what was made of packages is kept.
+fn appliances_directory(kernel: &Path) -> anyhow::Result<PathBuf> {
+    Ok(kernel::target_directory(kernel)?.join("appliance"))
 }
 
 /// For the scenarios that need one.

@@ -10,6 +10,7 @@ mod cli;
 mod disturbance;
 mod figures;
 mod gains;
+mod grub;
 mod guest;
 mod host;
 mod kernel;

@@ -206,7 +206,7 @@ mod tests {
 fn disable()
 ```
 
-preserve class, shape `plain`, 9 bytes. Native: `cli`. Xen PV: `mov byte ptr gs:[0x41], 1`.
+preserve class, shape `flags_write`, 9 bytes (6 in 32-bit code). Native: `cli`. Xen PV: `mov byte ptr gs:[0x41], 1`.
 
 Disables interrupts on this CPU. Any context.
 ";

@@ -31,9 +31,9 @@ static PERMITS: [Permit; 13] = [
     only(Place::Symbol("xen_event"), "syscall"),
     // From the loader's world to the kernel's.
     any(Place::Symbol("pvh_entry")),
+    any(Place::Symbol("multiboot2_entry")),
     any(Place::Symbol("xen_pv_entry")),
     any(Place::Symbol("entry_long")),
-    any(Place::Symbol("entry_common")),
     // Only the SYSCALL instruction leads there.
     only(Place::Symbol("syscall_direct"), "swapgs"),
     // An IRET to itself, which is the same instruction for any host.

@@ -48,6 +48,8 @@ pub(crate) struct Scenario {
 pub(crate) enum Carrier {
     /// This machine's QEMU.
     Qemu,
+    /// GRUB from a disk of this machine's QEMU.
+    Grub,
     /// QEMU in an appliance with stock KVM, which this machine's QEMU emulates, with more arguments.
     KvmAppliance(&'static [&'static str]),
     /// Xen on this machine's QEMU with more words on its command line; the kernel is dom0.

@@ -183,12 +183,11 @@ native makes of them: 2 inline, 0 call, 0 nop, 0 trap
     fn a_function_that_the_image_has_gives_the_whole_call() {
         let mut sample = Sample::new();
         sample.op_names = b"irq.disable\0cpu.read_msr_safe\0".to_vec();
-        let function = "_ZN20pvops_backend_native3cpu13read_msr_safe17h0123456789abcdefE";
+        let function = "_ZN20pvops_backend_native3cpu6x86_6413read_msr_safe17h0123456789abcdefE";
         sample.symbols[0].0 = function.into();
         let (_, text) = listed(&sample, "native");
         // From 0x...0d to 0x...00.
-        let expected =
-            "2e e8 f3 ff ff ff 66 90  call pvops_backend_native::cpu::read_msr_safe; 2-byte nop";
+        let expected = "2e e8 f3 ff ff ff 66 90  call pvops_backend_native::cpu::x86_64::read_msr_safe; 2-byte nop";
         assert!(text.lines().nth(2).unwrap().ends_with(expected), "{text}");
     }
 

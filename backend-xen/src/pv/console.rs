@@ -1,4 +1,5 @@
-//! The op `system.console_byte` in PV guests: dom0 has Xen's console, others the ring to the toolstack's.
+//! The console in PV guests, by the op `system.console_byte`: dom0 has Xen's, others the ring to the
+//! toolstack's, from which they can read, too.
 
 use core::ptr::NonNull;
 
@@ -9,6 +10,7 @@ use spin::mutex::SpinMutex;
 
 use super::start_info::StartInfo;
 use super::translation::{Mfn, Pfn};
+use crate::byte_ring::BadIndex;
 use crate::clock::system_time_ns;
 use crate::console::XEN_CONSOLE;
 use crate::console_ring::Console;
@@ -38,6 +40,18 @@ pub(super) unsafe fn start(info: &StartInfo, place: fn(Pfn) -> usize) {
     bindings.system.console_byte = RING_CONSOLE;
     // SAFETY: all of these are good in ring 3.
     unsafe { use_before_install(&bindings) };
+}
+
+/// Reads what has been typed at this PV domain's console, as much as fits. How many bytes; none in dom0, and
+/// none while somebody whom this CPU has interrupted is at the console. Any context.
+///
+/// # Errors
+///
+/// The other side's index makes no sense. Nothing is read then.
+pub fn read_console(buffer: &mut [u8]) -> Result<usize, BadIndex> {
+    let mut result = Ok(0);
+    with_ring(|ring| result = ring.read(buffer));
+    result
 }
 
 /// What to write by.
@@ -105,6 +119,15 @@ impl Ring {
         if byte == b'\n' {
             self.notify();
         }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, BadIndex> {
+        let count = self.console.read(buffer)?;
+        if count > 0 {
+            // There is room for more.
+            self.notify();
+        }
+        Ok(count)
     }
 
     fn notify(&self) {

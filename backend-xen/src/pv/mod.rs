@@ -35,6 +35,7 @@ use crate::vcpu::VcpuId;
 use crate::{clock, event_channel, lock, runstate, shared_frame, shutdown, vcpu};
 
 pub use address::AddressLayout;
+pub use console::read_console;
 pub use start::{StartError, start};
 pub use translation::{Mfn, Pfn};
 

@@ -23,6 +23,8 @@ mod stopped;
 mod tasks;
 mod time;
 #[cfg(target_arch = "x86_64")]
+mod xen_console;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod xen_domain;
 #[cfg(target_arch = "x86_64")]
 mod xen_events;
@@ -281,6 +283,7 @@ static XEN_SMP_CHECKS: &[Check] = &[
 #[cfg(target_arch = "x86_64")]
 static XEN_DOMAIN_CHECKS: &[Check] = &[
     toolstack("xen.watch", xen_domain::watch),
+    toolstack("xen.console", xen_console::typed_line),
     toolstack("xen.peer", xen_domain::shared_frame_and_events),
     toolstack("xen.pause", xen_domain::pause),
     toolstack("xen.balloon", xen_domain::balloon),

@@ -241,7 +241,7 @@ fn ask(words: Text) -> Result<Text, Text> {
 }
 
 /// Has dom0 do something. The number of the request.
-fn send(words: Text) -> Result<u32, Text> {
+pub(super) fn send(words: Text) -> Result<u32, Text> {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let request = LAST.fetch_add(1, Ordering::Relaxed) + 1;
     let text = text!("{request} {words}");
@@ -250,7 +250,7 @@ fn send(words: Text) -> Result<u32, Text> {
 }
 
 /// Waits for what dom0 says to a request.
-fn answer_to(request: u32) -> Result<Text, Text> {
+pub(super) fn answer_to(request: u32) -> Result<Text, Text> {
     let start = time::clock_ns();
     let number = text!("{request} ");
     store(|store| store.watch(ANSWER, "answer"))?;
@@ -272,12 +272,12 @@ fn store<R>(function: impl FnOnce(&mut Store) -> Result<R, Error>) -> Result<R, 
     result.map_err(|error| text!("xenstore: {error}"))
 }
 
-fn refused(error: XenError) -> Text {
+pub(super) fn refused(error: XenError) -> Text {
     text!("Xen: {error}")
 }
 
 /// Lets others run until it is there, for a minute at most.
-fn comes(mut is_there: impl FnMut() -> bool) -> bool {
+pub(super) fn comes(mut is_there: impl FnMut() -> bool) -> bool {
     /// An event that comes between the look and the nap does not end it.
     const NAP_NS: u64 = 1_000_000;
     let start = time::clock_ns();

@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use xshell::cmd;
 
 use super::{Appliance, Built};
+use crate::grub::{self, Grub};
 use crate::kernel::{self, MESSAGES};
 use crate::qemu::{self, Options};
 use crate::scenario::{Scenario, Setting};
@@ -26,6 +27,7 @@ pub(crate) static XEN: Appliance = Appliance {
     programs: &[
         "usr/lib/xen-4.*/bin/xl",
         "usr/lib/xen-4.*/bin/xenconsoled",
+        "usr/lib/xen-4.*/bin/xenconsole",
         "usr/lib/xen-4.*/bin/xen-init-dom0",
         "usr/lib/xen-4.*/bin/xenstored",
         "usr/bin/xenstore-read",
@@ -38,7 +40,8 @@ pub(crate) static XEN: Appliance = Appliance {
         // What pthread_cancel loads, by which xl ends its threads.
         "lib/x86_64-linux-gnu/libgcc_s.so.1",
         "etc/xen/xl.conf",
-        // Read for each HVM domain, also where another firmware takes its place.
+        // The firmware of HVM domains. The BIOS is read also where the kernel takes the firmware's place.
+        "usr/lib/xen-4.*/boot/hvmloader",
         "usr/share/seabios/bios-256k.bin",
         // Read even with no display.
         "usr/share/qemu/keymaps/en-us",
@@ -59,15 +62,19 @@ pub(crate) struct Domain {
     pub(crate) name: &'static str,
     /// As reports call it.
     pub(crate) report: &'static str,
-    /// What `xl.cfg` says of its kind and of the kernel; `KERNEL` and `CMDLINE` stand for these.
+    /// What `xl.cfg` says of its kind and of the kernel; `KERNEL` and `CMDLINE` stand for these, `DRIVES`
+    /// for disks with GRUB and the kernel.
     configuration: &'static str,
     /// What it lacks: the value of `host-lacks=`.
     lacks: &'static [&'static str],
 }
 
-/// An HVM domain has the kernel for its firmware: it is entered as by PVH, without a command line. It finds
-/// that in xenstore.
-pub(crate) static DOMAINS: [Domain; 3] = [
+/// One HVM domain has the kernel for its firmware: it is entered as by PVH, without a command line. It finds
+/// that in xenstore. The other is booted by GRUB.
+///
+/// By default Xen emulates the time-stamp counter on a CPU that does not call its own invariant, as TCG's.
+/// In PVH and HVM domains each reading is an exit then, of which there are more than of all others.
+pub(crate) static DOMAINS: [Domain; 4] = [
     Domain {
         name: "pv",
         report: "xen-domu-pv",
@@ -77,24 +84,37 @@ pub(crate) static DOMAINS: [Domain; 3] = [
     Domain {
         name: "pvh",
         report: "xen-domu-pvh",
-        configuration: "type=\"pvh\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\n",
+        configuration: "type=\"pvh\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\ntsc_mode=\"native\"\n",
         lacks: &["com1", "pci", "pit", "rtc", "cr8", "sti-shadow"],
     },
     Domain {
         name: "hvm",
         report: "xen-domu-hvm",
-        configuration: "type=\"hvm\"\nfirmware_override=\"KERNEL\"\nvga=\"none\"\nvnc=0\n",
+        configuration: "type=\"hvm\"\nfirmware_override=\"KERNEL\"\nvga=\"none\"\nvnc=0\n\
+                        tsc_mode=\"native\"\n",
+        lacks: &["com1", "cr8", "sti-shadow"],
+    },
+    Domain {
+        name: "hvm-grub",
+        report: "xen-domu-hvm-grub",
+        configuration: "type=\"hvm\"\ndevice_model_args_hvm=[DRIVES]\nvga=\"none\"\nvnc=0\n\
+                        tsc_mode=\"native\"\n",
         lacks: &["com1", "cr8", "sti-shadow"],
     },
 ];
 
 const KERNEL: &str = "guest/kernel";
+/// Disks of the domain that is booted by GRUB, in their order.
+const DISKS: [&str; 2] = ["guest/grub-disk", "guest/kernel-disk"];
 
 /// What Xen, Linux and the tools want, in MiB, besides a domain's memory.
 const OWN_MEMORY: u32 = 640;
 
 /// Dom0's part of it, on Xen's command line.
 const DOM0_MEMORY: &str = "dom0_mem=384M,max:384M";
+
+/// One CPU runs all virtual ones, and many a check has one wait for another: by default a turn takes 10 ms.
+const SCHEDULER: &str = "sched=credit sched_credit_tslice_ms=1";
 
 const LINUX_CMDLINE: &str = "console=hvc0 quiet loglevel=1 panic=-1 mitigations=off nokaslr";
 
@@ -103,6 +123,7 @@ const LINUX_CMDLINE: &str = "console=hvc0 quiet loglevel=1 panic=-1 mitigations=
 pub(crate) fn command(
     hypervisor: &Path,
     appliance: &Built,
+    grub: &Grub,
     kernel: &Path,
     scenario: &Scenario,
     setting: &Setting,
@@ -117,7 +138,6 @@ pub(crate) fn command(
         .map(|domain| format!("{}\n", domain.name))
         .collect();
     let mut files = vec![
-        (KERNEL.to_string(), kernel),
         ("bin/xen-peer".into(), peer()?),
         ("guest/seconds".into(), seconds.into()),
         ("guest/order".into(), order.into()),
@@ -125,9 +145,19 @@ pub(crate) fn command(
     for domain in &DOMAINS {
         let cmdline = format!("{cmdline} host-lacks={}", domain.lacks.join(","));
         let configuration = configuration(domain, &cmdline, options)?;
+        if domain.boots_from_disk() {
+            let disks = grub.disks(&kernel, &cmdline)?;
+            files.extend(
+                DISKS
+                    .map(String::from)
+                    .into_iter()
+                    .zip([disks.grub, disks.kernel]),
+            );
+        }
         files.push((format!("guest/{}.cfg", domain.name), configuration.into()));
         files.push((format!("guest/{}.cmdline", domain.name), cmdline.into()));
     }
+    files.push((KERNEL.into(), kernel));
     let files: Vec<_> = files
         .iter()
         .map(|(path, content)| (path.as_str(), &content[..]))
@@ -150,13 +180,19 @@ pub(crate) fn command(
         .args([
             "-no-reboot",
             "-append",
-            &format!("{} {DOM0_MEMORY}", xen::CMDLINE),
+            &format!("{} {DOM0_MEMORY} {SCHEDULER}", xen::CMDLINE),
         ])
         .arg("-kernel")
         .arg(hypervisor)
         .arg("-initrd")
         .arg(format!("linux {LINUX_CMDLINE},boot.cpio"));
     Ok(command)
+}
+
+impl Domain {
+    fn boots_from_disk(&self) -> bool {
+        self.configuration.contains("DRIVES")
+    }
 }
 
 /// The program that is the kernel's peer in dom0: for any Linux, as it brings all its libraries.
@@ -180,9 +216,13 @@ fn configuration(domain: &Domain, cmdline: &str, options: &Options<'_>) -> anyho
     if cmdline.contains(['"', '\\', '\n']) {
         bail!("{cmdline:?} cannot be said to xl");
     }
+    let drives = DISKS.iter().enumerate();
+    let drives = drives.flat_map(|(number, disk)| grub::drive(&format!("/{disk}"), number));
+    let drives: Vec<_> = drives.map(|argument| format!("\"{argument}\"")).collect();
     let kind = domain
         .configuration
         .replace("KERNEL", &format!("/{KERNEL}"))
+        .replace("DRIVES", &drives.join(","))
         .replace("CMDLINE", cmdline);
     Ok(format!(
         "name=\"{}\"\n{kind}memory={}\nvcpus={}\n\
@@ -205,11 +245,15 @@ mod tests {
         };
         for domain in &DOMAINS {
             let text = configuration(domain, "only=irq.flags", &options).unwrap();
-            assert!(text.contains("=\"/guest/kernel\"\n"), "{text}");
+            let of_kernel = match domain.boots_from_disk() {
+                true => "\"file=/guest/kernel-disk,format=raw,if=ide,index=1\"]\n",
+                false => "=\"/guest/kernel\"\n",
+            };
+            assert!(text.contains(of_kernel), "{text}");
             assert!(text.contains("\nmemory=64\nvcpus=2\n"), "{text}");
             assert_eq!(
                 text.contains("\ncmdline=\"only=irq.flags\"\n"),
-                domain.name != "hvm"
+                domain.name.starts_with("pv")
             );
         }
         assert!(configuration(&DOMAINS[0], "\"", &options).is_err());

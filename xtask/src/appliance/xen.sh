@@ -44,15 +44,33 @@ act() {
     case $3 in
         echo) echo "$4" ;;
         peer) timeout "$seconds" xen-peer "$2" "$4" "$5" "$6" ;;
-        pause)
-            sleep 0.5
-            xl pause "$1" && sleep 2 && xl unpause "$1" && echo done
-            ;;
+        pause) xl pause "$1" && sleep 1 && xl unpause "$1" && echo done ;;
+        console) type_line "$2" "$4" ;;
         mem-set) xl mem-set "$1" "$4k" && echo done ;;
         reboot) xl reboot "$1" && echo done ;;
         shutdown) xl shutdown "$1" && echo done ;;
         *) echo "no such request" ;;
     esac
+}
+
+# Types line $2 at the console of the domain with number $1, and says whether the kernel has answered there. It
+# is the program that `xl console` becomes, which takes input only from a terminal if it is not told otherwise;
+# it ends with its input.
+type_line() {
+    screen=/tmp/screen
+    : >$screen
+    {
+        echo "$2"
+        for _ in $(seq $((seconds * 2))); do
+            grep -q "has read $2" $screen && break
+            sleep 0.2
+        done
+    } | timeout "$seconds" xenconsole "$1" --type pv --interactive >$screen 2>&1
+    if grep -q "has read $2" $screen; then
+        echo answered
+    else
+        echo "no answer, but: $(tail -n 3 $screen)"
+    fi
 }
 
 # Runs domain $1 until it ends, or for too long. Nothing else may run meanwhile: there is one CPU.

@@ -94,6 +94,14 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cmdline: "measure only=smp.online",
         ..TCG_ICOUNT
     },
+    // As on most PCs: BIOS, GRUB, Multiboot2.
+    Scenario {
+        name: "tcg-grub",
+        host: "TCG, booted by GRUB",
+        carrier: Carrier::Grub,
+        cpus: &[1, 2],
+        ..TCG
+    },
     Scenario {
         name: "tcg-poweroff",
         host: "TCG, turned off by ACPI",
@@ -319,7 +327,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cpus: &[2],
         cmdline: "end=toolstack",
         ending: Ending::PowerOff,
-        timeout: Duration::from_secs(480),
+        timeout: Duration::from_secs(1200),
         prepare: |_| Ok(xen()),
         ..XEN_PV
     },

@@ -21,6 +21,8 @@ use crate::transcript::{Content, EXIT_STATUS_OFF, End, Transcript, describe};
 pub(crate) struct Xen {
     console: Console,
     log: Log,
+    /// Xen's version, as it says.
+    version: Option<String>,
     /// Name of the domain that the appliance runs, and since when.
     running: Option<(String, Instant)>,
     /// The kernel as domains that have ended, by their names.
@@ -53,6 +55,11 @@ impl Xen {
             }
             _ => end,
         })
+    }
+
+    /// Xen's version, once it has said it.
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     /// The kernel as each domain that the appliance was to run, after the boot has come to `end`.
@@ -105,6 +112,9 @@ impl Xen {
     ) -> io::Result<ControlFlow<String>> {
         let Speaker::Domain(domain) = speaker else {
             let text = String::from_utf8_lossy(&line.bytes);
+            if self.version.is_none() {
+                self.version = version(&text).map(printable);
+            }
             let next = self.log.note(&text);
             if self.log.reason().is_some() {
                 screen.text(&printable(&format!("(XEN) {text}")))?;
@@ -144,6 +154,11 @@ impl Xen {
             (_, None) => End::Ended(format!("the domain's end: {word}")),
         }
     }
+}
+
+/// What Xen says of its version, of which the first word is the number.
+fn version(line: &str) -> Option<&str> {
+    line.strip_prefix("Xen version ")?.split_whitespace().next()
 }
 
 #[cfg(test)]
@@ -195,8 +210,17 @@ mod tests {
                 ("xen-domu-pv", End::Exit(Some(EXIT_STATUS_OFF)), 2),
                 ("xen-domu-pvh", End::Ended(crash.into()), 1),
                 ("xen-domu-hvm", End::Ended(lost.into()), 0),
+                ("xen-domu-hvm-grub", End::Ended(lost.into()), 0),
             ]
         );
+    }
+
+    #[test]
+    fn xen_says_its_version_at_first() {
+        let line = "Xen version 4.17.7 (Debian 4.17.7+13-g2445b30a44-0+deb12u1) (gcc) debug=n";
+        assert_eq!(version(line), Some("4.17.7"));
+        assert_eq!(version("Xen version "), None);
+        assert_eq!(version("Latest ChangeSet:"), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The first instructions: from the loader's world to Rust at 3 GiB.
 //!
-//! PVH (Xen public/arch-x86/hvm/start_info.h) and Multiboot (Specification 0.6.96, section 3.2): flat
-//! 32-bit segments, paging off, ebx = physical address of the boot information; with Multiboot, eax has a
-//! magic number. The segments of some loaders end at 256 MiB, so ours come first. The tables here map
+//! PVH (Xen public/arch-x86/hvm/start_info.h), Multiboot (Specification 0.6.96, section 3.2) and Multiboot2
+//! (3.3): flat 32-bit segments, paging off, ebx = physical address of the boot information; with the
+//! latter two, eax has a magic number. They enter at physical addresses, which this code is linked at. The segments of some loaders end at 256 MiB, so ours come first. The tables here map
 //! the first 3 GiB at their own addresses, and the first GiB at [`KERNEL_OFFSET`], too. They serve until
 //! [`paging`](crate::paging) has made proper ones, and then for [double faults](super::gdt).
 
@@ -19,20 +19,15 @@ const WRITABLE: u32 = 1 << 1;
 const LARGE_PAGE: u32 = 1 << 7;
 
 global_asm!(
-    ".pushsection .text.entry, \"ax\", @progbits",
+    ".pushsection .entry, \"ax\", @progbits",
     ".global pvh_entry",
     ".type pvh_entry, @function",
     "pvh_entry:",
-    "mov edi, offset {start_pvh}",
-    "jmp entry_common",
-    ".size pvh_entry, . - pvh_entry",
-    ".global multiboot_entry",
-    ".type multiboot_entry, @function",
+    // No magic number.
+    "xor eax, eax",
+    ".global multiboot_entry, multiboot2_entry",
     "multiboot_entry:",
-    "mov edi, offset {start_multiboot}",
-    ".size multiboot_entry, . - multiboot_entry",
-    ".type entry_common, @function",
-    "entry_common:",
+    "multiboot2_entry:",
     "cld",
     "cli",
     "lgdt [entry_gdt_pointer - {offset}]",
@@ -41,7 +36,7 @@ global_asm!(
     "mov es, ecx",
     "mov ss, ecx",
     "mov esp, offset entry_stack_end - {offset}",
-    // Until Rust has them: edi has the function, esi the magic number, ebx the information.
+    // Until Rust has them: esi has the magic number, ebx the information.
     "mov esi, eax",
 
     // 2 MiB pages in four page directories in a row: 3 GiB, and the first GiB again.
@@ -99,8 +94,9 @@ global_asm!(
     "push esi",
     "push ebx",
     "push 0",
-    "jmp edi",
-    ".size entry_common, . - entry_common",
+    "mov eax, offset {start}",
+    "jmp eax",
+    ".size pvh_entry, . - pvh_entry",
     ".popsection",
 
     ".pushsection .rodata.entry, \"a\", @progbits",
@@ -126,6 +122,5 @@ global_asm!(
     page = const PRESENT | WRITABLE | LARGE_PAGE,
     present = const PRESENT,
     stack = const STACK_BYTES,
-    start_pvh = sym start::pvh,
-    start_multiboot = sym start::multiboot,
+    start = sym start::loaded,
 );

@@ -1,9 +1,7 @@
-//! How loaders are to enter the kernel: the Multiboot header, which QEMU and GRUB look for, and the ELF
-//! note of small virtual machine monitors and Xen (PVH).
+//! How loaders are to enter the kernel, besides [Multiboot2](crate::multiboot2): the header of Multiboot,
+//! which QEMU and GRUB look for, and the ELF note of small virtual machine monitors and Xen (PVH).
 
 use core::arch::global_asm;
-
-use super::layout::KERNEL_OFFSET;
 
 global_asm!(
     // Multiboot Specification 0.6.96, section 3.1. Magic number; flags: modules at whole pages, and a
@@ -19,7 +17,6 @@ global_asm!(
     ".balign 4",
     ".long 4, 4, 18",
     ".asciz \"Xen\"",
-    ".long pvh_entry - {offset}",
+    ".long pvh_entry",
     ".popsection",
-    offset = const KERNEL_OFFSET,
 );

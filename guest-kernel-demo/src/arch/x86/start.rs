@@ -2,18 +2,10 @@
 
 use pvops_core::cpu;
 
-use crate::boot;
-
-/// Where loaders lead that go by PVH.
-pub(super) extern "C" fn pvh(start_info: u32) -> ! {
+/// Where all loaders lead.
+pub(super) extern "C" fn loaded(loader_info: u32, magic: u32) -> ! {
     demand_no_execute();
-    crate::start(|| boot::pvh(start_info.into()))
-}
-
-/// Where loaders lead that go by Multiboot.
-pub(super) extern "C" fn multiboot(info: u32, magic: u32) -> ! {
-    demand_no_execute();
-    crate::start(|| boot::multiboot(magic, info.into()))
+    crate::start(loader_info.into(), magic)
 }
 
 /// Data are not executable in this kernel, which not every 32-bit CPU can do.

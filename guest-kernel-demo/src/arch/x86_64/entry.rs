@@ -1,10 +1,13 @@
-//! The first instructions: from the 32-bit PVH entry to Rust, in long mode at -2 GiB.
+//! The first instructions: from the 32-bit entries to Rust, in long mode at -2 GiB.
 //!
-//! PVH (Xen public/arch-x86/hvm/start_info.h): flat 32-bit segments, paging off, ebx = physical
-//! address of the start info. The segments of some loaders end at 256 MiB, so ours come first. The
-//! tables here map the first 4 GiB three times: at their own addresses for the switch itself, at
-//! [`DIRECT_MAP`] and, the first GiB, at [`KERNEL_OFFSET`]. They serve until
-//! [`paging`](crate::paging) has made proper ones.
+//! PVH (Xen public/arch-x86/hvm/start_info.h) and Multiboot2 (its specification, 3.3): flat 32-bit
+//! segments, paging off, ebx = physical address of what the loader tells; by Multiboot2 a magic number
+//! in eax. The segments of some loaders end at 256 MiB, so ours come first. The tables here map the
+//! first 4 GiB three times: at their own addresses for the switch itself, at [`DIRECT_MAP`] and, the
+//! first GiB, at [`KERNEL_OFFSET`]. They serve until [`paging`](crate::paging) has made proper ones.
+//!
+//! What runs at 32 bits is linked at its physical address: GRUB looks for the ELF entry in a segment, by
+//! virtual addresses.
 
 use core::arch::global_asm;
 
@@ -26,11 +29,16 @@ const PRESENT_WRITABLE: u32 = 0b11;
 const LARGE_PAGE: u32 = 1 << 7;
 
 global_asm!(
-    ".pushsection .text.entry, \"ax\", @progbits",
+    ".pushsection .entry, \"ax\", @progbits",
     ".code32",
     ".global pvh_entry",
     ".type pvh_entry, @function",
     "pvh_entry:",
+    // No magic number.
+    "xor eax, eax",
+    ".global multiboot2_entry",
+    "multiboot2_entry:",
+    "mov ebp, eax",
     "cld",
     "cli",
     "lgdt [entry_gdt_pointer - {offset}]",
@@ -82,7 +90,7 @@ global_asm!(
     "mov eax, 0x80010033",
     "mov cr0, eax",
     "push 0x08",
-    "mov eax, offset entry_long - {offset}",
+    "mov eax, offset entry_long",
     "push eax",
     "retf",
 
@@ -90,13 +98,16 @@ global_asm!(
     "entry_long:",
     "mov rsp, offset entry_stack_end",
     "mov edi, esi",
+    "mov esi, ebp",
     "mov rax, offset {start}",
     "xor ebp, ebp",
     // A return address of 0, and the alignment that a call leaves.
     "push 0",
     "jmp rax",
     ".size pvh_entry, . - pvh_entry",
+    ".popsection",
 
+    ".pushsection .text.entry, \"ax\", @progbits",
     // Xen enters a PV guest in 64-bit mode, on its tables; rsi = virtual address of the start info.
     ".global xen_pv_entry",
     ".type xen_pv_entry, @function",
@@ -146,6 +157,6 @@ global_asm!(
     page = const PRESENT_WRITABLE | LARGE_PAGE,
     table = const PRESENT_WRITABLE,
     stack = const STACK_BYTES,
-    start = sym start::pvh,
+    start = sym start::loaded,
     start_xen_pv = sym start::xen_pv,
 );

@@ -25,7 +25,7 @@ global_asm!(
     // XEN_ELFNOTE_PHYS32_ENTRY; some loaders take only four bytes.
     ".long 4, 4, 18",
     ".asciz \"Xen\"",
-    ".long pvh_entry - {offset}",
+    ".long pvh_entry",
     // XEN_ELFNOTE_ENTRY, _VIRT_BASE, _PADDR_OFFSET: where the image is, and physical address 0.
     "xen_note_word 1, xen_pv_entry",
     "xen_note_word 3, {offset}",

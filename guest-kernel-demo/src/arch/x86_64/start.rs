@@ -5,12 +5,11 @@ use pvops_core::cpu;
 use pvops_core::probe::Interfaces;
 
 use super::layout::{DIRECT_MAP, KERNEL_OFFSET, MAPPED};
-use crate::boot;
 use crate::layout::PAGE;
 
-/// Where loaders lead that go by PVH: on the tables of [`entry`](super::entry).
-pub(super) extern "C" fn pvh(start_info: u64) -> ! {
-    crate::start(|| boot::pvh(start_info))
+/// Where loaders lead that go by PVH or Multiboot2: on the tables of [`entry`](super::entry).
+pub(super) extern "C" fn loaded(loader_info: u64, magic: u32) -> ! {
+    crate::start(loader_info, magic)
 }
 
 /// Where Xen leads a PV guest: on Xen's tables, in ring 3.
