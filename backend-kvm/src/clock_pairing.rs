@@ -4,7 +4,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use pvops_core::Kernel;
+use pvops_core::{Kernel, atomic64};
 use spin::Once;
 use spin::mutex::SpinMutex;
 
@@ -86,14 +86,14 @@ const _: () = assert!(size_of::<Content>() == 64);
 impl Content {
     fn pair(&self) -> Option<ClockPair> {
         const SECOND_NS: u64 = 1_000_000_000;
-        let nanoseconds = self.nanoseconds.load(Ordering::Relaxed);
-        let seconds = self.seconds.load(Ordering::Relaxed);
+        let nanoseconds = atomic64::load(&self.nanoseconds, Ordering::Relaxed);
+        let seconds = atomic64::load(&self.seconds, Ordering::Relaxed);
         // Signed, but a time before 1970 is none.
         let seconds_ns = seconds.checked_mul(SECOND_NS)?;
         let wall_clock_ns = (nanoseconds < SECOND_NS)
             .then_some(nanoseconds)?
             .checked_add(seconds_ns)?;
-        let tsc = self.tsc.load(Ordering::Relaxed);
+        let tsc = atomic64::load(&self.tsc, Ordering::Relaxed);
         Some(ClockPair { wall_clock_ns, tsc })
     }
 }

@@ -6,7 +6,7 @@
 //! costs.
 
 use core::arch::asm;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use pvops_core::cpu_set::MAX_CPUS;
 use pvops_core::{Kernel, apic, cpu};
@@ -23,14 +23,14 @@ const EOI_REGISTER: u32 = 0xb;
 pub fn saved_ends_of_interrupts(cpu: usize) -> u64 {
     SAVED
         .get(cpu)
-        .map_or(0, |Saved(count)| count.load(Ordering::Relaxed))
+        .map_or(0, |Saved(count)| count.load(Ordering::Relaxed) as u64)
 }
 
 /// Written by its CPU alone, at many interrupts: in a cache line of its own.
 #[repr(align(64))]
-struct Saved(AtomicU64);
+struct Saved(AtomicUsize);
 
-static SAVED: [Saved; MAX_CPUS] = [const { Saved(AtomicU64::new(0)) }; MAX_CPUS];
+static SAVED: [Saved; MAX_CPUS] = [const { Saved(AtomicUsize::new(0)) }; MAX_CPUS];
 
 /// Has the host use this CPU's word; `None` if the kernel has no memory for it. Only where the host
 /// offers this; interrupts off.

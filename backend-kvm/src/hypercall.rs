@@ -1,5 +1,5 @@
 //! Calls of the host: number in rax, arguments in rbx, rcx, rdx and rsi, result in rax, and all
-//! other registers as they were.
+//! other registers as they were. From 32-bit code, the lower halves of these.
 //!
 //! Linux's Documentation/virt/kvm/x86/hypercalls.rst, and include/uapi/linux/kvm_para.h for the
 //! numbers.
@@ -14,7 +14,8 @@ use pvops_core::{asm_op, asm_site, op};
 ///
 /// # Errors
 ///
-/// What the host says. [`HypercallError::NO_SUCH_CALL`] where it can't be called: this is not KVM,
+/// What the host says. [`HypercallError::TOO_BIG`] if an argument is longer than a register, as a
+/// physical address may be for 32-bit code. [`HypercallError::NO_SUCH_CALL`] where it can't be called: this is not KVM,
 /// the CPU's maker is unknown, or no CPU was brought up yet.
 ///
 /// # Safety
@@ -29,27 +30,64 @@ pub unsafe fn hypercall<const COUNT: usize>(
     if !READY.load(Ordering::Relaxed) {
         return Err(HypercallError::NO_SUCH_CALL);
     }
-    let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
-    let result: i64;
+    let mut registers = [0; 4];
+    for (register, argument) in registers.iter_mut().zip(arguments) {
+        *register = usize::try_from(argument).map_err(|_| HypercallError::TOO_BIG)?;
+    }
     // SAFETY: the op is bound, and the caller vouches for the call.
+    let result = unsafe { call(number.0 as usize, registers) };
+    match u64::try_from(result) {
+        Ok(value) => Ok(value),
+        Err(_) => Err(HypercallError(result.unsigned_abs() as u64)),
+    }
+}
+
+/// # Safety
+///
+/// As for [`hypercall`], with the op bound.
+#[cfg(target_arch = "x86_64")]
+unsafe fn call(number: usize, arguments: [usize; 4]) -> isize {
+    let result;
+    // SAFETY: as the caller vouches.
     unsafe {
         core::arch::asm!(
             // LLVM keeps rbx for itself.
             "xchg {first}, rbx",
             asm_site!("hypercall"),
             "xchg {first}, rbx",
-            first = inout(reg) argument(0) => _,
-            inout("rax") number.0 => result,
-            in("rcx") argument(1),
-            in("rdx") argument(2),
-            in("rsi") argument(3),
+            first = inout(reg) arguments[0] => _,
+            inout("rax") number => result,
+            in("rcx") arguments[1],
+            in("rdx") arguments[2],
+            in("rsi") arguments[3],
             hypercall = const asm_op::<op::system::hypercall>(),
         );
     }
-    match u64::try_from(result) {
-        Ok(value) => Ok(value),
-        Err(_) => Err(HypercallError(result.unsigned_abs())),
+    result
+}
+
+/// # Safety
+///
+/// As for [`hypercall`], with the op bound.
+#[cfg(target_arch = "x86")]
+unsafe fn call(number: usize, arguments: [usize; 4]) -> isize {
+    let result;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        core::arch::asm!(
+            // LLVM keeps esi for itself.
+            "xchg {fourth}, esi",
+            asm_site!("hypercall"),
+            "xchg {fourth}, esi",
+            fourth = inout(reg) arguments[3] => _,
+            inout("eax") number => result,
+            in("ebx") arguments[0],
+            in("ecx") arguments[1],
+            in("edx") arguments[2],
+            hypercall = const asm_op::<op::system::hypercall>(),
+        );
     }
+    result
 }
 
 /// Which call: KVM_HC_ and the name.

@@ -1,4 +1,4 @@
-//! Interrupts to a set of CPUs: by one hypercall for up to 128 of them, and with a word to the host
+//! Interrupts to a set of CPUs: by one hypercall for up to 128 of them (64 from 32-bit code), and with a word to the host
 //! about which CPU the sender waits for.
 //!
 //! An interrupt to one CPU, and to all others, is one write of the local APIC's command register,
@@ -59,9 +59,9 @@ unsafe fn send_one_by_one(cpus: &CpuSet, vector: u32) {
 fn send(window: Window, vector: u32) -> Result<u64, HypercallError> {
     /// Of the interrupt command: delivery mode "fixed". Intel SDM volume 3, figure 12-12.
     const FIXED: u64 = 0;
-    let (low, high) = (window.bits as u64, (window.bits >> 64) as u64);
+    let (low, high) = (window.bits as usize, (window.bits >> usize::BITS) as usize);
     let command = FIXED | u64::from(vector & 0xff);
-    let arguments = [low, high, u64::from(window.first), command];
+    let arguments = [low as u64, high as u64, u64::from(window.first), command];
     // SAFETY: the CPUs are ready for the interrupt, as the op's caller says.
     unsafe { hypercall(HypercallNumber::SEND_IPI, arguments) }
 }

@@ -4,13 +4,14 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pvops_backend_native as native;
+use pvops_core::atomic64;
 use pvops_core::cpu_set::CpuSet;
 
 use crate::shared;
 
 /// How many flushes of a CPU were left to the host since the backend was installed. Any context.
 pub fn flushes_left_to_host() -> u64 {
-    LEFT.load(Ordering::Relaxed)
+    atomic64::load(&LEFT, Ordering::Relaxed)
 }
 
 static LEFT: AtomicU64 = AtomicU64::new(0);

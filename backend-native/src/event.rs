@@ -9,7 +9,7 @@ use pvops_core::binding::Binding;
 use pvops_core::event::EventStatus;
 use pvops_core::op::time::stolen_ns;
 use pvops_core::tsc::TscFrequency;
-use pvops_core::{apic, bindings, call, cpu, inline, preserve, time};
+use pvops_core::{apic, atomic64, bindings, call, cpu, inline, preserve, time};
 use x86::msr::{
     IA32_TSC_DEADLINE, IA32_X2APIC_CUR_COUNT, IA32_X2APIC_DIV_CONF, IA32_X2APIC_INIT_COUNT,
     IA32_X2APIC_LVT_TIMER,
@@ -33,7 +33,7 @@ pub(crate) fn start(apic: &Apic, frequency: TscFrequency) -> bindings::time {
     match ticks_per_second(*apic, frequency.khz * 1000) {
         0 => NONE,
         rate => {
-            TICKS_PER_SECOND.store(rate, Ordering::Relaxed);
+            atomic64::store(&TICKS_PER_SECOND, rate, Ordering::Relaxed);
             COUNT
         }
     }
@@ -132,7 +132,7 @@ unsafe extern "C" fn count_setup(vector: u32) {
 
 unsafe extern "C" fn count_set(deadline_ns: u64) -> EventStatus {
     let left_ns = deadline_ns.saturating_sub(time::clock_ns());
-    let rate = TICKS_PER_SECOND.load(Ordering::Relaxed);
+    let rate = atomic64::load(&TICKS_PER_SECOND, Ordering::Relaxed);
     // Round up, for an event is not to come before its time; but a count of 0 would stop the timer,
     // and a deadline beyond the count's range has to come early and be set again.
     let ticks = (u128::from(left_ns) * u128::from(rate)).div_ceil(u128::from(NS_PER_SECOND));

@@ -5,13 +5,13 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use pvops_core::Kernel;
+use pvops_core::{Kernel, atomic64};
 
 use crate::sample::Ruler;
 
 /// Tells the physical address of the timer's registers. Before the backend is installed.
 pub fn set_hpet(physical: u64) {
-    PHYSICAL.store(physical, Ordering::Relaxed);
+    atomic64::store(&PHYSICAL, physical, Ordering::Relaxed);
 }
 
 /// Femtoseconds in a second, and the longest period that the specification allows, in femtoseconds.
@@ -29,7 +29,7 @@ static PHYSICAL: AtomicU64 = AtomicU64::new(0);
 
 /// The time-stamp counter's rate in kHz, or `None` if there is no timer, or it does not count.
 pub(crate) fn tsc_khz(kernel: &dyn Kernel) -> Option<u64> {
-    let physical = PHYSICAL.load(Ordering::Relaxed);
+    let physical = atomic64::load(&PHYSICAL, Ordering::Relaxed);
     if physical == 0 {
         return None;
     }

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pvops_core::backend::BindError;
 use pvops_core::tsc::TscFrequency;
-use pvops_core::{Kernel, cpu};
+use pvops_core::{Kernel, atomic64, cpu};
 
 use crate::{hpet, pit, pm_timer};
 
@@ -37,14 +37,14 @@ pub(crate) fn frequency(kernel: &dyn Kernel) -> Result<TscFrequency, BindError> 
 
 /// Tells the rate, for a machine where nothing else does. Before the backend is installed.
 pub fn set_tsc_khz(khz: u64) {
-    TOLD_KHZ.store(khz, Ordering::Relaxed);
+    atomic64::store(&TOLD_KHZ, khz, Ordering::Relaxed);
 }
 
 /// 0 if nobody has told us.
 static TOLD_KHZ: AtomicU64 = AtomicU64::new(0);
 
 fn told() -> Option<u64> {
-    Some(TOLD_KHZ.load(Ordering::Relaxed)).filter(|&khz| khz != 0)
+    Some(atomic64::load(&TOLD_KHZ, Ordering::Relaxed)).filter(|&khz| khz != 0)
 }
 
 /// Leaf 0x16: eax is the base frequency in MHz, which is the counter's on the CPUs that have the

@@ -10,7 +10,8 @@ use core::fmt;
 
 use crate::error::XenError;
 use crate::memory::{self, FrameNumber};
-use crate::pv;
+#[cfg(target_arch = "x86_64")]
+use crate::{is_pv, pv};
 
 /// What only the kernel can do: find frames that it can do without.
 ///
@@ -212,15 +213,17 @@ impl Reservation for KernelReservation {
     unsafe fn decrease(&mut self, frames: &[FrameNumber]) -> Result<usize, XenError> {
         // SAFETY: as the caller vouches.
         unsafe {
-            match pv::is_started() {
-                true => pv::own_frames::decrease(frames),
-                false => memory::decrease_reservation(frames, 0),
+            #[cfg(target_arch = "x86_64")]
+            if is_pv() {
+                return pv::own_frames::decrease(frames);
             }
+            memory::decrease_reservation(frames, 0)
         }
     }
 
     unsafe fn populate(&mut self, frames: &[FrameNumber]) -> Result<usize, XenError> {
-        if pv::is_started() {
+        #[cfg(target_arch = "x86_64")]
+        if is_pv() {
             // SAFETY: as the caller vouches.
             return unsafe { pv::own_frames::populate(frames) };
         }

@@ -66,8 +66,9 @@ pub(crate) fn go_on_from(now_ns: u64) {
     AHEAD_NS.store(now_ns.wrapping_sub(system_time_ns()), Ordering::Relaxed);
 }
 
-/// The system time when the kernel's clock shows `clock_ns`, or 1 if that was before it began: 0 means
-/// never to Xen.
+/// The system time when the kernel's clock shows `clock_ns`, as PV guests' timers want it, or 1 if that was
+/// before it began: 0 means never to Xen.
+#[cfg(target_arch = "x86_64")]
 pub(crate) fn system_time_at(clock_ns: u64) -> u64 {
     let behind_ns = AHEAD_NS.load(Ordering::Relaxed).wrapping_neg() as i64;
     clock_ns.saturating_add_signed(behind_ns).max(1)

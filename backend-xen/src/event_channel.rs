@@ -20,6 +20,7 @@
 //! Source: Xen's public/event_channel.h.
 
 mod abi;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod deferred;
 mod fifo;
 mod handlers;
@@ -41,7 +42,9 @@ pub(crate) use abi::bring_up;
 pub(crate) use fifo::ControlBlock;
 pub use handlers::Handler;
 pub use kinds::{BindPirqFlags, Pirq, Port, Priority, Status, StatusKind, Virq};
-pub(crate) use upcall::{End, end_by, lent_vector, stray, visit_all};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use upcall::visit_all;
+pub(crate) use upcall::{End, end_by, lent_vector, stray};
 pub use upcall::{handle_upcall, set_vector, stray_events};
 
 use handlers::Handlers;
@@ -69,6 +72,7 @@ pub fn is_fifo() -> bool {
 pub(crate) fn forget() {
     abi::forget();
     HANDLERS.clear();
+    #[cfg(target_arch = "x86_64")]
     deferred::clear();
 }
 

@@ -7,7 +7,7 @@ use pvops_core::Kernel;
 use crate::error::XenError;
 use crate::event_channel::Port;
 use crate::hvm::parameter;
-use crate::{console_ring as console, pv, xenstore};
+use crate::{console_ring as console, is_pv, xenstore};
 
 /// A ring, as it is given: the page, mapped for good, and the port to tell the other side by.
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +29,11 @@ pub struct GivenRing<Page> {
 pub fn xenstore_ring(kernel: &dyn Kernel) -> Result<GivenRing<xenstore::Page>, XenError> {
     const STORE_PFN: u32 = 1;
     const STORE_EVTCHN: u32 = 2;
-    match pv::is_started() {
-        true => pv::given::xenstore(),
-        false => by_parameters(kernel, STORE_PFN, STORE_EVTCHN),
+    #[cfg(target_arch = "x86_64")]
+    if is_pv() {
+        return crate::pv::given::xenstore();
     }
+    by_parameters(kernel, STORE_PFN, STORE_EVTCHN)
 }
 
 /// The ring to the console: CONSOLE_PFN and CONSOLE_EVTCHN in PVH and HVM guests. In PV guests the op
@@ -44,7 +45,7 @@ pub fn xenstore_ring(kernel: &dyn Kernel) -> Result<GivenRing<xenstore::Page>, X
 pub fn console_ring(kernel: &dyn Kernel) -> Result<GivenRing<console::Page>, XenError> {
     const CONSOLE_PFN: u32 = 17;
     const CONSOLE_EVTCHN: u32 = 18;
-    match pv::is_started() {
+    match is_pv() {
         true => Err(XenError::NOT_FOUND),
         false => by_parameters(kernel, CONSOLE_PFN, CONSOLE_EVTCHN),
     }

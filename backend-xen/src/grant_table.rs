@@ -20,7 +20,9 @@ use crate::memory::FrameNumber;
 use entries::Entries;
 use references::References;
 
-pub use calls::{Size, get_version, set_version, setup_status_frames, setup_table, size};
+#[cfg(target_pointer_width = "64")]
+pub use calls::setup_status_frames;
+pub use calls::{Size, get_version, set_version, setup_table, size};
 pub use copy::{CopyEnd, CopyOperation, copy};
 pub use error::{EndError, Error, GrantStatus};
 pub use frames::{KernelFrames, TableFrame, TableFrames};

@@ -70,6 +70,7 @@ pub(crate) fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     // SAFETY: `bind` is called before anything is installed, on the boot CPU, alone; Xen is there.
     let system =
         unsafe { start_calls() }.ok_or(BindError("it is not known which instruction calls Xen"))?;
+    callback::fix_word_size().map_err(|_| BindError("Xen takes no parameter of this guest"))?;
     physical_map::map_shared_info(host.kernel)
         .ok_or(BindError("Xen does not share its page with this guest"))?;
     let clock = start_records(host)?;

@@ -1,6 +1,7 @@
-//! Calls of Xen: number in rax, arguments in rdi, rsi, rdx, r10 and r8, result in rax.
+//! Calls of Xen: number in rax, arguments in rdi, rsi, rdx, r10 and r8, result in rax; from 32-bit code
+//! number in eax, arguments in ebx, ecx, edx, esi and edi, result in eax.
 //!
-//! Xen's public/xen.h for the numbers, public/arch-x86/xen-x86_64.h for the registers. There is no
+//! Xen's public/xen.h for the numbers, public/arch-x86/xen-x86_64.h and xen-x86_32.h for the registers. There is no
 //! hypercall page: each call is a patched site with the instruction itself (XSA-466).
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use crate::error::XenError;
 /// # Errors
 ///
 /// What Xen says. [`XenError::NO_SUCH_CALL`] also where Xen can't be called: this is not Xen, or the
-/// backend was not started.
+/// backend was not started. [`XenError::OUT_OF_RANGE`] if an argument is longer than a register.
 ///
 /// # Safety
 ///
@@ -28,29 +29,74 @@ pub unsafe fn hypercall<const COUNT: usize>(
     if !READY.load(Ordering::Relaxed) {
         return Err(XenError::NO_SUCH_CALL);
     }
-    let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
-    let result: i64;
-    // SAFETY: the op is bound, and the caller vouches for the call. Xen may change the registers of
-    // the arguments; SYSCALL changes rcx and r11.
+    let mut registers = [0; 5];
+    for (register, argument) in registers.iter_mut().zip(arguments) {
+        *register = usize::try_from(argument).map_err(|_| XenError::OUT_OF_RANGE)?;
+    }
+    // SAFETY: the op is bound, and the caller vouches for the call.
+    let result = unsafe { call(number.0 as usize, registers) };
+    // A debug register may well hold a negative number.
+    match result {
+        -4095..=-1 => Err(XenError(result.unsigned_abs() as u64)),
+        value => Ok(value as usize as u64),
+    }
+}
+
+/// Xen may change the registers of the arguments; SYSCALL changes rcx and r11.
+///
+/// # Safety
+///
+/// As for [`hypercall`], with the op bound.
+#[cfg(target_arch = "x86_64")]
+unsafe fn call(number: usize, arguments: [usize; 5]) -> isize {
+    let result;
+    // SAFETY: as the caller vouches.
     unsafe {
         core::arch::asm!(
             asm_site!("hypercall"),
-            inout("rax") number.0 => result,
-            inout("rdi") argument(0) => _,
-            inout("rsi") argument(1) => _,
-            inout("rdx") argument(2) => _,
-            inout("r10") argument(3) => _,
-            inout("r8") argument(4) => _,
+            inout("rax") number => result,
+            inout("rdi") arguments[0] => _,
+            inout("rsi") arguments[1] => _,
+            inout("rdx") arguments[2] => _,
+            inout("r10") arguments[3] => _,
+            inout("r8") arguments[4] => _,
             out("rcx") _,
             out("r11") _,
             hypercall = const asm_op::<op::system::hypercall>(),
         );
     }
-    // A debug register may well hold a negative number.
-    match result {
-        -4095..=-1 => Err(XenError(result.unsigned_abs())),
-        value => Ok(value as u64),
+    result
+}
+
+/// Xen may change the registers of the arguments. These leave too few registers to load them all
+/// from, so they are loaded from memory; LLVM keeps esi for itself.
+///
+/// # Safety
+///
+/// As for [`hypercall`], with the op bound.
+#[cfg(target_arch = "x86")]
+unsafe fn call(number: usize, arguments: [usize; 5]) -> isize {
+    let result;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        core::arch::asm!(
+            "push esi",
+            "mov ebx, [edi]",
+            "mov ecx, [edi + 4]",
+            "mov edx, [edi + 8]",
+            "mov esi, [edi + 12]",
+            "mov edi, [edi + 16]",
+            asm_site!("hypercall"),
+            "pop esi",
+            inout("eax") number => result,
+            out("ebx") _,
+            out("ecx") _,
+            out("edx") _,
+            inout("edi") arguments.as_ptr() => _,
+            hypercall = const asm_op::<op::system::hypercall>(),
+        );
     }
+    result
 }
 
 /// Calls Xen with a command and the structure that the command takes, which Xen may write.

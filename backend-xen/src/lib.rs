@@ -1,5 +1,10 @@
-//! Xen backend: PV, PVH and HVM guests.
+//! Xen backend: PV, PVH and HVM guests. PV is 64-bit only.
 #![no_std]
+#![allow(
+    clippy::unnecessary_cast,
+    clippy::useless_conversion,
+    reason = "`Word` is one type or another"
+)]
 
 pub mod balloon;
 mod byte_ring;
@@ -18,6 +23,7 @@ pub mod memory;
 mod memory_map;
 mod peer_events;
 mod poll;
+#[cfg(target_arch = "x86_64")]
 #[allow(dead_code, reason = "some is not used yet")]
 pub mod pv;
 mod restart;
@@ -29,6 +35,7 @@ pub mod shutdown_request;
 pub mod suspend;
 pub mod vcpu;
 mod version;
+mod word;
 pub mod xenstore;
 
 use pvops_core::backend::Backend;
@@ -44,30 +51,42 @@ pub use peer_events::{GaveUp, PeerEvents};
 pub use poll::poll_until;
 pub use shutdown::ShutdownReason;
 pub use version::{Features, Version, features, version};
+pub use word::Word;
 
 /// The backend for guests of Xen.
 pub static BACKEND: Backend = Backend {
     name: "xen",
     signature: Some(hvm::SIGNATURE),
     bind: |host| {
+        #[cfg(target_arch = "x86_64")]
         if pv::is_started() {
-            pv::bind(host)
-        } else {
-            hvm::bind(host)
+            return pv::bind(host);
         }
+        hvm::bind(host)
     },
     bring_up_cpu: |host| {
+        #[cfg(target_arch = "x86_64")]
         if pv::is_started() {
-            pv::bring_up_cpu(host)
-        } else {
-            hvm::bring_up_cpu(host)
+            return pv::bring_up_cpu(host);
         }
+        hvm::bring_up_cpu(host)
     },
     take_down_cpu: |host| {
+        #[cfg(target_arch = "x86_64")]
         if pv::is_started() {
-            pv::take_down_cpu(host)
-        } else {
-            hvm::take_down_cpu(host)
+            return pv::take_down_cpu(host);
         }
+        hvm::take_down_cpu(host);
     },
 };
+
+cfg_if::cfg_if! {
+    if #[cfg(target_arch = "x86_64")] {
+        use pv::is_started as is_pv;
+    } else {
+        /// Whether this is a PV guest.
+        const fn is_pv() -> bool {
+            false
+        }
+    }
+}

@@ -7,23 +7,30 @@ use core::mem::offset_of;
 use crate::domain::DomainId;
 use crate::error::XenError;
 use crate::hypercall::{self, HypercallNumber};
-use crate::pv;
+use crate::word::{Word, by_word_size};
 
 /// Number of a frame of 4096 bytes. In PVH and HVM guests the guest's own (GFN). In PV guests the
 /// machine's (MFN), but where a function says that it wants the guest's (PFN).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(transparent)]
-pub struct FrameNumber(pub u64);
+pub struct FrameNumber(pub Word);
 
 impl FrameNumber {
     /// What Xen calls the frame at an address that the kernel takes for physical, as grants want it. `None`
     /// if a PV guest has no such frame. Any context.
     pub fn at_physical(address: u64) -> Option<Self> {
-        let own = address / 4096;
-        match pv::is_started() {
-            true => pv::Pfn(own).machine().map(|frame| FrameNumber(frame.0)),
-            false => Some(FrameNumber(own)),
+        #[cfg(target_arch = "x86_64")]
+        if crate::is_pv() {
+            let own = crate::pv::Pfn(address / 4096);
+            return own.machine().map(|frame| FrameNumber(frame.0));
         }
+        Self::of_guest(address)
+    }
+
+    /// The guest's own number of the frame at a physical address; `None` if it is too large for a word,
+    /// as Xen takes it.
+    pub(crate) fn of_guest(address: u64) -> Option<Self> {
+        Word::try_from(address / 4096).ok().map(FrameNumber)
     }
 }
 
@@ -117,7 +124,7 @@ pub unsafe fn exchange(
     let result = unsafe { call(EXCHANGE, &mut exchange) };
     result.map(drop).map_err(|error| ExchangeError {
         error,
-        done: bounded(exchange.done, old),
+        done: bounded(exchange.done as u64, old),
     })
 }
 
@@ -146,7 +153,7 @@ impl MapSpace {
 /// Nobody uses what is at the frame.
 pub unsafe fn add_to_physmap(
     space: MapSpace,
-    index: u64,
+    index: Word,
     frame: FrameNumber,
 ) -> Result<(), XenError> {
     let mut place = AddToPhysmap {
@@ -205,8 +212,8 @@ fn bounded(count: u64, frames: &[FrameNumber]) -> usize {
 /// `struct xen_memory_reservation`.
 #[repr(C)]
 struct Reservation {
-    extents: u64,
-    extent_count: u64,
+    extents: Word,
+    extent_count: Word,
     extent_order: u32,
     flags: u32,
     domain: DomainId,
@@ -215,8 +222,8 @@ struct Reservation {
 impl Reservation {
     fn of(extents: *const FrameNumber, count: usize, order: u32) -> Self {
         Reservation {
-            extents: extents.expose_provenance() as u64,
-            extent_count: count as u64,
+            extents: extents.expose_provenance() as Word,
+            extent_count: count as Word,
             extent_order: order,
             flags: 0,
             domain: DomainId::SELF,
@@ -229,7 +236,7 @@ impl Reservation {
 struct Exchange {
     old: Reservation,
     new: Reservation,
-    done: u64,
+    done: Word,
 }
 
 /// `struct xen_add_to_physmap`.
@@ -238,7 +245,7 @@ struct AddToPhysmap {
     domain: DomainId,
     size: u16,
     space: MapSpace,
-    index: u64,
+    index: Word,
     frame: FrameNumber,
 }
 
@@ -250,19 +257,19 @@ struct RemoveFromPhysmap {
 }
 
 const _: () = {
-    assert!(size_of::<Reservation>() == 32);
-    assert!(offset_of!(Reservation, extent_count) == 8);
-    assert!(offset_of!(Reservation, extent_order) == 16);
-    assert!(offset_of!(Reservation, flags) == 20);
-    assert!(offset_of!(Reservation, domain) == 24);
-    assert!(size_of::<Exchange>() == 72);
-    assert!(offset_of!(Exchange, new) == 32);
-    assert!(offset_of!(Exchange, done) == 64);
-    assert!(size_of::<AddToPhysmap>() == 24);
+    assert!(size_of::<Reservation>() == by_word_size(32, 20));
+    assert!(offset_of!(Reservation, extent_count) == by_word_size(8, 4));
+    assert!(offset_of!(Reservation, extent_order) == by_word_size(16, 8));
+    assert!(offset_of!(Reservation, flags) == by_word_size(20, 12));
+    assert!(offset_of!(Reservation, domain) == by_word_size(24, 16));
+    assert!(size_of::<Exchange>() == by_word_size(72, 44));
+    assert!(offset_of!(Exchange, new) == by_word_size(32, 20));
+    assert!(offset_of!(Exchange, done) == by_word_size(64, 40));
+    assert!(size_of::<AddToPhysmap>() == by_word_size(24, 16));
     assert!(offset_of!(AddToPhysmap, size) == 2);
     assert!(offset_of!(AddToPhysmap, space) == 4);
     assert!(offset_of!(AddToPhysmap, index) == 8);
-    assert!(offset_of!(AddToPhysmap, frame) == 16);
-    assert!(size_of::<RemoveFromPhysmap>() == 16);
-    assert!(offset_of!(RemoveFromPhysmap, frame) == 8);
+    assert!(offset_of!(AddToPhysmap, frame) == by_word_size(16, 12));
+    assert!(size_of::<RemoveFromPhysmap>() == by_word_size(16, 8));
+    assert!(offset_of!(RemoveFromPhysmap, frame) == by_word_size(8, 4));
 };

@@ -4,6 +4,7 @@ use pvops_core::boot_info::{LEGACY_AREA, MemoryMap, RegionKind};
 
 use crate::error::XenError;
 use crate::hypercall::{self, HypercallNumber};
+use crate::word::{Word, by_word_size};
 
 /// Adds what Xen says of this domain's memory to a map, for boot information that has
 /// [none](pvops_core::boot_info::BootInfo::memory_map_missing): of a PVH dom0, whose start information
@@ -16,7 +17,7 @@ pub fn add_memory_map(map: &mut MemoryMap) -> Result<(), XenError> {
     let mut entries = [Entry::default(); MemoryMap::CAPACITY];
     let mut answer = XenMemoryMap {
         entry_count: entries.len() as u32,
-        entries: entries.as_mut_ptr().expose_provenance() as u64,
+        entries: entries.as_mut_ptr().expose_provenance() as Word,
     };
     // SAFETY: the structure is the command's, with room for as many entries as it says.
     unsafe { hypercall::command(HypercallNumber::MEMORY_OP, MEMORY_MAP, &mut answer) }?;
@@ -36,7 +37,7 @@ const MEMORY_MAP: u32 = 9;
 #[repr(C)]
 struct XenMemoryMap {
     entry_count: u32,
-    entries: u64,
+    entries: Word,
 }
 
 /// An E820 entry, which is packed. ACPI 6.5, table 15.5.
@@ -48,4 +49,4 @@ struct Entry {
     kind: [u8; 4],
 }
 
-const _: () = assert!(size_of::<Entry>() == 20 && size_of::<XenMemoryMap>() == 16);
+const _: () = assert!(size_of::<Entry>() == 20 && size_of::<XenMemoryMap>() == by_word_size(16, 8));

@@ -5,6 +5,7 @@ use pvops_core::preserve;
 
 use crate::event_channel::Port;
 use crate::hypercall::{self, HypercallNumber};
+use crate::word::{Word, by_word_size};
 
 /// Lets others run until the system time is `deadline_ns`, or an event comes that is not masked. It may
 /// return earlier for no reason. Any context: for a kernel that can't halt for an interrupt there.
@@ -27,7 +28,7 @@ unsafe extern "C" fn yield_cpu() {
 pub(crate) fn poll(ports: &[Port], deadline_ns: u64) {
     const POLL: u32 = 3;
     let mut operation = Poll {
-        ports: ports.as_ptr().expose_provenance() as u64,
+        ports: ports.as_ptr().expose_provenance() as Word,
         count: ports.len() as u32,
         deadline_ns,
     };
@@ -39,9 +40,9 @@ pub(crate) fn poll(ports: &[Port], deadline_ns: u64) {
 /// `struct sched_poll`.
 #[repr(C)]
 struct Poll {
-    ports: u64,
+    ports: Word,
     count: u32,
     deadline_ns: u64,
 }
 
-const _: () = assert!(size_of::<Poll>() == 24 && size_of::<Port>() == 4);
+const _: () = assert!(size_of::<Poll>() == by_word_size(24, 16) && size_of::<Port>() == 4);

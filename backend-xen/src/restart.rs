@@ -59,7 +59,24 @@ static SLOTS: [Slot; MAX_CPUS] = [const {
     }
 }; MAX_CPUS];
 
+#[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 unsafe extern "C" fn begin(argument: usize, stack_top: usize, entry: usize) -> ! {
     naked_asm!("mov rsp, rsi", "xor ebp, ebp", "push 0", "jmp rdx")
+}
+
+#[cfg(target_arch = "x86")]
+#[unsafe(naked)]
+unsafe extern "C" fn begin(argument: usize, stack_top: usize, entry: usize) -> ! {
+    naked_asm!(
+        "mov eax, [esp + 4]",
+        "mov ecx, [esp + 12]",
+        "mov esp, [esp + 8]",
+        "xor ebp, ebp",
+        // The argument is aligned to 16 bytes.
+        "sub esp, 12",
+        "push eax",
+        "push 0",
+        "jmp ecx",
+    )
 }

@@ -11,6 +11,7 @@ use pvops_core::time;
 use crate::error::XenError;
 use crate::hypercall::{HypercallNumber, hypercall};
 use crate::vcpu::{self, VcpuId};
+use crate::word::by_word_size;
 use crate::{shared_frame, version};
 
 /// The record: `struct vcpu_runstate_info`.
@@ -18,6 +19,7 @@ use crate::{shared_frame, version};
 pub(crate) struct Runstate {
     /// RUNSTATE_ and the name.
     state: AtomicU32,
+    #[cfg(target_pointer_width = "64")]
     padding: AtomicU32,
     /// Since when the state is what it is, in system time; bit 63 while Xen changes the record.
     state_entry_time_ns: HostU64,
@@ -27,9 +29,9 @@ pub(crate) struct Runstate {
 
 const _: () = {
     use core::mem::offset_of;
-    assert!(size_of::<Runstate>() == 48);
-    assert!(offset_of!(Runstate, state_entry_time_ns) == 8);
-    assert!(offset_of!(Runstate, time_ns) == 16);
+    assert!(size_of::<Runstate>() == by_word_size(48, 44));
+    assert!(offset_of!(Runstate, state_entry_time_ns) == by_word_size(8, 4));
+    assert!(offset_of!(Runstate, time_ns) == by_word_size(16, 12));
 };
 
 const STATES: usize = 4;
@@ -124,6 +126,7 @@ mod tests {
     fn record(state: u32, entry_ns: u64, time_ns: [u64; STATES]) -> Runstate {
         Runstate {
             state: AtomicU32::new(state),
+            #[cfg(target_pointer_width = "64")]
             padding: AtomicU32::new(!0),
             state_entry_time_ns: HostU64::new(entry_ns),
             time_ns: time_ns.map(HostU64::new),

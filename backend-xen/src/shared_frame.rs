@@ -12,7 +12,7 @@ use pvops_core::cpu_set::MAX_CPUS;
 use spin::Once;
 
 use crate::event_channel::ControlBlock;
-use crate::pv::{self, Pfn};
+use crate::memory::FrameNumber;
 use crate::runstate::Runstate;
 use crate::shared_info::VcpuInfo;
 
@@ -20,8 +20,8 @@ use crate::shared_info::VcpuInfo;
 #[repr(C, align(4096))]
 pub(crate) struct SharedFrame {
     pub(crate) vcpu_info: VcpuInfo,
-    pub(crate) runstate: Runstate,
     pub(crate) control: ControlBlock,
+    pub(crate) runstate: Runstate,
 }
 
 const _: () = {
@@ -61,13 +61,8 @@ pub(crate) fn of(cpu: usize) -> Option<&'static SharedFrame> {
 /// machine does; and the offset in the frame in bytes.
 pub(crate) fn place<T>(kernel: &dyn Kernel, record: &'static T) -> Option<(u64, u32)> {
     let physical = kernel.virtual_to_physical((&raw const *record).addr())?;
-    let number = physical / FRAME;
-    let number = if pv::is_started() {
-        Pfn(number).machine()?.0
-    } else {
-        number
-    };
-    Some((number, (physical % FRAME) as u32))
+    let number = FrameNumber::at_physical(physical)?;
+    Some((number.0 as u64, (physical % FRAME) as u32))
 }
 
 const FRAME: u64 = 4096;

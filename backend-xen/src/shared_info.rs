@@ -1,16 +1,19 @@
 //! The page that a domain shares with Xen, and each virtual CPU's part of it.
 //!
 //! `struct shared_info`, `struct vcpu_info` and `struct arch_shared_info` of Xen's public/xen.h and
-//! public/arch-x86/xen.h, for 64-bit guests. Every field is an atomic, so a reference to one of these
+//! public/arch-x86/xen.h, in the word size of
+//! this code. Every field is an atomic, so a reference to one of these
 //! says nothing of what is in it, which Xen may change at any time.
 
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
 use pvops_core::Kernel;
 use pvops_core::cpu_set::MAX_CPUS;
 use pvops_core::pvclock::{TimeInfo, WallClock};
 use spin::Once;
+
+use crate::word::{AtomicWord, Word, by_word_size};
 
 /// The page, as far as Xen uses it.
 #[repr(C)]
@@ -18,12 +21,13 @@ pub(crate) struct SharedInfo {
     /// Of the virtual CPUs that have registered no record elsewhere.
     pub(crate) vcpu_info: [VcpuInfo; LEGACY_VCPUS],
     /// A bit for each port: an event has come. Of the two-level ABI.
-    pub(crate) pending: [AtomicU64; WORDS],
+    pub(crate) pending: [AtomicWord; WORDS],
     /// A bit for each port: its events wait. Of the two-level ABI.
-    pub(crate) mask: [AtomicU64; WORDS],
+    pub(crate) mask: [AtomicWord; WORDS],
     /// The time of day when the system time was zero.
     pub(crate) wall_clock: WallClock,
-    /// The upper half of the seconds in `wall_clock`.
+    /// The upper half of the seconds in `wall_clock`; of 32-bit guests it is behind all else.
+    #[cfg(target_pointer_width = "64")]
     pub(crate) wall_clock_seconds_high: AtomicU32,
     pub(crate) arch: ArchSharedInfo,
 }
@@ -31,7 +35,7 @@ pub(crate) struct SharedInfo {
 /// XEN_LEGACY_MAX_VCPUS: how many virtual CPUs have their record in the page.
 pub(crate) const LEGACY_VCPUS: usize = 32;
 /// Words of bits for ports, one bit of a selector for each.
-pub(crate) const WORDS: usize = 64;
+pub(crate) const WORDS: usize = Word::BITS as usize;
 
 /// What Xen and one virtual CPU share.
 #[repr(C, align(64))]
@@ -40,12 +44,12 @@ pub(crate) struct VcpuInfo {
     pub(crate) upcall_pending: AtomicU8,
     /// Not 0 while this CPU takes no upcall. PV only: others have the interrupt flag.
     pub(crate) upcall_mask: AtomicU8,
-    pub(crate) reserved_2: [AtomicU8; 6],
+    pub(crate) reserved_2: [AtomicU8; size_of::<Word>() - 2],
     /// A bit for each word of [`SharedInfo::pending`] to look at. Of the two-level ABI.
-    pub(crate) pending_selector: AtomicU64,
+    pub(crate) pending_selector: AtomicWord,
     /// The address of the last page fault. PV only: others have CR2.
-    pub(crate) fault_address: AtomicU64,
-    pub(crate) reserved_24: AtomicU64,
+    pub(crate) fault_address: AtomicWord,
+    pub(crate) reserved: [AtomicWord; by_word_size(1, 5)],
     /// The clock.
     pub(crate) time: TimeInfo,
 }
@@ -54,15 +58,18 @@ pub(crate) struct VcpuInfo {
 #[repr(C)]
 pub(crate) struct ArchSharedInfo {
     /// How many entries the P2M has.
-    pub(crate) p2m_entries: AtomicU64,
-    pub(crate) p2m_frame_list_list: AtomicU64,
+    pub(crate) p2m_entries: AtomicWord,
+    pub(crate) p2m_frame_list_list: AtomicWord,
     /// Why a non-maskable interrupt came.
-    pub(crate) nmi_reason: AtomicU64,
-    pub(crate) p2m_cr3: AtomicU64,
+    pub(crate) nmi_reason: AtomicWord,
+    pub(crate) p2m_cr3: AtomicWord,
     /// The address of the linear P2M, in the tables of `p2m_cr3`.
-    pub(crate) p2m_address: AtomicU64,
+    pub(crate) p2m_address: AtomicWord,
     /// Odd while the guest changes the linear P2M.
-    pub(crate) p2m_generation: AtomicU64,
+    pub(crate) p2m_generation: AtomicWord,
+    /// The upper half of the seconds in [`SharedInfo::wall_clock`].
+    #[cfg(target_pointer_width = "32")]
+    pub(crate) wall_clock_seconds_high: AtomicU32,
 }
 
 const _: () = {
@@ -70,20 +77,23 @@ const _: () = {
     assert!(size_of::<VcpuInfo>() == 64);
     assert!(offset_of!(VcpuInfo, upcall_pending) == 0);
     assert!(offset_of!(VcpuInfo, upcall_mask) == 1);
-    assert!(offset_of!(VcpuInfo, pending_selector) == 8);
-    assert!(offset_of!(VcpuInfo, fault_address) == 16);
+    assert!(offset_of!(VcpuInfo, pending_selector) == by_word_size(8, 4));
+    assert!(offset_of!(VcpuInfo, fault_address) == by_word_size(16, 8));
     assert!(offset_of!(VcpuInfo, time) == 32);
-    assert!(size_of::<SharedInfo>() == 3136);
+    assert!(size_of::<SharedInfo>() == by_word_size(3136, 2368));
     assert!(offset_of!(SharedInfo, vcpu_info) == 0);
     assert!(offset_of!(SharedInfo, pending) == 0x800);
-    assert!(offset_of!(SharedInfo, mask) == 0xa00);
-    assert!(offset_of!(SharedInfo, wall_clock) == 0xc00);
+    assert!(offset_of!(SharedInfo, mask) == by_word_size(0xa00, 0x880));
+    assert!(offset_of!(SharedInfo, wall_clock) == by_word_size(0xc00, 0x900));
+    #[cfg(target_pointer_width = "64")]
     assert!(offset_of!(SharedInfo, wall_clock_seconds_high) == 0xc0c);
-    assert!(offset_of!(SharedInfo, arch) == 0xc10);
-    assert!(size_of::<ArchSharedInfo>() == 48);
-    assert!(offset_of!(ArchSharedInfo, nmi_reason) == 16);
-    assert!(offset_of!(ArchSharedInfo, p2m_address) == 32);
-    assert!(offset_of!(ArchSharedInfo, p2m_generation) == 40);
+    #[cfg(target_pointer_width = "32")]
+    assert!(offset_of!(SharedInfo, arch.wall_clock_seconds_high) == 0x924);
+    assert!(offset_of!(SharedInfo, arch) == by_word_size(0xc10, 0x90c));
+    assert!(size_of::<ArchSharedInfo>() == by_word_size(48, 28));
+    assert!(offset_of!(ArchSharedInfo, nmi_reason) == by_word_size(16, 8));
+    assert!(offset_of!(ArchSharedInfo, p2m_address) == by_word_size(32, 16));
+    assert!(offset_of!(ArchSharedInfo, p2m_generation) == by_word_size(40, 20));
 };
 
 static PAGE: Once<&'static SharedInfo> = Once::new();

@@ -3,7 +3,6 @@
 use crate::console;
 use crate::error::XenError;
 use crate::hypercall::{HypercallNumber, hypercall};
-use crate::pv;
 
 /// Why a domain stops: SHUTDOWN_ and the name. What follows is the toolstack's to decide, by the
 /// domain's configuration.
@@ -32,7 +31,8 @@ impl ShutdownReason {
     /// All that runs may end here. Not [`SUSPEND`](Self::SUSPEND).
     pub unsafe fn shut_down(self) -> XenError {
         console::flush();
-        pv::console::flush();
+        #[cfg(target_arch = "x86_64")]
+        crate::pv::console::flush();
         // SAFETY: as the caller vouches.
         let result = unsafe { self.call(0) };
         result.err().unwrap_or(XenError::INVALID)

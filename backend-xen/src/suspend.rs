@@ -19,12 +19,14 @@
 use core::fmt;
 
 use pvops_core::backend::BindError;
-use pvops_core::{bring_up_cpu, time};
+use pvops_core::{Kernel, bring_up_cpu, time};
 
 use crate::error::XenError;
+#[cfg(target_arch = "x86_64")]
+use crate::pv;
 use crate::shutdown::ShutdownReason;
 use crate::vcpu::{self, VcpuId};
-use crate::{clock, event_channel, hvm, lock, pv, runstate, shared_info};
+use crate::{clock, event_channel, hvm, lock, runstate, shared_info};
 
 /// How a suspension ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -65,12 +67,9 @@ pub unsafe fn suspend() -> Result<Suspension, SuspendError> {
     shared_info::forget_vcpu_infos();
     event_channel::forget();
     lock::forget_ports();
-    let found = match pv::is_started() {
-        // SAFETY: it has stood still, and moved.
-        true => unsafe { pv::suspension::resume(kernel) },
-        false => hvm::resume(kernel),
-    };
-    found.map_err(|_| SuspendError::Lost(BindError("Xen does not share its page")))?;
+    // SAFETY: it has stood still, and moved.
+    unsafe { resume(kernel) }
+        .map_err(|_| SuspendError::Lost(BindError("Xen does not share its page")))?;
     // SAFETY: interrupts are off, and this CPU has gone on.
     unsafe { bring_up_cpu() }.map_err(SuspendError::Lost)?;
     clock::go_on_from(clock_ns);
@@ -83,18 +82,34 @@ pub unsafe fn suspend() -> Result<Suspension, SuspendError> {
 ///
 /// As for [`suspend`].
 unsafe fn stand_still() -> Result<bool, XenError> {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        if !pv::is_started() {
-            return Ok(ShutdownReason::SUSPEND.call(0)? == 0);
+    #[cfg(target_arch = "x86_64")]
+    if pv::is_started() {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let start_info = pv::suspension::begin()?;
+            let called_off = ShutdownReason::SUSPEND.call(start_info.0);
+            if called_off != Ok(0) {
+                pv::suspension::cancel();
+            }
+            return Ok(called_off? == 0);
         }
-        let start_info = pv::suspension::begin()?;
-        let called_off = ShutdownReason::SUSPEND.call(start_info.0);
-        if called_off != Ok(0) {
-            pv::suspension::cancel();
-        }
-        Ok(called_off? == 0)
     }
+    // SAFETY: as the caller vouches.
+    unsafe { Ok(ShutdownReason::SUSPEND.call(0)? == 0) }
+}
+
+/// Takes what the new place shares.
+///
+/// # Safety
+///
+/// The domain has stood still, and moved.
+unsafe fn resume(kernel: &dyn Kernel) -> Result<(), XenError> {
+    #[cfg(target_arch = "x86_64")]
+    if pv::is_started() {
+        // SAFETY: as the caller vouches.
+        return unsafe { pv::suspension::resume(kernel) };
+    }
+    hvm::resume(kernel)
 }
 
 /// Why a domain was not suspended, or can't go on.

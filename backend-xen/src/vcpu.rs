@@ -30,7 +30,7 @@ pub fn count() -> u32 {
 /// which have none, the number that starts it. Xen numbers those of PVH and HVM guests by twos, as its
 /// tools/firmware/hvmloader/config.h has it, `LAPIC_ID`.
 pub fn local_apic_id(vcpu: VcpuId) -> u32 {
-    match crate::pv::is_started() {
+    match crate::is_pv() {
         true => vcpu.0,
         false => vcpu.0 * 2,
     }

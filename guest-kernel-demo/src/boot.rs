@@ -5,11 +5,10 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use core::slice;
 
+#[cfg(target_arch = "x86_64")]
 use pvops_backend_xen::vcpu::VcpuId;
 use pvops_core::backend::Backend;
-use pvops_core::boot_info::{
-    BootInfo, CommandLine, MemoryMap, PhysicalMemory, Protocol, RegionKind, rsdp,
-};
+use pvops_core::boot_info::{BootInfo, CommandLine, MemoryMap, PhysicalMemory, Protocol, rsdp};
 use pvops_core::patch::Counts;
 use pvops_core::probe::Interfaces;
 use pvops_core::{cpu, tsc};
@@ -18,7 +17,9 @@ use spin::Once;
 use crate::console::{Json, println, report};
 use crate::layout::{self, EARLY_MAP, KERNEL_OFFSET, MAPPED};
 use crate::per_cpu::MAX_CPUS;
-use crate::{acpi, frames, kvm, native, paging, xen};
+#[cfg(target_arch = "x86_64")]
+use crate::xen;
+use crate::{acpi, frames, kvm, native, paging};
 
 /// What is to be remembered of the boot information.
 pub(crate) struct Machine {
@@ -42,9 +43,11 @@ impl Machine {
 }
 
 /// Reads the boot information at a physical address: PVH's if there is no magic number.
-pub(crate) fn read(address: u64, multiboot2_magic: u32) -> BootInfo<'static> {
-    let info = match multiboot2_magic {
+pub(crate) fn read(address: u64, magic: u32) -> BootInfo<'static> {
+    const MULTIBOOT: u32 = 0x2bad_b002;
+    let info = match magic {
         0 => BootInfo::from_pvh(&EarlyMemory, address),
+        MULTIBOOT => BootInfo::from_multiboot(&EarlyMemory, magic, address),
         magic => BootInfo::from_multiboot2(&EarlyMemory, magic, address),
     };
     info.unwrap_or_else(|error| panic!("boot information: {error}"))
@@ -81,6 +84,7 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
             }
         });
     }
+    #[cfg(target_arch = "x86_64")]
     if other_cpu_count == 0 {
         // No ACPI tables say it, but Xen may.
         for number in 1..xen::vcpu::count().min(MAX_CPUS as u32) {
@@ -92,11 +96,13 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
         native::set_reset_control(port, value);
     }
 
+    #[cfg(target_arch = "x86_64")]
     if info.memory_map_missing()
         && let Err(error) = xen::add_memory_map(info.memory_map_mut())
     {
         println!("there is no memory map, and Xen gives none: {error}");
     }
+    #[cfg(target_arch = "x86_64")]
     add_conventional_memory(info.memory_map_mut());
     let memory_map = info.memory_map().clone();
     let module = info.modules().first().map(|module| module.range());
@@ -135,7 +141,10 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
 
 /// Xen's toolstack leaves it to the firmware of an HVM guest to say what memory begins with, and there we
 /// are the firmware.
+#[cfg(target_arch = "x86_64")]
 fn add_conventional_memory(map: &mut MemoryMap) {
+    use pvops_core::boot_info::RegionKind;
+
     const END: u64 = 0xa_0000;
     let is_told = map.regions().iter().any(|region| region.start < END);
     if !is_told && xen::vcpu::count() > 0 {

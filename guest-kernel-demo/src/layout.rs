@@ -3,7 +3,9 @@
 use core::ops::Range;
 
 use crate::arch::layout::WINDOWS;
-pub(crate) use crate::arch::layout::{DIRECT_MAP, EARLY_MAP, KERNEL_OFFSET, MAPPED, USER};
+pub(crate) use crate::arch::layout::{
+    DIRECT_MAP, DIRECT_MAP_BYTES, EARLY_MAP, KERNEL_OFFSET, MAPPED, USER,
+};
 
 /// Device registers are mapped from here on, in reach of 32-bit absolute addresses.
 pub(crate) const DEVICES: Range<usize> = WINDOWS..WINDOWS + 0x20_0000;
@@ -13,6 +15,7 @@ pub(crate) const SCRATCH: Range<usize> = DEVICES.end..DEVICES.end + 0x20_0000;
 pub(crate) const STACKS: Range<usize> = SCRATCH.end..SCRATCH.end + 0x20_0000;
 
 /// Where measuring puts a table of its own.
+#[cfg(target_arch = "x86_64")]
 pub(crate) const SPARE_TABLE: usize = STACKS.end;
 
 /// Where Xen's trace is mapped.

@@ -19,6 +19,7 @@ mod frames;
 mod hand_over;
 mod interrupts;
 mod layout;
+#[cfg(target_arch = "x86_64")]
 mod measure;
 mod multiboot2;
 mod paging;
@@ -37,45 +38,45 @@ mod trap;
 mod work;
 mod workloads;
 mod writable_alias;
+#[cfg(target_arch = "x86_64")]
 mod xen_trace;
+#[cfg(target_arch = "x86_64")]
 mod xenstore;
 
 use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;
+#[cfg(target_arch = "x86_64")]
 use pvops_backend_xen as xen;
 use pvops_backend_xen::shutdown_request::ShutdownRequest;
 use pvops_core::backend::{self, Backend};
 use pvops_core::boot_info::BootInfo;
+#[cfg(target_arch = "x86_64")]
+use pvops_core::boot_info::CommandLine;
 use pvops_core::probe::Interfaces;
 use pvops_core::{bring_up_cpu, cpu, install, lock, system};
 
 use crate::arch::{frame, gdt, idt, trap_entry};
 use crate::console::println;
 use crate::hand_over::Successor;
-use crate::layout::{DIRECT_MAP, KERNEL_OFFSET, MAPPED, PAGE};
 use crate::platform::Platform;
 
 /// The hosts that this kernel knows.
+#[cfg(target_arch = "x86_64")]
 static BACKENDS: [&Backend; 3] = [&native::BACKEND, &kvm::BACKEND, &xen::BACKEND];
+/// The same, of the 32-bit kernel.
+#[cfg(target_arch = "x86")]
+static BACKENDS: [&Backend; 2] = [&native::BACKEND, &kvm::BACKEND];
 
-/// The first Rust code: on the boot stack, on the tables of `arch::entry`, interrupts off.
-extern "C" fn start(loader_info: u64, multiboot2_magic: u32) -> ! {
+/// Where all boot protocols lead, in ring 0: with the address of the loader's information, and its magic
+/// number if it has one.
+fn start(loader_info: u64, magic: u32) -> ! {
     let interfaces = Interfaces::scan(&cpu::cpuid);
     // SAFETY: nobody else runs, interrupts are off, and this CPU is in ring 0.
-    unsafe { xen::hvm::start(&interfaces) };
-    run(&interfaces, boot::read(loader_info, multiboot2_magic))
-}
-
-/// The first Rust code of a PV guest of Xen: on the boot stack, on Xen's tables, in ring 3.
-extern "C" fn start_xen_pv(start_info: *const u8) -> ! {
-    let layout = xen::pv::AddressLayout {
-        image: KERNEL_OFFSET,
-        direct_map: DIRECT_MAP,
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        xen::hvm::start(&interfaces)
     };
-    // SAFETY: nobody else runs, and that is where things are.
-    let info = unsafe { xen::pv::start(start_info, layout, MAPPED / PAGE as u64) }
-        .unwrap_or_else(|error| panic!("this kernel can't be a PV guest: {error}"));
-    run(&Interfaces::scan(&cpu::cpuid), info)
+    run(&interfaces, boot::read(loader_info, magic))
 }
 
 /// Takes the machine into use, and checks that everything works.
@@ -99,24 +100,15 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     if command_line.flag("nopvspin") {
         lock::keep_waiters_awake();
     }
-    // SAFETY: the handlers in `trap` do what they have to.
-    unsafe {
-        kvm::async_page_fault::set_vector(trap::PAGE_READY_VECTOR);
-        xen::event_channel::set_vector(trap::EVENT_VECTOR);
-    }
-    if command_line.value("xen-events") == Some("2level") {
-        xen::event_channel::want_two_level();
-    }
-    if command_line.value("xen-callback") == Some("vector") {
-        xen::hvm::set_callback(xen::hvm::Callback::Vector);
-    }
-    if command_line.value("xen-start") == Some("call") {
-        xen::hvm::start_cpus_by_call();
-        machine.trampoline = None;
-    }
+    // SAFETY: the handler in `trap` does what it has to.
+    unsafe { kvm::async_page_fault::set_vector(trap::PAGE_READY_VECTOR) };
+    #[cfg(target_arch = "x86_64")]
+    prepare_for_xen(command_line, &mut machine);
     interrupts::mask_legacy();
     let measure = command_line.flag("measure");
+    #[cfg(target_arch = "x86_64")]
     let is_privileged = !selftest::host_lacks(command_line, "ring-0");
+    #[cfg(target_arch = "x86_64")]
     if measure && is_privileged {
         measure::before_patching();
     }
@@ -131,14 +123,12 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     }
 
     boot::report(backend, interfaces, sites);
-    xenstore::start();
-    let command_line = match command_line.as_bytes() {
-        [] => xenstore::command_line().unwrap_or(command_line),
-        _ => command_line,
-    };
+    #[cfg(target_arch = "x86_64")]
+    let command_line = xenstore::start(command_line);
     if selftest::host_lacks(command_line, "sti-shadow") {
         interrupts::distrust_halt();
     }
+    #[cfg(target_arch = "x86_64")]
     if measure && is_privileged {
         measure::after_patching();
     }
@@ -152,12 +142,15 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
         cpus::start(&machine);
     }
     if measure {
+        #[cfg(target_arch = "x86_64")]
         measure::boot();
         workloads::measure();
+        #[cfg(target_arch = "x86_64")]
         if !is_privileged {
             measure::xen::measure();
         }
     }
+    #[cfg(target_arch = "x86_64")]
     if command_line.flag("xen-trace")
         && let Err(error) = xen_trace::start()
     {
@@ -172,6 +165,7 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     }
     summary.report();
     let mut end = command_line.value("end");
+    #[cfg(target_arch = "x86_64")]
     if end == Some("toolstack") {
         let request = selftest::xen_domain::await_shutdown()
             .unwrap_or_else(|error| panic!("the toolstack does not shut the domain down: {error}"));
@@ -195,6 +189,23 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
         exit::pass()
     } else {
         exit::fail()
+    }
+}
+
+/// What is to be said before the Xen backend is installed.
+#[cfg(target_arch = "x86_64")]
+fn prepare_for_xen(command_line: CommandLine<'_>, machine: &mut boot::Machine) {
+    // SAFETY: the handler in `trap` does what it has to.
+    unsafe { xen::event_channel::set_vector(trap::EVENT_VECTOR) };
+    if command_line.value("xen-events") == Some("2level") {
+        xen::event_channel::want_two_level();
+    }
+    if command_line.value("xen-callback") == Some("vector") {
+        xen::hvm::set_callback(xen::hvm::Callback::Vector);
+    }
+    if command_line.value("xen-start") == Some("call") {
+        xen::hvm::start_cpus_by_call();
+        machine.trampoline = None;
     }
 }
 

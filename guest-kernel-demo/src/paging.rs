@@ -6,10 +6,11 @@ use pvops_core::boot_info::MemoryMap;
 use pvops_core::{OpTable, cpu, mmu};
 use spin::Mutex;
 
-use crate::layout::{self, DIRECT_MAP, KERNEL_OFFSET, PAGE};
+use crate::layout::{self, DIRECT_MAP, DIRECT_MAP_BYTES, KERNEL_OFFSET, PAGE};
 use crate::tables::{Flags, MapError, Tables};
 
-/// Makes the kernel's tables and switches to them. They have all usable memory, and the module.
+/// Makes the kernel's tables and switches to them. They have the usable memory that the
+/// direct map has room for, and the module.
 ///
 /// # Errors
 ///
@@ -38,7 +39,8 @@ pub(crate) unsafe fn start(map: &MemoryMap, module: Option<Range<u64>>) -> Resul
         }
     }
     for region in map.to_map().chain(module) {
-        map_memory(&mut tables, region)?;
+        let end = region.end.min(DIRECT_MAP_BYTES);
+        map_memory(&mut tables, region.start..end)?;
     }
     drop(lazy);
     // SAFETY: the tables map the running code, its stack, and all memory that the frames are from.
@@ -65,6 +67,7 @@ pub(crate) fn map(address: usize, physical: u64, flags: Flags) -> Result<(), Map
 /// # Errors
 ///
 /// As for [`map`].
+#[cfg(target_arch = "x86_64")]
 pub(crate) fn entry(address: usize, level: u32) -> Result<*mut u64, MapError> {
     TABLES.lock().entry(address, level)
 }

@@ -90,7 +90,7 @@ pub(crate) fn area(cpu: usize) -> Option<PerCpuArea> {
 /// Once on each CPU, with its number, after [`gdt::load`](crate::gdt::load).
 pub(crate) unsafe fn load(cpu: usize) {
     // SAFETY: nobody else uses the segment, and the block stays for good.
-    unsafe { segment::load((&raw const ALL[cpu]).addr()) };
+    unsafe { segment::load(cpu, (&raw const ALL[cpu]).addr()) };
 }
 
 static ALL: [PerCpu; MAX_CPUS] = {

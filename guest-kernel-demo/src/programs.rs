@@ -40,6 +40,9 @@ programs! {
     faults = program_faults;
     /// Ends with what a fork costs, with so many pages.
     fork_cost = program_fork_cost;
+    /// Makes system calls by SYSENTER, and forks.
+    #[cfg(target_arch = "x86")]
+    fast = program_fast;
     /// Does what it has no right to, of one kind or another.
     wild = program_wild;
 }

@@ -17,8 +17,17 @@ use crate::platform::Platform;
 /// The connection.
 pub(crate) type Store = Xenstore<'static, Events>;
 
-/// Connects, if there is something to connect to. Once, after the backend is installed.
-pub(crate) fn start() {
+/// Connects, if there is something to connect to, and returns the command line: the loader's, or if it
+/// gave none, the toolstack's. Once, after the backend is installed.
+pub(crate) fn start(command_line: CommandLine<'static>) -> CommandLine<'static> {
+    connect();
+    match command_line.as_bytes() {
+        [] => toolstack_command_line().unwrap_or(command_line),
+        _ => command_line,
+    }
+}
+
+fn connect() {
     let Ok(ring) = xen::xenstore_ring(&Platform) else {
         return;
     };
@@ -56,7 +65,7 @@ pub(crate) fn with<R>(function: impl FnOnce(&mut Store) -> R) -> Option<R> {
 }
 
 /// What the toolstack has written for a kernel that can't have a command line.
-pub(crate) fn command_line() -> Option<CommandLine<'static>> {
+fn toolstack_command_line() -> Option<CommandLine<'static>> {
     with(|store| {
         let value = store.read(NO_TRANSACTION, "pvops/command-line").ok()?;
         let (_, copy) = frames::allocate()?;

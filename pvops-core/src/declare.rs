@@ -75,7 +75,7 @@ macro_rules! declare_ops {
                             )[cfg!(target_pointer_width = "32") as usize];
                             const ARGUMENT_WORDS: usize = 0 $(
                                 + size_of::<$type>().div_ceil(size_of::<usize>())
-                            )*;
+                            )* + $crate::arch::shape::words_besides($crate::arch::shape::$shape);
                             const SHAPE: u32 = $crate::arch::shape::$shape;
                             type Function = $crate::arch::function_type!(
                                 $shape, ($($type),*) $(-> $result)?

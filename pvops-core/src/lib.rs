@@ -19,7 +19,7 @@
 //! - Ops that get another binding later, while other CPUs run: [`live`].
 //! - Built on the ops: a fair [lock] that sleeps where the host can wake it.
 //! - What helps a kernel to boot: [`boot_info`].
-//! - What backends share: [`pvclock`], [`tsc_scale`], [`probe`].
+//! - What backends share: [`pvclock`], [`tsc_scale`], [`probe`], [`atomic64`].
 //!
 //! The table itself is defined by the backend whose functions are right before anything is known of
 //! the host; link `pvops-backend-native`.
@@ -29,6 +29,7 @@ mod atomic;
 mod declare;
 
 pub mod arch;
+pub mod atomic64;
 pub mod backend;
 pub mod binding;
 pub mod boot_info;

@@ -23,7 +23,7 @@ pub unsafe trait Op {
     const NUMBER: OpNumber;
     /// Length of the op's call sites, in bytes.
     const SITE_LENGTH: u8;
-    /// How many words its arguments have, each as long as a register.
+    /// How many words its arguments have as a function, each as long as a register.
     const ARGUMENT_WORDS: usize;
     /// Where the op's operands are, see [`crate::arch::shape`].
     const SHAPE: u32;

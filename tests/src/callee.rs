@@ -52,7 +52,8 @@ fn callee(image: &Image<'_>, symbol: &Symbol) -> Callee {
 fn only_call(image: &Image<'_>, symbol: &Symbol) -> Option<String> {
     let length = usize::try_from(symbol.end.checked_sub(symbol.address)?).ok()?;
     let code = image.code(symbol.address, length)?;
-    let mut calls = decode(code, symbol.address).filter(|instruction| instruction.is_call_near());
+    let mut calls =
+        decode(image.bits(), code, symbol.address).filter(|instruction| instruction.is_call_near());
     let target = calls.next()?.near_branch_target();
     if calls.next().is_some() {
         return None;

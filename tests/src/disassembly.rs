@@ -7,15 +7,15 @@ use iced_x86::{SymbolResolver, SymbolResult};
 
 use crate::symbols::Symbols;
 
-/// Writes 64-bit instructions in Intel syntax, with the names of an image's symbols in
-/// place of addresses.
+/// Writes instructions in Intel syntax, with the names of an image's symbols in place of addresses.
 pub struct Disassembler {
+    bits: u32,
     formatter: IntelFormatter,
 }
 
 impl Disassembler {
-    /// Takes names from `symbols`.
-    pub fn new(symbols: &Arc<Symbols>) -> Self {
+    /// For code of a word size, with names from `symbols`.
+    pub fn new(bits: u32, symbols: &Arc<Symbols>) -> Self {
         let names = Names(Arc::clone(symbols));
         let mut formatter = IntelFormatter::with_options(Some(Box::new(names)), None);
         let options = formatter.options_mut();
@@ -23,7 +23,7 @@ impl Disassembler {
         options.set_hex_suffix("");
         options.set_uppercase_hex(false);
         options.set_space_after_operand_separator(true);
-        Self { formatter }
+        Self { bits, formatter }
     }
 
     /// The instructions in `bytes`, which lie at the virtual `address`, on one line:
@@ -31,7 +31,7 @@ impl Disassembler {
     pub fn one_line(&mut self, bytes: &[u8], address: u64) -> String {
         let mut parts: Vec<String> = Vec::new();
         let mut nops = 0;
-        for instruction in decode(bytes, address) {
+        for instruction in decode(self.bits, bytes, address) {
             if instruction.mnemonic() == Mnemonic::Nop && instruction.len() == 1 {
                 nops += 1;
                 continue;
@@ -55,14 +55,14 @@ impl Disassembler {
     }
 }
 
-/// The 64-bit instructions in `bytes`, which lie at the virtual `address`. After a byte that
+/// The instructions in `bytes`, which are of 64-bit or 32-bit code and lie at the virtual `address`. After a byte that
 /// begins no instruction it goes on with the next one, so nothing behind it is passed over.
-pub fn decode(bytes: &[u8], address: u64) -> impl Iterator<Item = Instruction> {
+pub fn decode(bits: u32, bytes: &[u8], address: u64) -> impl Iterator<Item = Instruction> {
     let mut offset = 0;
     std::iter::from_fn(move || {
         let rest = bytes.get(offset..).filter(|rest| !rest.is_empty())?;
         let ip = address.wrapping_add(offset as u64);
-        let instruction = Decoder::with_ip(64, rest, ip, DecoderOptions::NONE).decode();
+        let instruction = Decoder::with_ip(bits, rest, ip, DecoderOptions::NONE).decode();
         offset += match instruction.is_invalid() {
             true => 1,
             false => instruction.len(),
@@ -104,7 +104,7 @@ mod tests {
     fn one_line(bytes: &[u8]) -> String {
         let elf = Sample::new().build();
         let image = Image::parse(&elf).unwrap();
-        Disassembler::new(image.symbols()).one_line(bytes, TEXT_ADDRESS)
+        Disassembler::new(image.bits(), image.symbols()).one_line(bytes, TEXT_ADDRESS)
     }
 
     #[test]
@@ -117,7 +117,8 @@ mod tests {
         let elf = sample.build();
         let image = Image::parse(&elf).unwrap();
         assert_eq!(
-            Disassembler::new(image.symbols()).one_line(&sample.text[7..15], TEXT_ADDRESS + 7),
+            Disassembler::new(image.bits(), image.symbols())
+                .one_line(&sample.text[7..15], TEXT_ADDRESS + 7),
             "call qword ptr [pvops_op_table+0x8]; 2 x nop"
         );
     }

@@ -1,19 +1,20 @@
 //! One linked ELF file, taken apart.
 //!
-//! Only ELF64 for x86-64 is accepted, and only after linking: in an object file the call
-//! site records have no addresses yet.
+//! Only ELF64 for x86-64 and ELF32 for 386 are accepted, and only after linking: in an object file
+//! the call site records have no addresses yet.
 
 use std::fmt;
 use std::sync::Arc;
 
-use object::elf::{EM_X86_64, ET_DYN, ET_EXEC, SHF_ALLOC, SHF_EXECINSTR};
-use object::read::elf::{ElfFile64, FileHeader};
-use object::{LittleEndian, Object, ObjectSection, SectionFlags};
+use object::elf::{EM_386, EM_X86_64, ET_DYN, ET_EXEC, SHF_ALLOC, SHF_EXECINSTR};
+use object::read::elf::{ElfFile, ElfFile32, ElfFile64, FileHeader};
+use object::{LittleEndian, Object, ObjectSection, SectionFlags, elf};
 
 use crate::symbols::Symbols;
 
-/// A linked ELF64 x86-64 file: its loaded sections and its symbols.
+/// A linked x86 ELF file: its loaded sections and its symbols.
 pub struct Image<'data> {
+    bits: u32,
     position_independent: bool,
     comment: &'data [u8],
     sections: Vec<Section<'data>>,
@@ -32,13 +33,13 @@ pub struct Section<'data> {
     pub executable: bool,
 }
 
-/// Why a file is not a linked x86-64 image.
+/// Why a file is not a linked x86 image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageError {
     /// It does not begin with the ELF magic.
     NotElf,
-    /// An ELF file for another machine or word size.
-    NotX86_64,
+    /// An ELF file for another machine.
+    NotX86,
     /// An object file or a core dump.
     NotLinked,
     /// A header or table lies outside the file; the text says which.
@@ -49,13 +50,30 @@ impl<'data> Image<'data> {
     /// Reads the headers, sections and symbols of `file`.
     ///
     /// # Errors
-    /// When `file` is no linked ELF64 x86-64 file, or is damaged.
+    /// When `file` is no linked x86 ELF file, or is damaged.
     pub fn parse(file: &'data [u8]) -> Result<Self, ImageError> {
-        check_kind(file)?;
-        let elf = ElfFile64::<LittleEndian>::parse(file).map_err(corrupt)?;
+        match bits(file)? {
+            64 => Self::read(
+                ElfFile64::<LittleEndian>::parse(file).map_err(corrupt)?,
+                64,
+                EM_X86_64,
+            ),
+            bits => Self::read(
+                ElfFile32::<LittleEndian>::parse(file).map_err(corrupt)?,
+                bits,
+                EM_386,
+            ),
+        }
+    }
+
+    fn read<Elf: FileHeader<Endian = LittleEndian>>(
+        elf: ElfFile<'data, Elf>,
+        bits: u32,
+        machine: elf::Machine,
+    ) -> Result<Self, ImageError> {
         let header = elf.elf_header();
-        if header.e_machine(LittleEndian) != EM_X86_64 {
-            return Err(ImageError::NotX86_64);
+        if header.e_machine(LittleEndian) != machine {
+            return Err(ImageError::NotX86);
         }
         if ![ET_EXEC, ET_DYN].contains(&header.e_type(LittleEndian)) {
             return Err(ImageError::NotLinked);
@@ -81,11 +99,17 @@ impl<'data> Image<'data> {
         }
         let symbols = Arc::new(Symbols::read(&elf));
         Ok(Self {
+            bits,
             position_independent: header.e_type(LittleEndian) == ET_DYN,
             comment,
             sections,
             symbols,
         })
+    }
+
+    /// Its word size: 64 or 32 bits.
+    pub fn bits(&self) -> u32 {
+        self.bits
     }
 
     /// Whether it can be loaded at any address.
@@ -140,17 +164,19 @@ impl<'data> Section<'data> {
     }
 }
 
-/// Looks at the identification bytes alone, so that another kind of file is not called
-/// a damaged one. Offsets: System V ABI, "ELF Identification".
-fn check_kind(file: &[u8]) -> Result<(), ImageError> {
+/// The word size. Looks at the identification bytes alone, so that another kind of file is not
+/// called a damaged one. Offsets: System V ABI, "ELF Identification".
+fn bits(file: &[u8]) -> Result<u32, ImageError> {
+    const ELFCLASS32: u8 = 1;
     const ELFCLASS64: u8 = 2;
     const ELFDATA2LSB: u8 = 1;
     if !file.starts_with(b"\x7fELF") {
         return Err(ImageError::NotElf);
     }
     match file.get(4..6) {
-        Some([ELFCLASS64, ELFDATA2LSB]) => Ok(()),
-        Some(_) => Err(ImageError::NotX86_64),
+        Some([ELFCLASS64, ELFDATA2LSB]) => Ok(64),
+        Some([ELFCLASS32, ELFDATA2LSB]) => Ok(32),
+        Some(_) => Err(ImageError::NotX86),
         None => Err(ImageError::Corrupt("the file ends in its header".into())),
     }
 }
@@ -163,7 +189,7 @@ impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotElf => f.write_str("is not an ELF file"),
-            Self::NotX86_64 => f.write_str("is an ELF file, but not for 64-bit x86"),
+            Self::NotX86 => f.write_str("is an ELF file, but not for x86"),
             Self::NotLinked => {
                 f.write_str("is an ELF file, but not a linked program: link it first")
             }
@@ -190,13 +216,13 @@ mod tests {
         assert_eq!(error(b"#!/bin/sh\n"), ImageError::NotElf);
         assert!(matches!(error(&elf[..5]), ImageError::Corrupt(_)));
 
-        let mut class32 = elf.clone();
-        class32[4] = 1;
-        assert_eq!(error(&class32), ImageError::NotX86_64);
+        let mut big_endian = elf.clone();
+        big_endian[5] = 2;
+        assert_eq!(error(&big_endian), ImageError::NotX86);
 
         let mut arm = elf.clone();
         arm[18..20].copy_from_slice(&183_u16.to_le_bytes());
-        assert_eq!(error(&arm), ImageError::NotX86_64);
+        assert_eq!(error(&arm), ImageError::NotX86);
 
         let mut object_file = elf;
         object_file[16] = 1;

@@ -23,10 +23,10 @@ pub struct Finding {
 
 /// Lists every privileged or sensitive instruction in the executable sections of `image`.
 ///
-/// Data symbols in these sections are passed over. Code for 16- or 32-bit mode is decoded
-/// as 64-bit code, so what is found in boot code of that kind may be misnamed.
+/// Data symbols in these sections are passed over. Code for a mode that is not the image's is decoded
+/// all the same, so what is found in boot code of that kind may be misnamed.
 pub fn instructions(image: &Image<'_>) -> Vec<Finding> {
-    let mut disassembler = Disassembler::new(image.symbols());
+    let mut disassembler = Disassembler::new(image.bits(), image.symbols());
     let mut findings = Vec::new();
     for section in image.sections().iter().filter(|section| section.executable) {
         let starts = region_starts(image, section);
@@ -38,7 +38,8 @@ pub fn instructions(image: &Image<'_>) -> Vec<Finding> {
             }
             let bytes = &section.data[(start - section.address) as usize..];
             // The last instruction may reach beyond the end.
-            let region = decode(bytes, start).take_while(|instruction| instruction.ip() < end);
+            let region =
+                decode(image.bits(), bytes, start).take_while(|instruction| instruction.ip() < end);
             for instruction in region {
                 if is_privileged(&instruction) {
                     findings.push(Finding {

@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::image::{Image, Section};
 
-/// Shortest site: `call qword ptr [rip+disp32]`.
+/// Shortest site: a call through a slot.
 pub const MIN_SITE_LENGTH: u8 = 6;
 /// Longest site: the longest x86 instruction.
 pub const MAX_SITE_LENGTH: u8 = 15;
@@ -24,6 +24,7 @@ pub struct Sites<'data> {
     pub op_names: Vec<&'data str>,
     /// Virtual address of the op table; `None` in a stripped image.
     pub op_table: Option<u64>,
+    bits: u32,
 }
 
 /// One call site.
@@ -92,6 +93,7 @@ impl<'data> Sites<'data> {
             sites,
             op_names,
             op_table: image.symbols().address_of("pvops_op_table"),
+            bits: image.bits(),
         })
     }
 
@@ -103,18 +105,26 @@ impl<'data> Sites<'data> {
     /// Whether `site` still is the call through its op table slot that `pvops-core` emits,
     /// padded with NOPs. `None` when the op table's address is not known.
     pub fn is_unpatched(&self, site: &Site<'_>) -> Option<bool> {
-        let slot = self.op_table?.checked_add(8 * u64::from(site.op))?;
+        let slot_length = u64::from(self.bits / 8);
+        let slot = self
+            .op_table?
+            .checked_add(slot_length * u64::from(site.op))?;
         let next = site.address.wrapping_add(u64::from(MIN_SITE_LENGTH));
-        let expected = slot.wrapping_sub(next);
+        let expected = match self.bits {
+            64 => slot.wrapping_sub(next),
+            // Absolute.
+            _ => u64::from(slot as u32),
+        };
         let (call, padding) = site.bytes.split_at(usize::from(MIN_SITE_LENGTH));
         let [0xff, 0x15, displacement @ ..] = call else {
             return Some(false);
         };
         let displacement = i32::from_le_bytes(displacement.try_into().ok()?);
-        Some(
-            i64::from(displacement).cast_unsigned() == expected
-                && padding.iter().all(|&byte| byte == 0x90),
-        )
+        let found = match self.bits {
+            64 => i64::from(displacement).cast_unsigned(),
+            _ => u64::from(displacement.cast_unsigned()),
+        };
+        Some(found == expected && padding.iter().all(|&byte| byte == 0x90))
     }
 }
 

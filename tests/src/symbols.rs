@@ -6,8 +6,7 @@
 
 use std::fmt;
 
-use object::read::elf::{ElfFile64, ElfSymbol64};
-use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolKind};
+use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
 /// The named functions and data of an image, sorted by address.
 pub struct Symbols {
@@ -47,7 +46,7 @@ impl Symbols {
         }
     }
 
-    pub(crate) fn read(elf: &ElfFile64<'_, LittleEndian>) -> Self {
+    pub(crate) fn read<'data>(elf: &impl Object<'data>) -> Self {
         let mut sorted: Vec<_> = elf
             .symbols()
             .filter_map(|symbol| from_elf(elf, &symbol))
@@ -129,10 +128,7 @@ impl fmt::Display for Place {
 }
 
 /// `None` for what names no place in memory: files, sections, undefined and absolute symbols.
-fn from_elf(
-    elf: &ElfFile64<'_, LittleEndian>,
-    symbol: &ElfSymbol64<'_, '_, LittleEndian>,
-) -> Option<Symbol> {
+fn from_elf<'data>(elf: &impl Object<'data>, symbol: &impl ObjectSymbol<'data>) -> Option<Symbol> {
     let data = match symbol.kind() {
         SymbolKind::Text | SymbolKind::Unknown | SymbolKind::Label => false,
         SymbolKind::Data => true,

@@ -10,6 +10,7 @@ const PREFIX: &str = "ffffffff8";
 const ADDRESS_DIGITS: usize = "ffffffff80000000".len();
 
 /// Names addresses after the symbols of one kernel.
+#[derive(Clone)]
 pub(crate) struct Annotator {
     symbols: Option<Arc<Symbols>>,
 }

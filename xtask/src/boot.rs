@@ -1,5 +1,6 @@
 //! `cargo xtask boot`: boots the kernel and shows what it found, patched and checked.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use anyhow::bail;
@@ -15,16 +16,23 @@ use crate::{kernel, scenario, setup};
 pub(crate) fn run(arguments: &BootArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let scenarios = scenario::select(&arguments.scenarios, arguments.all)?;
     let qemu = setup::qemu(out)?;
-    let Some(kernel) = kernel::build(out)? else {
-        return Ok(Outcome::Failed);
-    };
+    let word_sizes: BTreeSet<_> = scenarios
+        .iter()
+        .map(|scenario| scenario.word_size)
+        .collect();
+    let mut lab = Lab::new(qemu);
+    for word_size in word_sizes {
+        let Some(kernel) = kernel::build(word_size, out)? else {
+            return Ok(Outcome::Failed);
+        };
+        lab.add_kernel(word_size, kernel);
+    }
     let options = Options {
         smp: arguments.smp,
         mem: arguments.mem,
         cmdline: arguments.cmdline.as_deref().unwrap_or_default(),
         cpu_flags: arguments.cpu.as_deref().unwrap_or_default(),
     };
-    let mut lab = Lab::new(kernel, qemu);
     let mut reports = Vec::new();
     for scenario in scenarios {
         reports.extend(lab.boot(scenario, &options, out)?);

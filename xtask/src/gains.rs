@@ -10,6 +10,7 @@ use std::io::Write;
 
 use anyhow::{Context, bail};
 
+use crate::kernel::WordSize;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::qemu::Options;
@@ -23,7 +24,7 @@ use rows::ROWS;
 /// the rows that have `only` in their feature or workload.
 pub(crate) fn run(only: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let qemu = setup::qemu(out)?;
-    let Some(kernel) = kernel::build(out)? else {
+    let Some(kernel) = kernel::build(WordSize::Bits64, out)? else {
         return Ok(Outcome::Failed);
     };
     let (host, only) = if only == "xen" {
@@ -34,7 +35,8 @@ pub(crate) fn run(only: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let docs = kernel::repository()?.current_dir().join("docs");
     let path = docs.join(host).with_extension("md");
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let mut lab = Lab::new(kernel, qemu);
+    let mut lab = Lab::new(qemu);
+    lab.add_kernel(WordSize::Bits64, kernel);
     let tables = match host {
         "xen" => xen::tables(&mut lab, out)?,
         _ => format!(

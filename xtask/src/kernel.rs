@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the demo kernel.
+//! `cargo xtask build`: the demo kernel, of both word sizes.
 
 use std::fmt;
 use std::fs;
@@ -12,18 +12,75 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::outcome::Outcome;
 use crate::progress;
-use crate::setup::{self, KERNEL_TARGET};
+use crate::setup;
 
 const PACKAGE: &str = "guest-kernel-demo";
 
-/// Builds the kernel and prints its path and size.
+/// Builds the kernels and prints their paths and sizes.
 pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let Some(kernel) = build(out)? else {
-        return Ok(Outcome::Failed);
-    };
-    let sizes = Sizes::of(&kernel)?;
-    writeln!(out, "{}: {sizes}", shown_path(&kernel).display())?;
+    for word_size in WordSize::ALL {
+        let Some(kernel) = build(word_size, out)? else {
+            return Ok(Outcome::Failed);
+        };
+        let sizes = Sizes::of(&kernel)?;
+        writeln!(out, "{}: {sizes}", shown_path(&kernel).display())?;
+    }
     Ok(Outcome::Passed)
+}
+
+/// Which of the kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum WordSize {
+    Bits64,
+    Bits32,
+}
+
+impl WordSize {
+    pub(crate) const ALL: [Self; 2] = [Self::Bits64, Self::Bits32];
+
+    /// The Rust target.
+    pub(crate) fn target(self) -> &'static str {
+        match self {
+            Self::Bits64 => "x86_64-unknown-none",
+            // There is no bare one; without vector registers and std it is as good as one.
+            Self::Bits32 => "i586-unknown-linux-gnu",
+        }
+    }
+
+    /// Cargo's options for the kernel alone: the 32-bit target is one for programs, and others may build
+    /// programs for it.
+    ///
+    /// Of the CPUs that this target allows, Lakemont is the one without an FPU: else the compiler moves
+    /// 64-bit atomics by way of the x87 registers, which are the running program's.
+    fn cargo_options(self) -> &'static [&'static str] {
+        match self {
+            Self::Bits64 => &[],
+            Self::Bits32 => &[
+                "--config",
+                "target.i586-unknown-linux-gnu.linker='rust-lld'",
+                "--config",
+                "target.i586-unknown-linux-gnu.rustflags=['-Clinker-flavor=ld.lld', \
+                 '-Crelocation-model=static', '-Ctarget-cpu=lakemont']",
+            ],
+        }
+    }
+
+    /// The directory of the kernel's copy.
+    fn directory(self) -> &'static str {
+        match self {
+            Self::Bits64 => "guest/x86_64",
+            Self::Bits32 => "guest/x86",
+        }
+    }
+}
+
+impl fmt::Display for WordSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bits64 => "64-bit",
+            Self::Bits32 => "32-bit",
+        })
+    }
 }
 
 /// How large a kernel is, in bytes.
@@ -67,18 +124,18 @@ impl fmt::Display for Sizes {
     }
 }
 
-/// Builds the kernel in release mode and gives the path of a copy that stays there:
-/// `guest/x86_64/guest-kernel-demo` in the target directory. `None` when it does not
-/// compile; `out` has the compiler's messages then.
-pub(crate) fn build(out: &mut dyn Write) -> anyhow::Result<Option<PathBuf>> {
-    setup::rust_target(out)?;
-    writeln!(out, "building {PACKAGE} for {KERNEL_TARGET}")?;
+/// Builds a kernel in release mode and gives the path of a copy that stays there:
+/// `guest/x86_64/guest-kernel-demo` or `guest/x86/guest-kernel-demo` in the target directory.
+/// `None` when it does not compile; `out` has the compiler's messages then.
+pub(crate) fn build(word_size: WordSize, out: &mut dyn Write) -> anyhow::Result<Option<PathBuf>> {
+    setup::rust_target(word_size.target(), out)?;
+    writeln!(out, "building {PACKAGE} for {}", word_size.target())?;
     let shell = repository()?;
     let built = progress::during("building the kernel", || {
-        compile(&shell, &["--release"], &[])
+        compile(&shell, word_size, &["--release"], &[])
     })?;
     match built {
-        Ok(executable) => Ok(Some(keep_copy(&executable)?)),
+        Ok(executable) => Ok(Some(keep_copy(word_size, &executable)?)),
         Err(messages) => {
             out.write_all(&messages)?;
             Ok(None)
@@ -86,17 +143,19 @@ pub(crate) fn build(out: &mut dyn Write) -> anyhow::Result<Option<PathBuf>> {
     }
 }
 
-/// Builds the kernel with options for cargo, and options for the compiler when it links. Gives
+/// Builds a kernel with options for cargo, and options for the compiler when it links. Gives
 /// the file's path, or the compiler's messages when it does not compile.
 pub(crate) fn compile(
     shell: &Shell,
+    word_size: WordSize,
     cargo_options: &[&str],
     link_options: &[&str],
 ) -> anyhow::Result<Result<PathBuf, Vec<u8>>> {
-    let cargo = cargo();
+    let (cargo, target) = (cargo(), word_size.target());
+    let own_options = word_size.cargo_options();
     let command = cmd!(
         shell,
-        "{cargo} rustc --package {PACKAGE} --target {KERNEL_TARGET} {cargo_options...} {MESSAGES...} -- {link_options...}"
+        "{cargo} rustc {own_options...} --package {PACKAGE} --target {target} {cargo_options...} {MESSAGES...} -- {link_options...}"
     );
     // Flags from outside would replace the kernel's own in .cargo/config.toml.
     executable_of(command.env_remove("RUSTFLAGS"), PACKAGE)
@@ -134,9 +193,9 @@ fn executable(messages: &str, name: &str) -> Option<PathBuf> {
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
-fn keep_copy(executable: &Path) -> anyhow::Result<PathBuf> {
+fn keep_copy(word_size: WordSize, executable: &Path) -> anyhow::Result<PathBuf> {
     // <target directory>/x86_64-unknown-none/release/guest-kernel-demo
-    let directory = target_directory(executable)?.join("guest/x86_64");
+    let directory = target_directory(executable)?.join(word_size.directory());
     let copy = directory.join(PACKAGE);
     fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
     fs::copy(executable, &copy).with_context(|| copy.display().to_string())?;

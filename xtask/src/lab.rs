@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
@@ -17,7 +17,7 @@ use crate::disturbance::Disturber;
 use crate::grub::Grub;
 use crate::guest::{self, Guest, Run};
 use crate::host::Host;
-use crate::kernel;
+use crate::kernel::{self, WordSize};
 use crate::protocol::Event;
 use crate::qemu::{self, Options};
 use crate::render;
@@ -27,13 +27,12 @@ use crate::screen::Screen;
 use crate::transcript::{Content, End, Verdict};
 use crate::xen::{self, Xen};
 
-/// Everything that the boots of one kernel on this machine share.
+/// Everything that boots on this machine share.
 pub(crate) struct Lab {
-    kernel: PathBuf,
+    kernels: BTreeMap<WordSize, Kernel>,
     /// Name and version.
     qemu: String,
     host: Host,
-    annotator: Annotator,
     /// By name: where it is, or why it cannot be built, once that is known.
     appliances: BTreeMap<&'static str, Result<Built, String>>,
     /// The same of Xen.
@@ -42,18 +41,30 @@ pub(crate) struct Lab {
     notes: Vec<&'static str>,
 }
 
+/// A kernel that can be booted.
+#[derive(Clone)]
+struct Kernel {
+    path: PathBuf,
+    annotator: Annotator,
+}
+
 impl Lab {
     /// Looks at the machine. `qemu` is QEMU's name and version.
-    pub(crate) fn new(kernel: PathBuf, qemu: String) -> Self {
+    pub(crate) fn new(qemu: String) -> Self {
         Self {
-            annotator: Annotator::from_file(&kernel),
-            kernel,
+            kernels: BTreeMap::new(),
             qemu,
             host: Host::detect(),
             appliances: BTreeMap::new(),
             hypervisor: None,
             notes: Vec::new(),
         }
+    }
+
+    /// Takes a kernel for the scenarios that want one of that word size.
+    pub(crate) fn add_kernel(&mut self, word_size: WordSize, path: PathBuf) {
+        let annotator = Annotator::from_file(&path);
+        self.kernels.insert(word_size, Kernel { path, annotator });
     }
 
     /// Boots the kernel in `scenario`, and shows on `out` what it says as it comes. A scenario that
@@ -68,12 +79,21 @@ impl Lab {
             Ok(setting) => setting,
             Err(reason) => return Ok(vec![Report::skipped(scenario.name, reason)]),
         };
-        let mut disturber = self.disturber(scenario)?;
-        let mut command =
-            match self.command(scenario, &setting, options, disturber.as_ref(), out)? {
-                Ok(command) => command,
-                Err(reason) => return Ok(vec![Report::lacking(scenario.name, reason)]),
-            };
+        let kernel = self.kernels.get(&scenario.word_size).cloned();
+        let kernel =
+            kernel.with_context(|| format!("there is no {} kernel", scenario.word_size))?;
+        let mut disturber = disturber(scenario, &kernel.path)?;
+        let mut command = match self.command(
+            &kernel.path,
+            scenario,
+            &setting,
+            options,
+            disturber.as_ref(),
+            out,
+        )? {
+            Ok(command) => command,
+            Err(reason) => return Ok(vec![Report::lacking(scenario.name, reason)]),
+        };
         let host = format!("{} {}", self.qemu, scenario.host);
         writeln!(out, "== {}, {}: {host}", scenario.name, cpus(options.smp))?;
         if let Some(note) = setting.note.filter(|note| !self.notes.contains(note)) {
@@ -81,7 +101,7 @@ impl Lab {
             self.notes.push(note);
         }
         let mut xen = scenario.carrier.is_xen().then(Xen::default);
-        let mut screen = Screen::new(&self.annotator, out);
+        let mut screen = Screen::new(&kernel.annotator, out);
         let mut run = guest::run(&mut command, scenario.timeout, &mut |line| {
             if let Some(xen) = &mut xen {
                 return xen.line(line, &mut screen);
@@ -132,7 +152,7 @@ impl Lab {
             });
         }
         if reports.iter().any(Report::has_failed) {
-            self.explain(&command, &run, &tail, out)?;
+            explain(&kernel.annotator, &command, &run, &tail, out)?;
             if let Some(xen) = xen {
                 xen.explain(out)?;
             }
@@ -164,6 +184,7 @@ impl Lab {
     /// provide that, the inner error is the reason.
     fn command(
         &mut self,
+        kernel: &Path,
         scenario: &Scenario,
         setting: &Setting,
         options: &Options<'_>,
@@ -172,7 +193,7 @@ impl Lab {
     ) -> anyhow::Result<Result<Command, String>> {
         match scenario.carrier {
             Carrier::Qemu => {
-                let kernel = self.kernel.to_str().context("odd kernel path")?;
+                let kernel = kernel.to_str().context("odd kernel path")?;
                 let mut arguments = qemu::arguments(scenario, setting, options, kernel);
                 let Some(disturber) = disturber else {
                     let mut command = Command::new(qemu::PROGRAM);
@@ -183,12 +204,12 @@ impl Lab {
                 Ok(Ok(disturber.command(&arguments)))
             }
             Carrier::Grub => {
-                let target = self.appliances_directory()?;
+                let target = appliances_directory(kernel)?;
                 let grub = match Grub::unpacked(&target, out)? {
                     Ok(grub) => grub,
                     Err(reason) => return Ok(Err(reason)),
                 };
-                let kernel = fs::read(&self.kernel)?;
+                let kernel = fs::read(kernel)?;
                 let disks =
                     grub.disks(&kernel, &qemu::kernel_cmdline(scenario, setting, options))?;
                 let mut command = Command::new(qemu::PROGRAM);
@@ -199,18 +220,21 @@ impl Lab {
                 Ok(Ok(command))
             }
             Carrier::Xen(words) => {
-                let hypervisor = match self.hypervisor(out)? {
+                let hypervisor = match self.hypervisor(kernel, out)? {
                     Ok(hypervisor) => hypervisor,
                     Err(reason) => return Ok(Err(reason)),
                 };
-                let command =
-                    xen::command(&hypervisor, &self.kernel, scenario, setting, options, words);
+                let command = xen::command(&hypervisor, kernel, scenario, setting, options, words);
                 command.map(Ok)
             }
             Carrier::XenAppliance => {
-                let target = self.appliances_directory()?;
+                let target = appliances_directory(kernel)?;
                 let grub = Grub::unpacked(&target, out)?;
-                let needs = (self.hypervisor(out)?, self.appliance(&XEN, out)?, grub);
+                let needs = (
+                    self.hypervisor(kernel, out)?,
+                    self.appliance(kernel, &XEN, out)?,
+                    grub,
+                );
                 let (hypervisor, built, grub) = match needs {
                     (Ok(hypervisor), Ok(built), Ok(grub)) => (hypervisor, built, grub),
                     (Err(reason), _, _) | (_, Err(reason), _) | (_, _, Err(reason)) => {
@@ -221,7 +245,7 @@ impl Lab {
                     &hypervisor,
                     &built,
                     &grub,
-                    &self.kernel,
+                    kernel,
                     scenario,
                     setting,
                     options,
@@ -229,7 +253,7 @@ impl Lab {
                 command.map(Ok)
             }
             Carrier::KvmAppliance(more) => {
-                let built = match self.appliance(&KVM, out)? {
+                let built = match self.appliance(kernel, &KVM, out)? {
                     Ok(built) => built,
                     Err(reason) => return Ok(Err(reason)),
                 };
@@ -237,8 +261,7 @@ impl Lab {
                 if let Some(disturber) = disturber {
                     arguments.extend(disturber.arguments(kvm::SECOND_SERIAL_PORT));
                 }
-                let command =
-                    kvm::command(&built, &self.kernel, &arguments, options, scenario.timeout);
+                let command = kvm::command(&built, kernel, &arguments, options, scenario.timeout);
                 command.map(|mut command| {
                     command.args(more);
                     if let Some(disturber) = disturber {
@@ -251,69 +274,73 @@ impl Lab {
     }
 
     /// Unpacks it if it is the first time that it is asked for.
-    fn hypervisor(&mut self, out: &mut dyn Write) -> anyhow::Result<Result<PathBuf, String>> {
+    fn hypervisor(
+        &mut self,
+        kernel: &Path,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<Result<PathBuf, String>> {
         if let Some(known) = &self.hypervisor {
             return Ok(known.clone());
         }
-        let target = self.appliances_directory()?;
+        let target = appliances_directory(kernel)?;
         let found = xen::hypervisor(&target, out)?;
         self.hypervisor = Some(found.clone());
         Ok(found)
     }
 
-    /// For the scenarios that need one.
-    fn disturber(&self, scenario: &Scenario) -> anyhow::Result<Option<Disturber>> {
-        let Some(disturbance) = scenario.disturbance else {
-            return Ok(None);
-        };
-        let target = kernel::target_directory(&self.kernel)?;
-        Disturber::new(disturbance, target).map(Some)
-    }
-
     /// Builds it if it is the first time that it is asked for.
     fn appliance(
         &mut self,
+        kernel: &Path,
         appliance: &Appliance,
         out: &mut dyn Write,
     ) -> anyhow::Result<Result<Built, String>> {
         if let Some(known) = self.appliances.get(appliance.name) {
             return Ok(known.clone());
         }
-        let target = self.appliances_directory()?;
+        let target = appliances_directory(kernel)?;
         let built = appliance.build(&target, out)?;
         self.appliances.insert(appliance.name, built.clone());
         Ok(built)
     }
+}
 
-    /// Where what was made of packages is kept.
-    fn appliances_directory(&self) -> anyhow::Result<PathBuf> {
-        Ok(kernel::target_directory(&self.kernel)?.join("appliance"))
-    }
+/// Where what was made of packages is kept.
+fn appliances_directory(kernel: &Path) -> anyhow::Result<PathBuf> {
+    Ok(kernel::target_directory(kernel)?.join("appliance"))
+}
 
-    fn explain(
-        &self,
-        command: &Command,
-        run: &Run,
-        tail: &[String],
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
-        if matches!(run.end, End::Ended(_)) {
-            match tail.len() {
-                0 => writeln!(out, "the guest wrote nothing")?,
-                length => writeln!(out, "its last {length} lines:")?,
-            }
-            for line in tail {
-                writeln!(out, "| {line}")?;
-            }
+/// For the scenarios that need one.
+fn disturber(scenario: &Scenario, kernel: &Path) -> anyhow::Result<Option<Disturber>> {
+    let Some(disturbance) = scenario.disturbance else {
+        return Ok(None);
+    };
+    Disturber::new(disturbance, kernel::target_directory(kernel)?).map(Some)
+}
+
+fn explain(
+    annotator: &Annotator,
+    command: &Command,
+    run: &Run,
+    tail: &[String],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if matches!(run.end, End::Ended(_)) {
+        match tail.len() {
+            0 => writeln!(out, "the guest wrote nothing")?,
+            length => writeln!(out, "its last {length} lines:")?,
         }
-        if !run.diagnostics.is_empty() {
-            writeln!(out, "QEMU said:")?;
-            for line in &run.diagnostics {
-                writeln!(out, "| {}", self.annotator.annotate(line))?;
-            }
+        for line in tail {
+            writeln!(out, "| {line}")?;
         }
-        writeln!(out, "command: {command:?}")
     }
+    if !run.diagnostics.is_empty() {
+        writeln!(out, "QEMU said:")?;
+        for line in &run.diagnostics {
+            writeln!(out, "| {}", annotator.annotate(line))?;
+        }
+    }
+    writeln!(out, "command: {command:?}")
 }
 
 fn judge(

@@ -126,7 +126,7 @@ fn form(binding: &ErasedBinding) -> String {
         (SiteOutcome::Inline, Some(template)) => {
             let mut bytes = [0; 15];
             let bytes = template.copy_to(&mut bytes);
-            let mut disassembler = Disassembler::new(&Arc::new(Symbols::none()));
+            let mut disassembler = Disassembler::new(64, &Arc::new(Symbols::none()));
             format!("`{}`", disassembler.one_line(bytes, 0))
         }
         (SiteOutcome::Nop, _) => "nothing".into(),

@@ -23,7 +23,7 @@ enum Place {
     Symbol(&'static str),
 }
 
-static PERMITS: [Permit; 12] = [
+static PERMITS: [Permit; 13] = [
     any(Place::Module("pvops_backend_native")),
     any(Place::Module("pvops_backend_kvm")),
     any(Place::Module("pvops_backend_xen")),
@@ -39,6 +39,9 @@ static PERMITS: [Permit; 12] = [
     // An IRET to itself, which is the same instruction for any host.
     any(Place::Symbol(
         "guest_kernel_demo::arch::x86_64::serialize::serialize",
+    )),
+    any(Place::Symbol(
+        "guest_kernel_demo::arch::x86::serialize::serialize",
     )),
     // What the ops are measured against.
     any(Place::Module("guest_kernel_demo::measure")),

@@ -9,6 +9,7 @@ pub(crate) use self::table::SCENARIOS;
 use crate::disturbance::Disturbance;
 use crate::figures;
 use crate::host::Host;
+use crate::kernel::WordSize;
 
 mod setting;
 mod table;
@@ -20,6 +21,8 @@ pub(crate) struct Scenario {
     pub(crate) host: &'static str,
     /// Whether it is booted when no scenario is named.
     pub(crate) default: bool,
+    /// Which kernel it boots.
+    pub(crate) word_size: WordSize,
     /// What boots the kernel.
     pub(crate) carrier: Carrier,
     /// Whether the host runs one CPU only.

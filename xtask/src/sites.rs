@@ -20,6 +20,7 @@ use self::forecast::Forecast;
 use self::own::Own;
 use self::totals::Totals;
 use crate::cli::SitesArguments;
+use crate::kernel::WordSize;
 use crate::outcome::Outcome;
 use crate::{kernel, table};
 
@@ -43,7 +44,7 @@ pub(crate) fn run(arguments: &SitesArguments, out: &mut dyn Write) -> anyhow::Re
 /// What is said during the build is of interest only if it fails.
 fn built_kernel() -> anyhow::Result<Result<PathBuf, Vec<u8>>> {
     let mut messages = Vec::new();
-    let kernel = kernel::build(&mut messages)?;
+    let kernel = kernel::build(WordSize::Bits64, &mut messages)?;
     Ok(kernel.ok_or(messages))
 }
 
@@ -62,7 +63,7 @@ fn list(path: &str, file: &[u8], backend: &str, out: &mut dyn Write) -> anyhow::
         &format!("bytes with {backend}"),
         &format!("instructions with {backend}"),
     ];
-    let mut disassembler = Disassembler::new(image.symbols());
+    let mut disassembler = Disassembler::new(image.bits(), image.symbols());
     let mut totals = Totals::default();
     let mut rows = Vec::new();
     for site in &sites.sites {

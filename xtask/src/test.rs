@@ -5,35 +5,40 @@ use std::path::{Path, PathBuf};
 
 use xshell::{Shell, cmd};
 
-use crate::kernel::Sizes;
+use crate::kernel::{Sizes, WordSize};
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::qemu::Options;
 use crate::report::{self, Report};
 use crate::scenario::SCENARIOS;
-use crate::setup::{self, KERNEL_TARGET};
+use crate::setup;
 use crate::step::{self, CargoStep, End};
 use crate::tally::Tally;
 use crate::{kernel, links, privileged};
 
 /// Runs all steps, also after a failed one, and prints the counts.
 pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    setup::rust_target(out)?;
+    for word_size in WordSize::ALL {
+        setup::rust_target(word_size.target(), out)?;
+    }
     let shell = kernel::repository()?;
     let mut tally = Tally::default();
     for step in source_checks(&shell) {
         step.run(&mut tally, out)?;
     }
-    let kernel = build_kernel(&mut tally, out)?;
-    if let Some(kernel) = &kernel {
-        inspect_kernel(kernel, &mut tally, out)?;
+    let mut kernels = Vec::new();
+    for word_size in WordSize::ALL {
+        if let Some(kernel) = build_kernel(word_size, &mut tally, out)? {
+            inspect_kernel(word_size, &kernel, &mut tally, out)?;
+            kernels.push((word_size, kernel));
+        }
     }
     for step in host_tests(&shell) {
         step.run(&mut tally, out)?;
     }
     let qemu = setup::qemu(out).map_err(|error| format!("{error:#}"));
     links::run(&qemu, &mut tally, out)?;
-    if let Some(lab) = lab(kernel, qemu, &mut tally) {
+    if let Some(lab) = lab(kernels, qemu, &mut tally) {
         boot_all(lab, &mut tally, out)?;
     }
     Ok(tally.close(out)?)
@@ -47,7 +52,9 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
         tests: false,
     };
     let host = ["--workspace", "--exclude", "guest-kernel-demo"];
-    let kernel = ["--package", "guest-kernel-demo", "--target", KERNEL_TARGET];
+    let kernel = ["--package", "guest-kernel-demo"];
+    let targets = WordSize::ALL.map(WordSize::target);
+    let [wide, narrow] = targets.map(|target| ["--target", target]);
     vec![
         step("format", cmd!(shell, "{cargo} fmt --all --check")),
         step(
@@ -60,7 +67,16 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
         // Flags from outside would replace the kernel's own in .cargo/config.toml.
         step(
             "lints of the kernel",
-            cmd!(shell, "{cargo} clippy {kernel...} -- -D warnings").env_remove("RUSTFLAGS"),
+            cmd!(shell, "{cargo} clippy {kernel...} {wide...} -- -D warnings")
+                .env_remove("RUSTFLAGS"),
+        ),
+        step(
+            "lints of the 32-bit kernel",
+            cmd!(
+                shell,
+                "{cargo} clippy {kernel...} {narrow...} -- -D warnings"
+            )
+            .env_remove("RUSTFLAGS"),
         ),
         step(
             "documentation of the host workspace",
@@ -68,7 +84,8 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
         ),
         step(
             "documentation of the kernel",
-            cmd!(shell, "{cargo} doc {kernel...} --no-deps").env("RUSTDOCFLAGS", "-D warnings"),
+            cmd!(shell, "{cargo} doc {kernel...} {wide...} --no-deps")
+                .env("RUSTDOCFLAGS", "-D warnings"),
         ),
     ]
 }
@@ -118,11 +135,15 @@ fn host_tests(shell: &Shell) -> [CargoStep<'_>; 4] {
 }
 
 /// `None` when it does not compile.
-fn build_kernel(tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<Option<PathBuf>> {
+fn build_kernel(
+    word_size: WordSize,
+    tally: &mut Tally,
+    out: &mut dyn Write,
+) -> anyhow::Result<Option<PathBuf>> {
     let mut built = None;
-    step::run("kernel build", tally, out, || {
+    step::run(&format!("{word_size} kernel build"), tally, out, || {
         let mut messages = Vec::new();
-        built = kernel::build(&mut messages)?;
+        built = kernel::build(word_size, &mut messages)?;
         Ok(match built {
             Some(_) => End::Passed(String::new()),
             None => End::Failed(String::from_utf8_lossy(&messages).into_owned()),
@@ -132,16 +153,22 @@ fn build_kernel(tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<Option
 }
 
 /// What can be seen without booting it.
-fn inspect_kernel(kernel: &Path, tally: &mut Tally, out: &mut dyn Write) -> io::Result<()> {
-    step::run("size of the kernel below 1 MiB", tally, out, || {
+fn inspect_kernel(
+    word_size: WordSize,
+    kernel: &Path,
+    tally: &mut Tally,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let title = format!("size of the {word_size} kernel below 1 MiB");
+    step::run(&title, tally, out, || {
         let sizes = Sizes::of(kernel)?;
         Ok(match sizes.is_small() {
             true => End::Passed(sizes.to_string()),
             false => End::Failed(sizes.to_string()),
         })
     })?;
-    let title = "privileged instructions of the kernel";
-    step::run(title, tally, out, || {
+    let title = format!("privileged instructions of the {word_size} kernel");
+    step::run(&title, tally, out, || {
         Ok(match privileged::check(kernel)? {
             Ok(count) => End::Passed(format!("{count}, each in its place")),
             Err(misplaced) => End::Failed(misplaced.join("\n")),
@@ -150,13 +177,23 @@ fn inspect_kernel(kernel: &Path, tally: &mut Tally, out: &mut dyn Write) -> io::
 }
 
 /// `None` when scenarios cannot run; the tally knows why.
-fn lab(kernel: Option<PathBuf>, qemu: Result<String, String>, tally: &mut Tally) -> Option<Lab> {
-    let Some(kernel) = kernel else {
-        skip_scenarios(tally, "the kernel does not compile");
+fn lab(
+    kernels: Vec<(WordSize, PathBuf)>,
+    qemu: Result<String, String>,
+    tally: &mut Tally,
+) -> Option<Lab> {
+    if kernels.len() < WordSize::ALL.len() {
+        skip_scenarios(tally, "a kernel does not compile");
         return None;
-    };
+    }
     match qemu {
-        Ok(qemu) => Some(Lab::new(kernel, qemu)),
+        Ok(qemu) => {
+            let mut lab = Lab::new(qemu);
+            for (word_size, kernel) in kernels {
+                lab.add_kernel(word_size, kernel);
+            }
+            Some(lab)
+        }
         Err(reason) => {
             if setup::is_gate() {
                 tally.fail(1, format!("scenarios: {reason}"));

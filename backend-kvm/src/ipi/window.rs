@@ -1,6 +1,6 @@
 //! The APIC ids of a set, in pieces that one hypercall can name.
 
-/// Up to 128 APIC ids next to each other: what KVM_HC_SEND_IPI takes.
+/// APIC ids next to each other: what KVM_HC_SEND_IPI takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Window {
     /// The lowest id, which is in it.
@@ -10,7 +10,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    const LENGTH: u64 = 128;
+    /// How many ids there is room for: one for each bit of two registers.
+    const LENGTH: u64 = 2 * usize::BITS as u64;
 
     pub(super) fn is_single(&self) -> bool {
         self.bits == 1

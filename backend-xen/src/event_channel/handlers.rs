@@ -32,6 +32,7 @@ pub(crate) struct Slot {
 
 /// [`Slot::next`] of a port that is in no list, and of the last of a list.
 pub(super) const NOT_LISTED: u32 = 0;
+#[cfg(target_arch = "x86_64")]
 pub(super) const END_OF_LIST: u32 = u32::MAX;
 
 impl Handlers {
@@ -62,8 +63,8 @@ impl Handlers {
         }
     }
 
-    /// What is known of a port, with a frame for it if there is none yet. `None` if the kernel has no memory, or there is
-    /// no such port. Not in an interrupt handler.
+    /// What is known of a port, with a frame for it if there is none yet. `None` if the kernel has no
+    /// memory, or there is no such port. Not in an interrupt handler.
     pub(crate) fn make(&self, kernel: &dyn Kernel, port: Port) -> Option<&Slot> {
         let page = self.pages.get(port.0 as usize / SLOTS)?;
         let _growing = self.growing.lock();
@@ -103,9 +104,9 @@ impl Slot {
 
 type Page = [Slot; SLOTS];
 const SLOTS: usize = 4096 / size_of::<Slot>();
-const PAGES: usize = fifo::PORTS as usize / SLOTS;
+const PAGES: usize = (fifo::PORTS as usize).div_ceil(SLOTS);
 
-const _: () = assert!(size_of::<Page>() == 4096);
+const _: () = assert!(size_of::<Page>() <= 4096);
 
 #[cfg(test)]
 mod tests {

@@ -3,19 +3,22 @@
 //! Xen sets a port's pending bit; if that was clear and the port is not masked, it sets the word's bit
 //! in the selector of the CPU that the port is bound to, and raises the upcall.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use super::kinds::Port;
 use crate::shared_info::{SharedInfo, WORDS};
+use crate::word::{AtomicWord, Word};
 
 /// How many ports there are.
-pub(crate) const PORTS: u32 = (WORDS * 64) as u32;
+pub(crate) const PORTS: u32 = WORDS as u32 * Word::BITS;
+
+const WORD_BITS: usize = Word::BITS as usize;
 
 /// The bits of all ports.
 #[derive(Clone, Copy)]
 pub(crate) struct Bits<'a> {
-    pub(crate) pending: &'a [AtomicU64; WORDS],
-    pub(crate) mask: &'a [AtomicU64; WORDS],
+    pub(crate) pending: &'a [AtomicWord; WORDS],
+    pub(crate) mask: &'a [AtomicWord; WORDS],
 }
 
 /// Whether unmasking is done.
@@ -79,10 +82,10 @@ impl<'a> Bits<'a> {
     /// Calls `visit` for each port with an event that is not masked, in the words that `selector` names,
     /// beginning with port `start` and going round. Each port at most once, whatever the bits do
     /// meanwhile; what `visit` masks further on is left out.
-    pub(crate) fn scan(self, selector: u64, start: Port, mut visit: impl FnMut(Port)) {
-        let (start_word, start_bit) = (start.0 as usize / 64 % WORDS, start.0 % 64);
+    pub(crate) fn scan(self, selector: Word, start: Port, mut visit: impl FnMut(Port)) {
+        let (start_word, start_bit) = (start.0 as usize / WORD_BITS % WORDS, start.0 % Word::BITS);
         let below_start = (1 << start_bit) - 1;
-        let mut visit_word = |word: usize, range: u64| {
+        let mut visit_word = |word: usize, range: Word| {
             let mut left = if selector & 1 << word == 0 { 0 } else { range };
             loop {
                 let ready = self.pending[word].load(Ordering::Acquire)
@@ -94,7 +97,7 @@ impl<'a> Bits<'a> {
                 let bit = ready.trailing_zeros();
                 // Bits above this one.
                 left &= !1 << bit;
-                visit(Port(word as u32 * 64 + bit));
+                visit(Port(word as u32 * Word::BITS + bit));
             }
         };
         visit_word(start_word, !below_start);
@@ -106,9 +109,9 @@ impl<'a> Bits<'a> {
 }
 
 /// The word of a port and its bit there; nothing for a port that there is not.
-fn at(words: &[AtomicU64; WORDS], port: Port) -> Option<(&AtomicU64, u64)> {
-    let word = words.get(port.0 as usize / 64)?;
-    Some((word, 1 << (port.0 % 64)))
+fn at(words: &[AtomicWord; WORDS], port: Port) -> Option<(&AtomicWord, Word)> {
+    let word = words.get(port.0 as usize / WORD_BITS)?;
+    Some((word, 1 << (port.0 % Word::BITS)))
 }
 
 #[cfg(test)]

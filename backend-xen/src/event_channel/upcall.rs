@@ -2,13 +2,13 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use pvops_core::apic;
+use pvops_core::{apic, atomic64};
 
 use super::fifo::Left;
 use super::kinds::Port;
-use super::{HANDLERS, Handler, abi, deferred};
+use super::{HANDLERS, Handler, abi};
 use crate::shared_info::{self, VcpuInfo};
-use crate::{pv, vcpu, version};
+use crate::{is_pv, vcpu, version};
 
 /// Lends the vector by which Xen says that there are events. Without one, there are none. Call it before
 /// [`install`](pvops_core::install()).
@@ -32,10 +32,10 @@ pub unsafe fn set_vector(vector: u8) {
 pub fn handle_upcall() {
     if let (Some(kernel), Some(info)) = (pvops_core::kernel(), shared_info::of_this_cpu()) {
         let cpu = kernel.cpu_index();
-        if pv::is_started() {
-            deferred::run(cpu);
-        } else {
-            visit_all(cpu, info, &mut |port, handler| handler(port));
+        match is_pv() {
+            #[cfg(target_arch = "x86_64")]
+            true => super::deferred::run(cpu),
+            _ => visit_all(cpu, info, &mut |port, handler| handler(port)),
         }
     }
     if END.load(Ordering::Relaxed) == End::AtLocalApic as u8 {
@@ -45,7 +45,7 @@ pub fn handle_upcall() {
 
 /// How many events came of ports that have no handler, or that there are not. Any context.
 pub fn stray_events() -> u64 {
-    STRAY.load(Ordering::Relaxed)
+    atomic64::load(&STRAY, Ordering::Relaxed)
 }
 
 /// Counts such an event.

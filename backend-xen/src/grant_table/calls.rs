@@ -7,6 +7,7 @@ use crate::domain::DomainId;
 use crate::error::XenError;
 use crate::hypercall::{HypercallNumber, hypercall};
 use crate::memory::FrameNumber;
+use crate::word::{Word, by_word_size};
 
 /// How large a grant table is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,11 +91,13 @@ pub fn setup_table(frames: &mut [FrameNumber]) -> Result<(), Error> {
 }
 
 /// Tells the numbers of the first frames of status words, as [`setup_table`] does of entries. Of a table
-/// that is large enough, with [`Version::V2`].
+/// that is large enough, with [`Version::V2`]. In 64-bit code only, where the numbers are as long as those
+/// that Xen writes here.
 ///
 /// # Errors
 ///
 /// Xen refuses.
+#[cfg(target_pointer_width = "64")]
 pub fn setup_status_frames(frames: &mut [FrameNumber]) -> Result<(), Error> {
     let mut setup = GetStatusFrames {
         frame_count: frames.len() as u32,
@@ -117,6 +120,7 @@ const SETUP_TABLE: Command = Command(2);
 pub(super) const COPY: Command = Command(5);
 const QUERY_SIZE: Command = Command(6);
 const SET_VERSION: Command = Command(8);
+#[cfg(target_pointer_width = "64")]
 const GET_STATUS_FRAMES: Command = Command(9);
 const GET_VERSION: Command = Command(10);
 
@@ -127,14 +131,18 @@ const GET_VERSION: Command = Command(10);
 /// As for [`hypercall`]; the structures are the command's, and any content that Xen writes to them is
 /// valid.
 pub(super) unsafe fn call<T>(command: Command, structures: &mut [T]) -> Result<(), XenError> {
-    let arguments = [command.0, address(structures), structures.len() as u64];
+    let arguments = [
+        command.0,
+        address(structures) as u64,
+        structures.len() as u64,
+    ];
     // SAFETY: as the caller vouches.
     unsafe { hypercall(HypercallNumber::GRANT_TABLE_OP, arguments)? };
     Ok(())
 }
 
-fn address<T>(structures: &mut [T]) -> u64 {
-    structures.as_mut_ptr().expose_provenance() as u64
+fn address<T>(structures: &mut [T]) -> Word {
+    structures.as_mut_ptr().expose_provenance() as Word
 }
 
 /// `struct gnttab_get_version`.
@@ -160,10 +168,11 @@ struct SetupTable {
     domain: DomainId,
     frame_count: u32,
     status: GrantStatus,
-    frames: u64,
+    frames: Word,
 }
 
 /// `struct gnttab_get_status_frames`.
+#[cfg(target_pointer_width = "64")]
 #[repr(C)]
 struct GetStatusFrames {
     frame_count: u32,
@@ -179,10 +188,14 @@ const _: () = {
     assert!(offset_of!(QuerySize, frames) == 4);
     assert!(offset_of!(QuerySize, max_frames) == 8);
     assert!(offset_of!(QuerySize, status) == 12);
-    assert!(size_of::<SetupTable>() == 24);
+    assert!(size_of::<SetupTable>() == by_word_size(24, 16));
     assert!(offset_of!(SetupTable, frame_count) == 4);
     assert!(offset_of!(SetupTable, status) == 8);
-    assert!(offset_of!(SetupTable, frames) == 16);
+    assert!(offset_of!(SetupTable, frames) == by_word_size(16, 12));
+};
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
     assert!(size_of::<GetStatusFrames>() == 16);
     assert!(offset_of!(GetStatusFrames, domain) == 4);
     assert!(offset_of!(GetStatusFrames, status) == 6);

@@ -7,6 +7,7 @@ use super::{GrantReference, GrantStatus};
 use crate::domain::DomainId;
 use crate::error::XenError;
 use crate::memory::FrameNumber;
+use crate::word::{Word, by_word_size};
 
 /// Where bytes come from or go to: `struct gnttab_copy_ptr`, and what it leads to.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +101,7 @@ pub unsafe fn copy(operations: &mut [CopyOperation]) -> Result<(), XenError> {
 #[repr(C)]
 struct Pointer {
     /// A grant reference, in the low half, or a frame's number.
-    place: u64,
+    place: Word,
     domain: DomainId,
     offset: u16,
 }
@@ -111,12 +112,12 @@ const SOURCE_IS_GRANT: u16 = 1 << 0;
 const DESTINATION_IS_GRANT: u16 = 1 << 1;
 
 const _: () = {
-    assert!(size_of::<Pointer>() == 16);
-    assert!(offset_of!(Pointer, domain) == 8);
-    assert!(offset_of!(Pointer, offset) == 10);
-    assert!(size_of::<CopyOperation>() == 40);
-    assert!(offset_of!(CopyOperation, destination) == 16);
-    assert!(offset_of!(CopyOperation, length) == 32);
-    assert!(offset_of!(CopyOperation, flags) == 34);
-    assert!(offset_of!(CopyOperation, status) == 36);
+    assert!(size_of::<Pointer>() == by_word_size(16, 8));
+    assert!(offset_of!(Pointer, domain) == by_word_size(8, 4));
+    assert!(offset_of!(Pointer, offset) == by_word_size(10, 6));
+    assert!(size_of::<CopyOperation>() == by_word_size(40, 24));
+    assert!(offset_of!(CopyOperation, destination) == by_word_size(16, 8));
+    assert!(offset_of!(CopyOperation, length) == by_word_size(32, 16));
+    assert!(offset_of!(CopyOperation, flags) == by_word_size(34, 18));
+    assert!(offset_of!(CopyOperation, status) == by_word_size(36, 20));
 };

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 use super::{Access, Error};
 use crate::domain::DomainId;
 use crate::memory::FrameNumber;
+use pvops_core::atomic64;
 
 /// `struct grant_entry_v1`.
 #[repr(C)]
@@ -74,7 +75,7 @@ impl Entry<'_> {
             }
             Entry::V2(entry, _) => {
                 entry.domain.store(domain.0, Ordering::Relaxed);
-                entry.frame.store(frame.0, Ordering::Relaxed);
+                atomic64::store(&entry.frame, frame.0 as u64, Ordering::Relaxed);
                 entry.flags.store(flags, Ordering::Release);
             }
         }

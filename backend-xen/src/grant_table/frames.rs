@@ -5,9 +5,11 @@ use core::sync::atomic::AtomicU8;
 
 use pvops_core::Kernel;
 
-use super::{Error, calls};
+use super::Error;
+#[cfg(target_arch = "x86_64")]
+use super::calls;
 use crate::memory::{self, FrameNumber, MapSpace};
-use crate::pv;
+use crate::word::Word;
 
 /// One frame of a grant table, of entries or of status words.
 #[repr(C, align(4096))]
@@ -66,7 +68,7 @@ impl<'kernel> KernelFrames<'kernel> {
         }
     }
 
-    fn map(&mut self, index: u64) -> Result<&'static TableFrame, Error> {
+    fn map(&mut self, index: Word) -> Result<&'static TableFrame, Error> {
         let frame = self
             .spare
             .take()
@@ -82,23 +84,26 @@ impl<'kernel> KernelFrames<'kernel> {
     }
 
     /// Has the table's frame be where `frame` is, which is nobody's.
-    fn place(&self, index: u64, frame: NonNull<TableFrame>) -> Result<(), Error> {
+    fn place(&self, index: Word, frame: NonNull<TableFrame>) -> Result<(), Error> {
         let address = frame.addr().get();
-        if pv::is_started() {
+        #[cfg(target_arch = "x86_64")]
+        if crate::is_pv() {
             // SAFETY: nobody uses the frame, and the table is this domain's.
-            unsafe { pv::own_frames::place(machine_number(index)?, address)? };
+            unsafe { crate::pv::own_frames::place(machine_number(index)?, address)? };
             return Ok(());
         }
         let physical = self.kernel.virtual_to_physical(address);
-        let number = FrameNumber(physical.ok_or(Error::NoFrame)? / 4096);
+        let number = physical.and_then(FrameNumber::of_guest);
+        let number = number.ok_or(Error::NoFrame)?;
         // SAFETY: nobody uses the frame.
         unsafe { memory::add_to_physmap(MapSpace::GRANT_TABLE, index, number)? };
         Ok(())
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 /// The machine's number of a frame of the table, which grows to have it.
-fn machine_number(index: u64) -> Result<FrameNumber, Error> {
+fn machine_number(index: Word) -> Result<FrameNumber, Error> {
     /// Xen's own limit is 64 frames, unless its administrator has said otherwise.
     const FRAMES_MAX: usize = 64;
     let mut numbers = [FrameNumber(0); FRAMES_MAX];
@@ -112,7 +117,7 @@ fn machine_number(index: u64) -> Result<FrameNumber, Error> {
 }
 
 /// XENMAPIDX_grant_table_status of Xen's public/memory.h.
-const STATUS: u64 = 0x8000_0000;
+const STATUS: Word = 0x8000_0000;
 
 // SAFETY: Xen puts the frame of that index there, or refuses.
 unsafe impl TableFrames for KernelFrames<'_> {
@@ -121,7 +126,7 @@ unsafe impl TableFrames for KernelFrames<'_> {
     }
 
     fn map_status(&mut self, index: u32) -> Result<&'static TableFrame, Error> {
-        self.map(STATUS | u64::from(index))
+        self.map(STATUS | Word::from(index))
     }
 
     fn place_entries(&mut self, index: u32, frame: &'static TableFrame) -> Result<(), Error> {
@@ -129,7 +134,7 @@ unsafe impl TableFrames for KernelFrames<'_> {
     }
 
     fn place_status(&mut self, index: u32, frame: &'static TableFrame) -> Result<(), Error> {
-        self.place(STATUS | u64::from(index), frame.into())
+        self.place(STATUS | Word::from(index), frame.into())
     }
 }
 

@@ -68,6 +68,18 @@ pub(super) fn forget() {
     *IN_USE.lock() = None;
 }
 
+/// Has Xen keep the shared page and the records of virtual CPUs in the word size of this code, whatever
+/// ran before: it takes the one in which the parameter is set. No interrupt for events is chosen yet.
+///
+/// # Errors
+///
+/// What Xen says.
+pub(crate) fn fix_word_size() -> Result<(), XenError> {
+    const NO_INTERRUPT: u64 = 0;
+    // SAFETY: no event is wanted before the CPU is brought up, which sets it again.
+    unsafe { set_parameter(CALLBACK_IRQ, NO_INTERRUPT) }
+}
+
 fn choose(wanted: Option<Callback>, vcpu: VcpuId, vector: u8) -> Result<Callback, XenError> {
     let chosen = match wanted {
         Some(callback) => callback,

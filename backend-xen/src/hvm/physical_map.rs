@@ -30,7 +30,7 @@ pub(super) fn map_again(kernel: &dyn Kernel) -> Result<(), XenError> {
 }
 
 fn place(physical: u64) -> Result<(), XenError> {
-    let number = FrameNumber(physical / 4096);
+    let number = FrameNumber::of_guest(physical).ok_or(XenError::BAD_ADDRESS)?;
     // SAFETY: the frame is nobody's but ours; what was in it is lost.
     unsafe { memory::add_to_physmap(MapSpace::SHARED_INFO, 0, number) }
 }

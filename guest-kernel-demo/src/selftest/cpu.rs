@@ -6,9 +6,10 @@ use pvops_core::msr::MsrFault;
 use pvops_core::{cpu, io, time};
 
 use super::Outcome;
-use crate::arch::probe;
+use crate::arch::probe::{self, ADDRESS_MSR};
+use crate::layout::SCRATCH;
 use crate::text::{ensure, text};
-use crate::trap::{self, SELF_VECTOR};
+use crate::trap;
 
 const CR0_PAGING: usize = 1 << 31;
 const CR0_TASK_SWITCHED: usize = 1 << 3;
@@ -66,25 +67,6 @@ pub(super) fn task_switched() -> Outcome {
     Ok(text!("set and cleared"))
 }
 
-/// CR8 holds interrupts back; when it lets them in they come.
-pub(super) fn priority() -> Outcome {
-    let before = trap::count(SELF_VECTOR);
-    // SAFETY: all vectors have handlers.
-    unsafe { cpu::write_cr8(15) };
-    super::apic::send_self(SELF_VECTOR);
-    let start = time::clock_ns();
-    while time::clock_ns() - start < 100_000 {}
-    let (held_back, cr8) = (trap::count(SELF_VECTOR) == before, cpu::read_cr8());
-    // SAFETY: as above.
-    unsafe { cpu::write_cr8(0) };
-    ensure!(held_back, "an interrupt came in spite of cr8");
-    ensure!(cr8 == 15, "cr8 became {cr8}");
-    let came = super::apic::wait_for(SELF_VECTOR, before + 1);
-    ensure!(came, "the interrupt did not come when cr8 let it in");
-    ensure!(cpu::read_cr8() == 0, "cr8 stays {}", cpu::read_cr8());
-    Ok(text!("held back for 100 us, then let in"))
-}
-
 /// XCR0 takes what every CPU with XSAVE allows.
 pub(super) fn extended_control() -> Outcome {
     const XSAVE: u32 = 1 << 26;
@@ -129,7 +111,7 @@ pub(super) fn caches() -> Outcome {
 /// The breakpoint addresses hold what is written.
 pub(super) fn debug_registers() -> Outcome {
     for number in 0..4 {
-        let value = 0xffff_8880_0000_1000 + number as usize * 8;
+        let value = SCRATCH.start + number as usize * 8;
         // SAFETY: DR7 enables none of the breakpoints.
         unsafe { cpu::write_debug_register(number, value) };
         let read = cpu::read_debug_register(number);
@@ -172,24 +154,22 @@ pub(super) fn cpuid() -> Outcome {
     Ok(text!("{vendor}, highest leaf {:#x}", leaf.eax))
 }
 
-/// A register that every 64-bit CPU has takes a value and gives it back.
+/// A register takes a value and gives it back.
 pub(super) fn msr() -> Outcome {
-    /// Where SWAPGS gets the base of GS from; nobody uses that here. Intel SDM volume 4, table 2-2.
-    const KERNEL_GS_BASE: u32 = 0xc000_0102;
-    const VALUE: u64 = 0xffff_8880_1234_5678;
-    // SAFETY: the register exists and takes any canonical address.
+    const VALUE: u64 = SCRATCH.start as u64 + 0x678;
+    // SAFETY: the register exists, takes any address, and is not used meanwhile.
     unsafe {
-        let before = cpu::read_msr(KERNEL_GS_BASE);
-        cpu::write_msr(KERNEL_GS_BASE, VALUE);
-        let value = cpu::read_msr(KERNEL_GS_BASE);
-        cpu::write_msr(KERNEL_GS_BASE, before);
+        let before = cpu::read_msr(ADDRESS_MSR);
+        cpu::write_msr(ADDRESS_MSR, VALUE);
+        let value = cpu::read_msr(ADDRESS_MSR);
+        cpu::write_msr(ADDRESS_MSR, before);
         ensure!(value == VALUE, "wrote {VALUE:#x}, read {value:#x}");
         ensure!(
-            cpu::read_msr(KERNEL_GS_BASE) == before,
+            cpu::read_msr(ADDRESS_MSR) == before,
             "the old value did not come back"
         );
     }
-    Ok(text!("64 bits out and in"))
+    Ok(text!("{VALUE:#x} out and in"))
 }
 
 const EFER: u32 = 0xc000_0080;
@@ -206,7 +186,7 @@ pub(super) fn msr_read_safe() -> Outcome {
     let Ok(efer) = cpu::read_msr_safe(EFER) else {
         return Err(text!("EFER can't be read"));
     };
-    // SAFETY: every 64-bit CPU has the register.
+    // SAFETY: it was just read.
     ensure!(efer == unsafe { cpu::read_msr(EFER) }, "EFER differs");
     let faults = trap::count(13) - before;
     ensure!(faults == 1, "{faults} faults instead of 1");

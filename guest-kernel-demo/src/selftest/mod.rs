@@ -13,18 +13,25 @@ mod irq;
 mod kvm;
 mod live;
 mod lock;
+#[cfg(target_arch = "x86_64")]
+mod long_mode;
 mod mmu;
 mod patch;
 mod segments;
 mod smp;
 mod stopped;
+#[cfg(target_arch = "x86_64")]
 mod suspension;
 mod tasks;
 mod time;
+#[cfg(target_arch = "x86_64")]
 mod xen_callbacks;
 mod xen_console;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod xen_domain;
+#[cfg(target_arch = "x86_64")]
 mod xen_events;
+#[cfg(target_arch = "x86_64")]
 mod xen_ports;
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -34,8 +41,10 @@ use pvops_core::boot_info::CommandLine;
 use pvops_core::cpu as op;
 
 use crate::console::{Json, println, report};
+use crate::cpus;
 use crate::text::{Text, text};
-use crate::{cpus, xen_trace, xenstore};
+#[cfg(target_arch = "x86_64")]
+use crate::{xen_trace, xenstore};
 
 /// What a check found, or what is wrong.
 type Outcome = Result<Text, Text>;
@@ -75,6 +84,16 @@ const fn kvm(kvm: Features, name: &'static str, run: fn() -> Outcome) -> Check {
     }
 }
 
+/// A check that this kernel does not have, and why.
+#[cfg(target_arch = "x86")]
+const fn left_out(name: &'static str, reason: fn() -> Option<Text>) -> Check {
+    Check {
+        lacks: reason,
+        ..check(name, || Err(text!("it was left out")))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
 const fn toolstack(name: &'static str, run: fn() -> Outcome) -> Check {
     Check {
         lacks: xen_domain::nobody_answers,
@@ -99,13 +118,9 @@ static CHECKS: &[Check] = &[
     check("cpu.performance_counter", cpu::performance_counter),
     needs("ring-0", "cpu.descriptor_tables", cpu::descriptor_tables),
     check("cpu.task_switched", cpu::task_switched),
-    needs("cr8", "cpu.priority", cpu::priority),
     needs("xcr", "cpu.extended_control", cpu::extended_control),
     check("cpu.caches", cpu::caches),
-    check("cpu.bases", segments::bases),
-    needs("ring-0", "cpu.swapgs", segments::swapgs),
     check("cpu.table_entries", segments::entries),
-    check("cpu.gs_selector", segments::gs_selector),
     needs("ring-0", "cpu.kernel_stack", segments::kernel_stack),
     needs("int3", "cpu.breakpoint", cpu::breakpoint),
     needs("int3", "patch.live", live::repatch),
@@ -141,6 +156,29 @@ static CHECKS: &[Check] = &[
     needs("syscall", "tasks.fork", tasks::fork),
     check("tasks.wild", tasks::wild),
     check("smp.online", smp::online),
+];
+
+/// The same, of what only 64-bit mode has.
+#[cfg(target_arch = "x86_64")]
+static WORD_SIZE_CHECKS: &[Check] = &[
+    needs("cr8", "cpu.priority", long_mode::priority),
+    check("cpu.bases", long_mode::bases),
+    needs("ring-0", "cpu.swapgs", long_mode::swapgs),
+    check("cpu.gs_selector", long_mode::gs_selector),
+];
+
+/// The same, of what only 32-bit mode has, and what it lacks.
+#[cfg(target_arch = "x86")]
+static WORD_SIZE_CHECKS: &[Check] = &[
+    check("tasks.sysenter", tasks::sysenter),
+    left_out("cpu.priority", || Some(text!("CR8 is of 64-bit mode"))),
+    left_out("cpu.bases", || {
+        Some(text!("segments have their bases in descriptors"))
+    }),
+    left_out("cpu.swapgs", || Some(text!("SWAPGS is of 64-bit mode"))),
+    left_out("cpu.gs_selector", || {
+        Some(text!("no second base is behind SWAPGS"))
+    }),
 ];
 
 /// The same, where the command line says that the host will stop the machine: `will-stop`.
@@ -232,6 +270,7 @@ static KVM_SMP_CHECKS: &[Check] = &[
 ];
 
 /// The same, where the Xen backend takes events.
+#[cfg(target_arch = "x86_64")]
 static XEN_CHECKS: &[Check] = &[
     Check {
         lacks: xen_events::no_timer_to_bind,
@@ -253,6 +292,7 @@ static XEN_CHECKS: &[Check] = &[
 ];
 
 /// The same, for more than one CPU.
+#[cfg(target_arch = "x86_64")]
 static XEN_SMP_CHECKS: &[Check] = &[
     check("xen.ipi", xen_events::ipi),
     check("xen.move", xen_events::move_between_cpus),
@@ -260,6 +300,7 @@ static XEN_SMP_CHECKS: &[Check] = &[
 ];
 
 /// The same, where this is a domain of Xen with a connection to xenstored.
+#[cfg(target_arch = "x86_64")]
 static XEN_DOMAIN_CHECKS: &[Check] = &[
     toolstack("xen.watch", xen_domain::watch),
     toolstack("xen.console", xen_console::typed_line),
@@ -338,16 +379,21 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> Summary {
     let only = command_line.value("only");
     let (mut checks, mut failed, mut skipped) = (0, 0, 0);
     let (smp, kvm) = (cpus::count() > 1, !Features::in_use().is_empty());
+    #[cfg(target_arch = "x86_64")]
     let xen = xen_events::is_on();
     let lists = [
         (CHECKS, true),
+        (WORD_SIZE_CHECKS, true),
         (STOP_CHECKS, command_line.flag("will-stop")),
         (SAVE_CHECKS, command_line.flag("will-be-saved")),
         (SMP_CHECKS, smp),
         (KVM_CHECKS, kvm),
         (KVM_SMP_CHECKS, smp && kvm),
+        #[cfg(target_arch = "x86_64")]
         (XEN_CHECKS, xen),
+        #[cfg(target_arch = "x86_64")]
         (XEN_SMP_CHECKS, smp && xen),
+        #[cfg(target_arch = "x86_64")]
         (XEN_DOMAIN_CHECKS, xenstore::is_there()),
         (NAMED_CHECKS, only.is_some()),
         (HAND_OVER_CHECKS, hand_over::has_been(command_line)),
@@ -365,10 +411,7 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> Summary {
                 skipped += 1;
                 ("skip", reason)
             }
-            None => match (check.run)().and_then(|detail| {
-                xen_trace::judge(check.name)?;
-                Ok(detail)
-            }) {
+            None => match judged(check) {
                 Ok(detail) => ("pass", detail),
                 Err(detail) => {
                     failed += 1;
@@ -392,6 +435,14 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> Summary {
         failed,
         skipped,
     }
+}
+
+/// Runs a check; what Xen has traced meanwhile counts too.
+fn judged(check: &Check) -> Outcome {
+    let detail = (check.run)()?;
+    #[cfg(target_arch = "x86_64")]
+    xen_trace::judge(check.name)?;
+    Ok(detail)
 }
 
 /// Why the host can't run a check, if it can't.

@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Outcome;
+use crate::arch::programs::NOWHERE;
 use crate::programs::{self, FORKED, WRONG, spawn};
 use crate::scheduler::{self, End, KILLED, TASKS, TaskId};
 use crate::text::{ensure, text};
@@ -99,6 +100,22 @@ pub(super) fn fork() -> Outcome {
     Ok(text!("{PAGES} pages, each shared and then copied"))
 }
 
+/// System calls by SYSENTER do what those by INT do.
+#[cfg(target_arch = "x86")]
+pub(super) fn sysenter() -> Outcome {
+    const CALLS: u64 = 500;
+    if !crate::trap_entry::has_sysenter() {
+        return Ok(text!("this CPU has no SYSENTER"));
+    }
+    let tasks = [(); 2].map(|()| spawn(programs::fast(), CALLS));
+    scheduler::run();
+    for task in tasks {
+        let end = ended(task)?;
+        ensure!(end.code == FORKED, "a program ended with {:#x}", end.code);
+    }
+    Ok(text!("{CALLS} calls and a fork by each of two programs"))
+}
+
 /// A program that does what it has no right to is ended; the kernel goes on.
 pub(super) fn wild() -> Outcome {
     const PAGE_FAULT: u64 = KILLED | 14;
@@ -108,7 +125,7 @@ pub(super) fn wild() -> Outcome {
         ("a write to text", PAGE_FAULT),
         ("a call of data", PAGE_FAULT),
         ("CLI", GENERAL_PROTECTION),
-        ("a write to nowhere", GENERAL_PROTECTION),
+        ("a write to nowhere", KILLED | NOWHERE),
     ];
     for (kind, (what, code)) in expected.into_iter().enumerate() {
         let task = spawn(programs::wild(), kind as u64);

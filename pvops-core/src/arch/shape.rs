@@ -91,6 +91,11 @@ pub const flags_write: u32 = 15;
 /// Address in edx, stack pointer in ecx, and no way back.
 pub const sysexit: u32 = 16;
 
+/// Words that the function of an op takes besides the op's arguments: the place for the value.
+pub(crate) const fn words_besides(shape: u32) -> usize {
+    (shape == c_msr_read) as usize
+}
+
 /// The function that an op of a shape is, for backends written in Rust.
 macro_rules! function_type {
     (cpuid, ($($type:ty),*) -> $result:ty) => {

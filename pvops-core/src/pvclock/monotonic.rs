@@ -25,6 +25,7 @@
 
 use super::{Flags, Reading, TimeInfoPointer};
 use crate::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, const_unless_loom};
+use crate::atomic64;
 
 /// The guest's system time, the same on all CPUs and never going back.
 ///
@@ -105,7 +106,7 @@ impl MonotonicClock {
             return self.advance_unstable(reading.ns);
         }
         // If the lease bit is clear, this difference is beyond any window.
-        let leased_from = load(&self.published) ^ LEASED;
+        let leased_from = atomic64::load(&self.published, Ordering::Relaxed) ^ LEASED;
         if reading.ns.wrapping_sub(leased_from) < Self::LEASE_NS {
             return reading.ns;
         }
@@ -144,7 +145,7 @@ impl MonotonicClock {
     /// Another CPU can only make this loop go round again by having advanced
     /// the clock itself.
     fn publish(&self, decide: impl Fn(Floor) -> (Floor, u64)) -> u64 {
-        let mut word = load(&self.published);
+        let mut word = atomic64::load(&self.published, Ordering::Relaxed);
         loop {
             let (floor, ns) = decide(Floor::unpack(word));
             let next = floor.pack();
@@ -197,19 +198,6 @@ impl Floor {
         } else {
             self.ns
         }
-    }
-}
-
-/// Loads without a locked instruction where the CPU can, and without the FPU
-/// where it cannot: a 32-bit compiler may choose an x87 load, and the FPU state
-/// is not ours to use.
-#[inline]
-fn load(word: &AtomicU64) -> u64 {
-    if cfg!(target_pointer_width = "64") {
-        word.load(Ordering::Relaxed)
-    } else {
-        word.compare_exchange(0, 0, Ordering::Relaxed, Ordering::Relaxed)
-            .unwrap_or_else(|value| value)
     }
 }
 

@@ -41,8 +41,9 @@ cfg_if::cfg_if! {
 
         /// A 64-bit little-endian field that both sides access at any time.
         ///
-        /// Its two halves may be of different age: use it only under a version.
-        #[repr(C, align(8))]
+        /// Its two halves may be of different age: use it only under a version. Aligned to four bytes,
+        /// as 32-bit ABIs have it.
+        #[repr(C)]
         pub struct HostU64 {
             low: AtomicU32,
             high: AtomicU32,

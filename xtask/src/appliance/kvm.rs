@@ -19,6 +19,7 @@ pub(crate) static KVM: Appliance = Appliance {
         "usr/share/seabios/bios-256k.bin",
         "usr/share/qemu/kvmvapic.bin",
         "usr/share/qemu/linuxboot_dma.bin",
+        "usr/share/qemu/multiboot_dma.bin",
         "usr/share/qemu/pvh.bin",
     ],
     modules: &["kvm-amd", "loop"],

@@ -118,6 +118,18 @@ pub(super) fn kvm(host: &Host) -> Result<Setting, String> {
     }
 }
 
+/// This machine's KVM, for the 32-bit kernel. A KVM without VT-x or SVM raises #GP when paging is turned on
+/// outside of long mode.
+pub(super) fn kvm32(host: &Host) -> Result<Setting, String> {
+    match host.kvm.as_ref()? {
+        Kvm::Hardware => kvm(host),
+        Kvm::Software => Err(
+            "this machine's /dev/kvm works without VT-x or SVM, and has no paging in 32-bit mode"
+                .into(),
+        ),
+    }
+}
+
 /// This machine's KVM with [`MICROVM`].
 pub(super) fn kvm_microvm(host: &Host) -> Result<Setting, String> {
     let setting = kvm(host)?;
@@ -233,6 +245,14 @@ mod tests {
                 .unwrap(),
             "there is no /dev/kvm"
         );
+    }
+
+    #[test]
+    fn a_software_kvm_is_not_for_the_32_bit_kernel() {
+        let setting = |kvm| super::kvm32(&Host { kvm: Ok(kvm) });
+        let reason = setting(Kvm::Software).err().unwrap();
+        assert!(reason.contains("no paging in 32-bit mode"), "{reason}");
+        assert_eq!(setting(Kvm::Hardware).unwrap().qemu, KVM_Q35);
     }
 
     fn kvm_setting(kvm: Result<Kvm, String>) -> Result<Setting, String> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::setting::*;
 use super::{Carrier, Ending, Scenario};
 use crate::disturbance::Disturbance;
+use crate::kernel::WordSize;
 use crate::{figures, host};
 
 pub(crate) static SCENARIOS: &[Scenario] = &[
@@ -15,6 +16,31 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     Scenario {
         default: true,
         ..KVM
+    },
+    NATIVE32,
+    Scenario {
+        name: "kvm32",
+        host: "KVM, 32-bit",
+        word_size: WordSize::Bits32,
+        prepare: kvm32,
+        ..KVM
+    },
+    Scenario {
+        name: "kvm-l1-32",
+        host: "TCG, Linux with KVM, 32-bit",
+        word_size: WordSize::Bits32,
+        cpus: &[1, 2, 4],
+        ..KVM_L1
+    },
+    // By PVH: QEMU itself prefers Multiboot.
+    Scenario {
+        name: "native32-hand-over",
+        host: "TCG, 32-bit, handed to another kernel",
+        cpus: &[2],
+        cmdline: "hand-over",
+        ending: Ending::HandOver,
+        timeout: Duration::from_secs(240),
+        ..NATIVE32
     },
     KVM_L1,
     // Whose Linux keeps swapping the guest's memory out.
@@ -327,6 +353,7 @@ const TCG: Scenario = Scenario {
     name: "tcg",
     host: "TCG",
     default: false,
+    word_size: WordSize::Bits64,
     carrier: Carrier::Qemu,
     single_cpu: false,
     cpus: &[1, 2, 4, 8],
@@ -336,6 +363,15 @@ const TCG: Scenario = Scenario {
     ending: Ending::DebugExit,
     timeout: Duration::from_secs(180),
     prepare: |_| Ok(emulated(&["-M", "q35", "-accel", "tcg", "-cpu", "max"])),
+};
+
+/// The 32-bit kernel.
+const NATIVE32: Scenario = Scenario {
+    name: "native32",
+    host: "TCG, 32-bit",
+    word_size: WordSize::Bits32,
+    cpus: &[1, 2, 4],
+    ..TCG
 };
 
 const KVM: Scenario = Scenario {

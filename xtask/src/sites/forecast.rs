@@ -49,6 +49,8 @@ pub(crate) fn backend_names() -> [&'static str; BACKENDS.len()] {
 
 /// What one backend does for each op of an image.
 pub(super) struct Forecast<'a> {
+    /// Whether this program, which is 64-bit, has the templates for sites of the image.
+    has_templates: bool,
     ops: BTreeMap<&'a str, Op>,
 }
 
@@ -96,7 +98,10 @@ impl<'a> Forecast<'a> {
             };
             Some((name, op))
         });
-        Some(Self { ops: ops.collect() })
+        Some(Self {
+            has_templates: image.bits() == 64,
+            ops: ops.collect(),
+        })
     }
 
     /// What becomes of `site`, which is one of the op called `name`.
@@ -106,6 +111,9 @@ impl<'a> Forecast<'a> {
         name: &str,
         disassembler: &mut Disassembler,
     ) -> Replacement {
+        if !self.has_templates {
+            return Replacement::unknown("not known to a 64-bit xtask");
+        }
         let Some(op) = self.ops.get(name) else {
             return Replacement::unknown("an op that this xtask does not know");
         };
@@ -166,7 +174,7 @@ impl Op {
             Some(function) => function.to_string(),
             None => "a function without a name".into(),
         };
-        let call = decode(&bytes, address).next();
+        let call = decode(64, &bytes, address).next();
         let padding = &bytes[call.map_or(0, |call| call.len())..];
         match disassembler.one_line(padding, address) {
             padding if padding.is_empty() => format!("call {function}"),

@@ -12,6 +12,7 @@
 use core::arch::global_asm;
 
 use super::layout::{DIRECT_MAP, KERNEL_OFFSET};
+use super::start;
 
 /// The time-stamp counter at the entry.
 pub(crate) fn start_tsc() -> u64 {
@@ -156,6 +157,6 @@ global_asm!(
     page = const PRESENT_WRITABLE | LARGE_PAGE,
     table = const PRESENT_WRITABLE,
     stack = const STACK_BYTES,
-    start = sym crate::start,
-    start_xen_pv = sym crate::start_xen_pv,
+    start = sym start::loaded,
+    start_xen_pv = sym start::xen_pv,
 );

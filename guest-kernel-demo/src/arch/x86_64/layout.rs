@@ -6,7 +6,9 @@ use core::ops::Range;
 pub(crate) const KERNEL_OFFSET: usize = 0xffff_ffff_8000_0000;
 /// Distance from a physical address to where the kernel sees all memory.
 pub(crate) const DIRECT_MAP: usize = 0xffff_8880_0000_0000;
-/// The same, with the tables of the first instructions.
+/// What it has room for.
+pub(crate) const DIRECT_MAP_BYTES: u64 = 1 << 46;
+/// The same distance, with the tables of the first instructions.
 pub(crate) const EARLY_MAP: usize = DIRECT_MAP;
 /// End of the memory in both; frames beyond are left alone.
 pub(crate) const MAPPED: u64 = 4 << 30;

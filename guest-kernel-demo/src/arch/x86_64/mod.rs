@@ -9,9 +9,10 @@ pub(crate) mod idt;
 pub(crate) mod layout;
 mod notes;
 pub(crate) mod probe;
-mod programs;
+pub(crate) mod programs;
 pub(crate) mod segment;
 mod serialize;
+mod start;
 pub(crate) mod tables;
 pub(crate) mod trap_entry;
 

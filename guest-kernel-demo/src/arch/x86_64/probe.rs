@@ -1,9 +1,13 @@
-//! Instructions at known addresses, for the self-test.
+//! Instructions at known addresses, for the self-test, and what it must know of the CPU.
 
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
 
 use pvops_core::op::cpu::read_performance_counter;
-use pvops_core::{Op, asm_op, asm_site, extable_entry, op};
+use pvops_core::{Op, asm_op, asm_site, cpu, extable_entry, op};
+
+/// A model-specific register that takes any address: where SWAPGS gets the base of GS from, which nobody
+/// uses here. Intel SDM volume 4, table 2-2.
+pub(crate) const ADDRESS_MSR: u32 = 0xc000_0102;
 
 /// The byte at an address, or 256 after a fault.
 #[unsafe(naked)]
@@ -103,4 +107,26 @@ pub(crate) unsafe extern "C" fn read_counter(counter: u32) -> u64 {
         extable_entry!("771b", "772b"),
         rdpmc = const asm_op::<read_performance_counter>(),
     )
+}
+
+/// Four bases that [`base_of`] finds.
+pub(crate) fn bases() -> [usize; 4] {
+    [0x1111_1000, 0x2222_2000, 0x3333_3000, 0x4444_4000]
+}
+
+/// The base of a segment.
+///
+/// # Safety
+///
+/// The selector names a data segment; nobody uses FS meanwhile.
+pub(crate) unsafe fn base_of(selector: u16) -> usize {
+    let before = cpu::read_fs_base();
+    // SAFETY: the caller vouches for the selector, and FS ends as it was.
+    unsafe {
+        asm!("mov fs, {:x}", in(reg) selector, options(nostack));
+        let base = cpu::read_fs_base();
+        asm!("mov fs, {:x}", in(reg) 0_u16, options(nostack));
+        cpu::write_fs_base(before);
+        base
+    }
 }

@@ -8,6 +8,9 @@ use crate::layout::PAGE;
 use crate::programs::FORKED;
 use crate::syscall::{EXIT, FORK, NOTHING, TURNS, WAIT, YIELD};
 
+/// The exception that a write to nobody's address raises: it is not canonical.
+pub(crate) const NOWHERE: u64 = 13;
+
 global_asm!(
     ".macro system_call number",
     "mov eax, \\number",

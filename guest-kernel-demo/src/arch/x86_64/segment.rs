@@ -8,12 +8,13 @@ use pvops_core::{PerCpuSegment, cpu};
 /// The kernel's.
 pub(crate) const SEGMENT: PerCpuSegment = PerCpuSegment::Gs;
 
-/// Lets the segment begin at an address.
+/// Lets a CPU's segment begin at an address.
 ///
 /// # Safety
 ///
-/// Interrupts off, and nobody relies on where it began.
-pub(crate) unsafe fn load(base: usize) {
+/// On that CPU, after [`gdt::load`](super::gdt::load); interrupts off, and nobody relies on where it
+/// began.
+pub(crate) unsafe fn load(_cpu: usize, base: usize) {
     // SAFETY: as the caller vouches.
     unsafe { cpu::write_gs_base(base) };
 }
