@@ -15,7 +15,7 @@ use crate::through::{self, MANY};
 use pvops_tests::check::Outcome;
 use pvops_tests::ensure;
 use pvops_tests::process::slot_of;
-use pvops_tests::registers::{RAX, RDI, call, pattern};
+use pvops_tests::registers::{MISALIGNED, RAX, RDI, call, pattern};
 
 /// A transaction on the sites of this image.
 pub(crate) fn repatch(changes: &[Change]) -> Result<usize, LiveError> {
@@ -40,9 +40,9 @@ pub(crate) fn install() -> Outcome {
 
 fn value(value: u64) -> Result<u64, String> {
     let mut result = 0;
-    for misalign in [0, 8] {
+    for misalign in [0, MISALIGNED] {
         let mut registers = pattern();
-        registers[RDI] = value;
+        registers[RDI] = value as usize;
         let mut wanted = registers;
         // SAFETY: the backend's function takes any value.
         unsafe { call(&mut registers, misalign, through::value()) };
@@ -50,7 +50,7 @@ fn value(value: u64) -> Result<u64, String> {
         wanted[RAX] = result;
         ensure!(registers == wanted, "{registers:x?} instead of {wanted:x?}");
     }
-    Ok(result)
+    Ok(result as u64)
 }
 
 pub(crate) fn change() -> Outcome {

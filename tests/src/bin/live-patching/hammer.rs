@@ -14,7 +14,7 @@ use crate::process;
 use crate::through;
 use pvops_tests::check::Outcome;
 use pvops_tests::ensure;
-use pvops_tests::registers::{RAX, RDI, Registers, call, pattern};
+use pvops_tests::registers::{MISALIGNED, RAX, RDI, Registers, call, pattern};
 
 const CHANGES: u64 = 100_000;
 const THREADS: usize = 3;
@@ -46,10 +46,10 @@ pub(crate) fn call_and_nop() -> Outcome {
         let address = (&raw mut counter).expose_provenance();
         if round.is_multiple_of(2) {
             let mut registers = pattern();
-            registers[RDI] = address as u64;
+            registers[RDI] = address;
             let wanted = registers;
             // SAFETY: the address is that of a word.
-            unsafe { call(&mut registers, 8, through::count()) };
+            unsafe { call(&mut registers, MISALIGNED, through::count()) };
             unchanged(registers, wanted)?;
         } else {
             mmu::flush_tlb_page(address);
@@ -67,12 +67,12 @@ pub(crate) fn call_and_nop() -> Outcome {
 fn value(round: u64, results: [u64; 2]) -> Result<usize, String> {
     let result = if round.is_multiple_of(2) {
         let mut registers = pattern();
-        registers[RDI] = round;
+        registers[RDI] = round as usize;
         let wanted = registers;
         // SAFETY: the op takes any value.
         unsafe { call(&mut registers, round as usize % 4 * 4, through::value()) };
         unchanged(registers, wanted)?;
-        registers[RAX]
+        registers[RAX] as u64
     } else {
         mmu::entry_value(round)
     };
