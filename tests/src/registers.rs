@@ -26,6 +26,42 @@ pub const RSI: usize = 5;
 /// Where rdi is.
 pub const RDI: usize = 6;
 
+/// Where `plain` sites have their first and second word of arguments.
+#[cfg(target_arch = "x86_64")]
+pub const ARGUMENTS: [usize; 2] = [RDI, RSI];
+/// Where `plain` sites have their first and second word of arguments.
+#[cfg(target_arch = "x86")]
+pub const ARGUMENTS: [usize; 2] = [RAX, RDX];
+
+/// What `plain` sites lose whether their op has a result or not.
+#[cfg(target_arch = "x86_64")]
+pub const LOST: &[usize] = &[RAX];
+/// What `plain` sites lose whether their op has a result or not.
+#[cfg(target_arch = "x86")]
+pub const LOST: &[usize] = &[RAX, RCX, RDX];
+
+/// Makes a 64-bit value the argument of a `plain` site.
+pub fn set_argument(registers: &mut Registers, value: u64) {
+    registers[ARGUMENTS[0]] = value as usize;
+    #[cfg(target_arch = "x86")]
+    {
+        registers[ARGUMENTS[1]] = (value >> 32) as usize;
+    }
+}
+
+/// The 64-bit result of a `plain` site.
+pub fn result(registers: &Registers) -> u64 {
+    match cfg!(target_arch = "x86_64") {
+        true => registers[RAX] as u64,
+        false => (registers[RDX] as u64) << 32 | registers[RAX] as u64,
+    }
+}
+
+/// Whether no register has changed but those that `plain` sites lose.
+pub fn is_kept(before: &Registers, after: &Registers) -> bool {
+    (0..COUNT).all(|register| LOST.contains(&register) || before[register] == after[register])
+}
+
 /// A pattern in each register.
 pub fn pattern() -> Registers {
     std::array::from_fn(|index| (0x1111_1111_1111_1111 * (index as u64 + 1)) as usize)

@@ -6,23 +6,11 @@ use pvops_core::arch::shape;
 use pvops_core::{Op, op};
 use pvops_tests::check::{Outcome, equal};
 use pvops_tests::process::slot_of;
-use pvops_tests::registers::{MISALIGNED, RAX, RBX, RCX, RDX, call, pattern};
+use pvops_tests::registers::{ARGUMENTS, LOST, MISALIGNED, RAX, RBX, RCX, RDX, call, pattern};
 #[cfg(target_arch = "x86_64")]
 use pvops_tests::registers::{RDI, RSI};
 
 use crate::backend;
-
-/// Where `plain` sites have their first and second argument.
-#[cfg(target_arch = "x86_64")]
-const ARGUMENTS: [usize; 2] = [RDI, RSI];
-#[cfg(target_arch = "x86")]
-const ARGUMENTS: [usize; 2] = [RAX, RDX];
-
-/// What sites lose whether their op has a result or not.
-#[cfg(target_arch = "x86_64")]
-const LOST: &[usize] = &[RAX];
-#[cfg(target_arch = "x86")]
-const LOST: &[usize] = &[RAX, RCX, RDX];
 
 /// Calls what is in the table, with a pattern in all registers, and compares them afterwards.
 pub(crate) fn thunks() -> Outcome {
