@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use pvops_backend_xen::{Word, XenError};
 use pvops_backend_xen::balloon::{
     Balloon, BalloonError, Progress, Reservation, STEP_FRAMES, SpareFrames, overhead_frames,
     parse_kib,
 };
 use pvops_backend_xen::memory::FrameNumber;
+use pvops_backend_xen::{Word, XenError};
 
 /// The frames of a machine: each is free, in use or out.
 struct Machine {
