@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use pvops_backend_xen::XenError;
 use pvops_backend_xen::balloon::{
     Balloon, BalloonError, Progress, Reservation, STEP_FRAMES, SpareFrames, overhead_frames,
     parse_kib,
 };
 use pvops_backend_xen::memory::FrameNumber;
+use pvops_backend_xen::{Word, XenError};
 
 /// The frames of a machine: each is free, in use or out.
 struct Machine {
-    free: Vec<u64>,
-    has_memory: BTreeSet<u64>,
+    free: Vec<Word>,
+    has_memory: BTreeSet<Word>,
 }
 
-struct Kernel<'machine>(&'machine mut Vec<u64>);
+struct Kernel<'machine>(&'machine mut Vec<Word>);
 
 // SAFETY: there is no memory.
 unsafe impl SpareFrames for Kernel<'_> {
@@ -32,7 +32,7 @@ unsafe impl SpareFrames for Kernel<'_> {
 
 /// What Xen answers next; all is done at the end of these.
 struct Xen<'machine> {
-    has_memory: &'machine mut BTreeSet<u64>,
+    has_memory: &'machine mut BTreeSet<Word>,
     answer: Answer,
 }
 
@@ -82,8 +82,8 @@ impl Machine {
     /// Of which so many can be spared.
     fn with_free(free: u64) -> Self {
         Machine {
-            free: (0..free).collect(),
-            has_memory: (0..FRAMES).collect(),
+            free: (0..free as Word).collect(),
+            has_memory: (0..FRAMES as Word).collect(),
         }
     }
 
@@ -221,7 +221,7 @@ proptest! {
         last in 0..2500_u64,
     ) {
         let mut machine = Machine::with_free(free);
-        let mut out = vec![FrameNumber(u64::MAX); room];
+        let mut out = vec![FrameNumber(Word::MAX); room];
         let mut balloon = Balloon::new(FRAMES, 0, &mut out);
         for (target, answer) in steps {
             if let Some(kib) = target {

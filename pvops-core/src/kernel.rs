@@ -45,7 +45,7 @@ pub unsafe trait Kernel: Sync {
 
     /// Calls `write` once, while the text at `range` can be written at the distance (in bytes) that
     /// `write` is given: 0 if the kernel lifts the protection for a moment, or the distance to a
-    /// writable alias. When it returns, the protection is back and the CPU executes what was
+    /// writable alias, which wraps around where addresses do. When it returns, the protection is back and the CPU executes what was
     /// written.
     ///
     /// [Live patching](crate::live) calls it while other CPUs run that text: they must be able to

@@ -72,7 +72,7 @@ pub(crate) unsafe fn write(
             for (offset, &byte) in new.iter().enumerate() {
                 // SAFETY: the caller vouches for the records, and the kernel has just said that
                 // their range can be written at this distance.
-                unsafe { site.offset(alias).add(offset).write_volatile(byte) };
+                unsafe { site.wrapping_offset(alias).add(offset).write_volatile(byte) };
             }
             // SAFETY: the caller vouches for the record.
             if new == unsafe { current(record) } {

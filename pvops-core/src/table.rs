@@ -47,7 +47,7 @@ impl OpTable {
         let slot = ptr::with_exposed_provenance_mut::<usize>(self.slot(op));
         // SAFETY: the caller vouches for the alias. Call sites read the slot by an instruction that
         // loads the aligned word at once, so they see the old function or the new one.
-        unsafe { slot.byte_offset(alias).write_volatile(target) };
+        unsafe { slot.wrapping_byte_offset(alias).write_volatile(target) };
     }
 
     /// Points every slot to the functions of `bindings`.

@@ -95,9 +95,35 @@ pub fn text(span: &Range<usize>) -> Vec<u8> {
 
 /// What the table holds for an op: the function that its unpatched sites call.
 pub fn slot_of<O: Op>() -> usize {
-    let slot = (&raw const *OpTable::get()).addr() + usize::from(O::NUMBER.0) * 8;
+    let slot = (&raw const *OpTable::get()).addr() + usize::from(O::NUMBER.0) * size_of::<usize>();
     // SAFETY: the slot of an op that exists.
     unsafe { (slot as *const usize).read_volatile() }
+}
+
+/// Where in an interrupted context the instruction pointer is, and the stack pointer.
+///
+/// # Safety
+///
+/// The context is one that a [`SignalHandler`] was given, whose use ends with the handler.
+pub unsafe fn interrupted<'a>(context: *mut libc::c_void) -> [&'a mut isize; 2] {
+    cfg_if::cfg_if! {
+        if #[cfg(target_arch = "x86_64")] {
+            const REGISTERS: [usize; 2] = [libc::REG_RIP as usize, libc::REG_RSP as usize];
+        } else {
+            // REG_EIP and REG_ESP of sys/ucontext.h.
+            const REGISTERS: [usize; 2] = [14, 7];
+        }
+    }
+    // SAFETY: as the caller vouches. The saved registers come first in `mcontext_t`, which some C
+    // libraries do not say.
+    let registers = unsafe {
+        let context = context.cast::<libc::ucontext_t>();
+        let registers = (&raw mut (*context).uc_mcontext).cast::<[isize; 17]>();
+        &mut *registers
+    };
+    registers
+        .get_disjoint_mut(REGISTERS)
+        .expect("two registers")
 }
 
 /// The record of a site 64 bytes behind it, in a fresh page beyond 2 GiB from this image in any
@@ -106,6 +132,7 @@ pub fn slot_of<O: Op>() -> usize {
 /// # Errors
 ///
 /// Linux has no page there.
+#[cfg(target_pointer_width = "64")]
 pub fn far_site(op: pvops_core::OpNumber, length: u8) -> Result<&'static [SiteRecord], String> {
     let place = 0x1000_0000_0000_usize;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;

@@ -7,81 +7,16 @@ use pvops_core::{Bindings, OpNumber, inline};
 /// Which of the lengths in a declaration is the one of this code's sites.
 const WORD_SIZE: usize = cfg!(target_pointer_width = "32") as usize;
 
-/// What the native backend puts at call sites, in the words of the Intel SDM.
-const NATIVE: &[(&str, &str)] = &[
-    ("cpu.read_cr0", "mov rax,cr0"),
-    ("cpu.write_cr0", "mov cr0,rdi"),
-    ("cpu.read_cr4", "mov rax,cr4"),
-    ("cpu.write_cr4", "mov cr4,rdi"),
-    ("cpu.cpuid", "cpuid"),
-    ("cpu.read_msr", "rdmsr"),
-    ("cpu.write_msr", "wrmsr"),
-    ("cpu.read_tsc", "rdtsc"),
-    ("cpu.read_tsc_ordered", "lfence; rdtsc"),
-    ("cpu.read_performance_counter", "rdpmc"),
-    ("cpu.load_gdt", "lgdt [rdi]"),
-    ("cpu.load_idt", "lidt [rdi]"),
-    ("cpu.load_ldt", "lldt di"),
-    ("cpu.load_task_register", "ltr di"),
-    ("cpu.read_cr8", "mov rax,cr8"),
-    ("cpu.write_cr8", "mov cr8,rdi"),
-    ("cpu.read_xcr", "xgetbv"),
-    ("cpu.write_xcr", "xsetbv"),
-    ("cpu.wbinvd", "wbinvd"),
-    ("cpu.clear_task_switched", "clts"),
-    ("cpu.set_task_switched", "mov rax,cr0; or al,8; mov cr0,rax"),
-    ("cpu.swapgs", "swapgs"),
-    ("cpu.interrupt_return", "iretq"),
-    (
-        "cpu.syscall_return",
-        "pop rcx; pop r11; pop r11; pop rsp; sysretq",
-    ),
-    ("cpu.read_fs_base", "mov ecx,0C0000100h; rdmsr"),
-    ("cpu.write_fs_base", "mov ecx,0C0000100h; wrmsr"),
-    ("cpu.read_gs_base", "mov ecx,0C0000101h; rdmsr"),
-    ("cpu.write_gs_base", "mov ecx,0C0000101h; wrmsr"),
-    ("cpu.read_kernel_gs_base", "mov ecx,0C0000102h; rdmsr"),
-    ("cpu.write_kernel_gs_base", "mov ecx,0C0000102h; wrmsr"),
-    ("cpu.load_gs_selector", "swapgs; mov gs,di; swapgs"),
-    ("cpu.write_gdt_entry", "mov [rdi+rsi*8],rdx"),
-    ("cpu.write_ldt_entry", "mov [rdi+rsi*8],rdx"),
-    ("cpu.load_kernel_stack", "mov [rdi],rsi"),
-    ("irq.save_flags", "pushfq; pop rax"),
-    ("irq.restore_flags", "push rdi; popfq"),
-    ("irq.disable", "cli"),
-    ("irq.enable", "sti"),
-    ("irq.halt", "hlt"),
-    ("irq.safe_halt", "sti; hlt"),
-    ("mmu.read_cr2", "mov rax,cr2"),
-    ("mmu.write_cr2", "mov cr2,rdi"),
-    ("mmu.read_cr3", "mov rax,cr3"),
-    ("mmu.write_cr3", "mov cr3,rdi"),
-    ("mmu.flush_tlb", "mov rax,cr3; mov cr3,rax"),
-    ("mmu.flush_tlb_page", "invlpg [rdi]"),
-    ("mmu.set_pte", "mov [rdi],rsi"),
-    ("mmu.set_pmd", "mov [rdi],rsi"),
-    ("mmu.set_pud", "mov [rdi],rsi"),
-    ("mmu.set_p4d", "mov [rdi],rsi"),
-    ("mmu.set_p5d", "mov [rdi],rsi"),
-    ("mmu.start_protection", "xor eax,eax; xchg [rdi],rax"),
-    ("mmu.commit_protection", "mov [rdi],rsi"),
-    ("mmu.make_entry", "mov rax,rdi"),
-    ("mmu.entry_value", "mov rax,rdi"),
-    ("time.stolen_ns", "xor eax,eax"),
-    ("time.was_stopped", "xor eax,eax"),
-    ("io.in8", "in al,dx"),
-    ("io.in16", "in ax,dx"),
-    ("io.in32", "in eax,dx"),
-    ("io.out8", "out dx,al"),
-    ("io.out16", "out dx,ax"),
-    ("io.out32", "out dx,eax"),
-    ("io.delay", "out 80h,al"),
-    ("apic.eoi", "mov ecx,80Bh; xor eax,eax; xor edx,edx; wrmsr"),
-    ("system.yield_cpu", "pause"),
-    ("lock.wait", "pause"),
-    ("lock.vcpu_is_preempted", "xor eax,eax"),
-    ("lock.release", "mov byte ptr [rdi],0"),
-];
+cfg_if::cfg_if! {
+    if #[cfg(target_arch = "x86_64")] {
+        #[path = "templates/x86_64.rs"]
+        mod native;
+    } else {
+        #[path = "templates/x86.rs"]
+        mod native;
+    }
+}
+use native::NATIVE;
 
 /// What the native backend need not do.
 const NATIVE_NOTHING: &[&str] = &[
@@ -147,6 +82,7 @@ fn kvm_templates_are_the_native_ones_but_for_what_it_calls_or_needs_not() {
     assert_eq!(found, wanted);
 }
 
+#[cfg(target_arch = "x86_64")]
 /// What a PV guest of Xen has at call sites that the native backend does not have there.
 const XEN_PV: &[(&str, &str)] = &[
     ("cpu.read_cr8", "xor eax,eax"),
@@ -163,6 +99,7 @@ const XEN_PV: &[(&str, &str)] = &[
     ("system.hypercall", "syscall"),
 ];
 
+#[cfg(target_arch = "x86_64")]
 /// What it has as hardware: what ring 3 may do, and what Xen emulates and nobody does often.
 const XEN_PV_NATIVE: &[&str] = &[
     "cpu.read_cr4",
@@ -187,6 +124,7 @@ const XEN_PV_NATIVE: &[&str] = &[
     "system.yield_cpu",
 ];
 
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn a_pv_guest_of_xen_has_its_own_templates_where_ring_3_may_not_have_the_native_ones() {
     let bindings = pvops_backend_xen::pv::typical();
@@ -221,17 +159,23 @@ fn a_template_takes_its_operand() {
         .find(|(op, _)| *op == "apic.eoi")
         .unwrap()
         .1;
-    assert_eq!(text, "mov dword ptr [0FFFFFFFFC00000B0h],0");
+    let address = match cfg!(target_pointer_width = "64") {
+        true => "0FFFFFFFFC00000B0h",
+        false => "0C00000B0h",
+    };
+    assert_eq!(text, format!("mov dword ptr [{address}],0"));
 }
 
 #[test]
 fn every_template_fits_its_site() {
-    for (declaration, binding) in pvops_core::DECLARATIONS.iter().cycle().zip(
-        pvops_backend_native::typical()
-            .as_slice()
-            .iter()
-            .chain(pvops_backend_xen::pv::typical().as_slice()),
-    ) {
+    let backends = [
+        pvops_backend_native::typical(),
+        pvops_backend_xen::hvm::typical(),
+        #[cfg(target_arch = "x86_64")]
+        pvops_backend_xen::pv::typical(),
+    ];
+    let bindings = backends.iter().flat_map(Bindings::as_slice);
+    for (declaration, binding) in pvops_core::DECLARATIONS.iter().cycle().zip(bindings) {
         if let Some(template) = binding.template() {
             let (op, length) = (declaration.name, template.len());
             assert!(
@@ -251,7 +195,7 @@ fn templates_of_one_instruction_are_known() {
         };
         let mut buffer = [0; 15];
         let bytes = template.copy_to(&mut buffer);
-        let count = Decoder::new(64, bytes, DecoderOptions::NONE)
+        let count = Decoder::new(usize::BITS, bytes, DecoderOptions::NONE)
             .into_iter()
             .count();
         assert_eq!(template.is_single_instruction(), count == 1, "{op}");
@@ -315,7 +259,7 @@ fn named(bindings: &Bindings) -> impl Iterator<Item = (&'static str, &ErasedBind
 
 fn text(bytes: &[u8]) -> String {
     let mut formatter = IntelFormatter::new();
-    let instructions = Decoder::new(64, bytes, DecoderOptions::NONE);
+    let instructions = Decoder::new(usize::BITS, bytes, DecoderOptions::NONE);
     let texts: Vec<_> = instructions
         .into_iter()
         .map(|instruction| {

@@ -14,6 +14,13 @@ use std::process::Command;
 use crate::kernel;
 use crate::tally::Tally;
 
+/// The target of 32-bit programs that run here: it comes with a C library, and rustc's own linker
+/// makes programs of it, so that rustup alone is needed.
+pub(crate) const TARGET_32: &str = "i686-unknown-linux-musl";
+/// How these are linked.
+pub(crate) const RUSTFLAGS_32: &str = "-C linker=rust-lld -C linker-flavor=ld.lld \
+    -C link-self-contained=yes -C relocation-model=static";
+
 /// Builds and runs all combinations; `qemu` is its name and version, or why it is missing.
 pub(crate) fn run(
     qemu: &Result<String, String>,

@@ -21,6 +21,7 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     for word_size in WordSize::ALL {
         setup::rust_target(word_size.target(), out)?;
     }
+    setup::rust_target(links::TARGET_32, out)?;
     let shell = kernel::repository()?;
     let mut tally = Tally::default();
     for step in source_checks(&shell) {
@@ -90,8 +91,17 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
     ]
 }
 
-fn host_tests(shell: &Shell) -> [CargoStep<'_>; 4] {
+fn host_tests(shell: &Shell) -> [CargoStep<'_>; 5] {
     let cargo = &kernel::cargo();
+    const TARGET_32: &str = links::TARGET_32;
+    // What kernels link; the rest is tools.
+    let narrow = [
+        "--package=pvops-core",
+        "--package=pvops-backend-native",
+        "--package=pvops-backend-kvm",
+        "--package=pvops-backend-xen",
+        "--package=pvops-tests",
+    ];
     let loom_target = kernel::other_target_directory("loom");
     [
         CargoStep {
@@ -100,6 +110,15 @@ fn host_tests(shell: &Shell) -> [CargoStep<'_>; 4] {
                 shell,
                 "{cargo} test --workspace --exclude guest-kernel-demo --no-fail-fast"
             ),
+            tests: true,
+        },
+        CargoStep {
+            title: "host tests, 32-bit",
+            command: cmd!(
+                shell,
+                "{cargo} test --target {TARGET_32} {narrow...} --lib --tests --no-fail-fast"
+            )
+            .env("RUSTFLAGS", links::RUSTFLAGS_32),
             tests: true,
         },
         // The host tests run it in debug, where its threads are slower to meet the patcher.

@@ -71,7 +71,7 @@ fn unknown_flags_are_cleared_and_make_no_fault() {
 #[test]
 fn the_upper_half_of_cr2_is_no_part_of_a_token() {
     let (record, tokens) = (record(NOT_PRESENT, 0), Mutex::new(Tokens::new()));
-    let taken = record.take_fault(0xffff_8000_0000_1000, &tokens);
+    let taken = record.take_fault(0xffff_8000_0000_1000_u64 as usize, &tokens);
     assert_eq!(taken, Some(Token(0x1000)));
 }
 

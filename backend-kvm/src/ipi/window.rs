@@ -51,6 +51,8 @@ mod tests {
 
     use super::*;
 
+    const LENGTH: u32 = Window::LENGTH as u32;
+
     fn of(ids: &[u32]) -> Vec<Window> {
         windows(ids.iter().copied()).collect()
     }
@@ -59,25 +61,25 @@ mod tests {
     fn neighbours_share_a_window() {
         assert!(of(&[]).is_empty());
         assert_eq!(of(&[7]), [Window { first: 7, bits: 1 }]);
-        let all: Vec<u32> = (0..128).rev().collect();
+        let all: Vec<u32> = (0..LENGTH).rev().collect();
         assert_eq!(
             of(&all),
             [Window {
                 first: 0,
-                bits: u128::MAX
+                bits: u128::MAX >> (128 - LENGTH)
             }]
         );
         assert_eq!(
-            of(&[128, 0]),
+            of(&[LENGTH, 0]),
             [
                 Window { first: 0, bits: 1 },
                 Window {
-                    first: 128,
+                    first: LENGTH,
                     bits: 1
                 }
             ]
         );
-        assert_eq!(of(&[u32::MAX, u32::MAX - 127]).len(), 1);
+        assert_eq!(of(&[u32::MAX, u32::MAX - (LENGTH - 1)]).len(), 1);
     }
 
     /// Ids as machines have them (dense, in steps, in far clusters) and any others.
@@ -96,12 +98,12 @@ mod tests {
         ]
     }
 
-    /// The fewest intervals of 128 ids that cover a sorted set, by trying for each id all windows
+    /// The fewest intervals of a window's length that cover a sorted set, by trying for each id all windows
     /// that it can be the last of.
     fn fewest(sorted: &[u32]) -> usize {
         let mut best = Vec::from([0]);
         for (last, &id) in sorted.iter().enumerate() {
-            let reach = (0..=last).filter(|&first| id - sorted[first] < 128);
+            let reach = (0..=last).filter(|&first| id - sorted[first] < LENGTH);
             best.push(1 + reach.map(|first| best[first]).min().unwrap());
         }
         best[sorted.len()]
@@ -115,7 +117,7 @@ mod tests {
             for window in of(&ids) {
                 prop_assert_eq!(window.bits & 1, 1);
                 let before = named.len();
-                for bit in 0..128 {
+                for bit in 0..LENGTH {
                     if window.bits >> bit & 1 == 1 {
                         let id = window.first.checked_add(bit);
                         prop_assert!(id.is_some_and(|id| window.contains(id)));

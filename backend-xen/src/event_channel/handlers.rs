@@ -45,7 +45,7 @@ impl Handlers {
 
     /// What is known of a port. Any context.
     pub(crate) fn get(&self, port: Port) -> Option<&Slot> {
-        let page = self.pages.get(port.0 as usize / SLOTS)?;
+        let page = self.page(port)?;
         // SAFETY: a pointer that is not null leads to a frame that `make` has got for good.
         let page = unsafe { page.load(Ordering::Acquire).as_ref()? };
         Some(&page[port.0 as usize % SLOTS])
@@ -63,10 +63,17 @@ impl Handlers {
         }
     }
 
+    /// The page of a port, if there is such a port.
+    fn page(&self, port: Port) -> Option<&AtomicPtr<Page>> {
+        // The last page may have room for more.
+        let index = (port.0 < fifo::PORTS).then_some(port.0 as usize / SLOTS)?;
+        self.pages.get(index)
+    }
+
     /// What is known of a port, with a frame for it if there is none yet. `None` if the kernel has no
     /// memory, or there is no such port. Not in an interrupt handler.
     pub(crate) fn make(&self, kernel: &dyn Kernel, port: Port) -> Option<&Slot> {
-        let page = self.pages.get(port.0 as usize / SLOTS)?;
+        let page = self.page(port)?;
         let _growing = self.growing.lock();
         if page.load(Ordering::Relaxed).is_null() {
             // Zeroes are a page of ports without handlers.

@@ -171,7 +171,7 @@ impl Planned<'_> {
     pub(super) unsafe fn write(&self, alias: isize, offset: usize, byte: u8) {
         let site = ptr::with_exposed_provenance_mut::<u8>(self.record.address());
         // SAFETY: the caller vouches for the alias.
-        unsafe { site.offset(alias).add(offset).write_volatile(byte) };
+        unsafe { site.wrapping_offset(alias).add(offset).write_volatile(byte) };
     }
 
     /// Whether the site holds what it is to hold.

@@ -10,7 +10,7 @@ use pvops_tests::image::Image;
 use pvops_tests::sites::Sites;
 use xshell::{Shell, cmd};
 
-use super::not_gnu;
+use super::{RUSTFLAGS_32, TARGET_32, not_gnu};
 use crate::guest::{self, Run};
 use crate::kernel::{self, MESSAGES};
 use crate::step::{self, End};
@@ -19,9 +19,6 @@ use crate::transcript::End as ProcessEnd;
 
 const PROGRAM: &str = "host-scenario";
 
-/// With a target named, flags for the program are not flags for what builds it.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
-
 /// It takes far less than a second; a wrong site can make it hang.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -29,20 +26,35 @@ const PROFILES: [(&str, &[&str]); 2] = [("debug", &[]), ("release", &["--release
 
 struct Relocation {
     name: &'static str,
+    /// With a target named, flags for the program are not flags for what builds it.
+    target: &'static str,
     rustflags: &'static str,
     position_independent: bool,
+    linkers: &'static [Linker],
 }
 
-static RELOCATIONS: [Relocation; 2] = [
+static RELOCATIONS: [Relocation; 3] = [
     Relocation {
         name: "PIE",
+        target: "x86_64-unknown-linux-gnu",
         rustflags: "-C relocation-model=pie",
         position_independent: true,
+        linkers: &LINKERS,
     },
     Relocation {
         name: "static",
+        target: "x86_64-unknown-linux-gnu",
         rustflags: "-C relocation-model=static",
         position_independent: false,
+        linkers: &LINKERS,
+    },
+    // A site has its slot's address in its text, so it is not position-independent.
+    Relocation {
+        name: "static, 32-bit",
+        target: TARGET_32,
+        rustflags: RUSTFLAGS_32,
+        position_independent: false,
+        linkers: LINKERS.split_at(1).0,
     },
 ];
 
@@ -52,7 +64,7 @@ struct Linker {
     is_lld: bool,
 }
 
-static LINKERS: [Linker; 2] = [
+const LINKERS: [Linker; 2] = [
     // What rustc takes for this target unless told.
     Linker {
         name: "rust-lld",
@@ -71,7 +83,7 @@ static LINKERS: [Linker; 2] = [
 pub(super) fn run(shell: &Shell, tally: &mut Tally, out: &mut dyn Write) -> io::Result<()> {
     for (profile, profile_options) in PROFILES {
         for relocation in &RELOCATIONS {
-            for linker in &LINKERS {
+            for linker in relocation.linkers {
                 let title = format!(
                     "host scenario: {profile}, {}, {}",
                     relocation.name, linker.name
@@ -98,9 +110,10 @@ fn one(
     }
     let cargo = kernel::cargo();
     let options = linker.options;
+    let target = relocation.target;
     let command = cmd!(
         shell,
-        "{cargo} rustc --package pvops-tests --bin {PROGRAM} --target {TARGET} {profile...} {MESSAGES...} -- {options...}"
+        "{cargo} rustc --package pvops-tests --bin {PROGRAM} --target {target} {profile...} {MESSAGES...} -- {options...}"
     );
     let command = command.env("RUSTFLAGS", relocation.rustflags);
     let program = match kernel::executable_of(command, PROGRAM)? {

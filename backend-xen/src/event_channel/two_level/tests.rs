@@ -1,7 +1,7 @@
 extern crate std;
 
 use core::array;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::HashSet;
 use std::vec::Vec;
 
@@ -12,19 +12,19 @@ use crate::event_channel::race::race;
 
 /// The bits, and Xen's part: what it does with them for one CPU.
 struct Machine {
-    pending: [AtomicU64; WORDS],
-    mask: [AtomicU64; WORDS],
-    selector: AtomicU64,
+    pending: [AtomicWord; WORDS],
+    mask: [AtomicWord; WORDS],
+    selector: AtomicWord,
     upcall: AtomicBool,
 }
 
 impl Machine {
-    fn new(pending: &[u64], mask: &[u64]) -> Self {
-        let words = |values: &[u64]| array::from_fn(|word| AtomicU64::new(values[word]));
+    fn new(pending: &[Word], mask: &[Word]) -> Self {
+        let words = |values: &[Word]| array::from_fn(|word| AtomicWord::new(values[word]));
         Machine {
             pending: words(pending),
             mask: words(mask),
-            selector: AtomicU64::new(0),
+            selector: AtomicWord::new(0),
             upcall: AtomicBool::new(false),
         }
     }
@@ -67,7 +67,7 @@ impl Machine {
     }
 
     fn announce(&self, port: Port) {
-        let word = 1 << (port.0 / 64);
+        let word = 1 << (port.0 / Word::BITS);
         if self.selector.fetch_or(word, Ordering::SeqCst) & word == 0 {
             self.upcall.store(true, Ordering::SeqCst);
         }
@@ -85,12 +85,12 @@ impl Machine {
     }
 }
 
-fn words() -> impl Strategy<Value = Vec<u64>> {
+fn words() -> impl Strategy<Value = Vec<Word>> {
     let word = prop_oneof![
         Just(0),
         Just(!0),
-        any::<u64>(),
-        (0..64_u32).prop_map(|bit| 1 << bit)
+        any::<Word>(),
+        (0..Word::BITS).prop_map(|bit| 1 << bit)
     ];
     proptest::collection::vec(word, WORDS)
 }
@@ -100,7 +100,7 @@ proptest! {
 
     #[test]
     fn each_ready_port_of_a_selected_word_is_visited_once_in_order(
-        pending in words(), mask in words(), selector: u64, start: u32,
+        pending in words(), mask in words(), selector: Word, start: u32,
     ) {
         let machine = Machine::new(&pending, &mask);
         let mut visited = Vec::new();
@@ -108,7 +108,7 @@ proptest! {
         let first = start % PORTS;
         let expected: Vec<u32> = (first..PORTS).chain(0..first)
             .filter(|&port| {
-                let (word, bit) = (port as usize / 64, port % 64);
+                let (word, bit) = (port as usize / WORD_BITS, port % Word::BITS);
                 selector >> word & 1 != 0 && (pending[word] & !mask[word]) >> bit & 1 != 0
             })
             .collect();
@@ -118,7 +118,7 @@ proptest! {
     /// Xen, or a domain that floods us.
     #[test]
     fn bits_that_are_set_all_the_time_make_no_port_come_twice(
-        selector: u64, start: u32, noise in words(),
+        selector: Word, start: u32, noise in words(),
     ) {
         let machine = Machine::new(&noise, &[0; WORDS]);
         let mut visited = HashSet::new();
@@ -152,11 +152,13 @@ fn what_a_handler_masks_does_not_come() {
     let mut visited = Vec::new();
     machine.bits().scan(0b11, Port(5), |port| {
         visited.push(port.0);
-        (0..PORTS).filter(|port| port % 64 != 60).for_each(|port| {
-            machine.bits().mask(Port(port));
-        });
+        (0..PORTS)
+            .filter(|port| port % Word::BITS != 20)
+            .for_each(|port| {
+                machine.bits().mask(Port(port));
+            });
     });
-    assert_eq!(visited, [5, 60, 124]);
+    assert_eq!(visited, [5, 20, Word::BITS + 20]);
 }
 
 /// Of an event and an unmasking at the same time none gets lost, whichever is first.

@@ -7,7 +7,7 @@ use pvops_core::backend::Backend;
 use pvops_core::binding::Binding;
 use pvops_core::lazy::LazyDepth;
 use pvops_core::probe::CpuIdResult;
-use pvops_core::{Bindings, bindings, call, inline, preserve};
+use pvops_core::{Bindings, bindings, call, inline, op, preserve};
 
 /// The backend.
 pub(crate) static BACKEND: Backend = Backend {
@@ -27,7 +27,9 @@ pub(crate) fn bindings() -> Bindings {
             read_msr: preserve!(cpu::read_msr, read_msr),
             write_msr: preserve!(cpu::write_msr, write_msr),
             read_tsc: preserve!(cpu::read_tsc, read_tsc),
+            #[cfg(target_arch = "x86_64")]
             read_fs_base: preserve!(cpu::read_fs_base, read_base),
+            #[cfg(target_arch = "x86_64")]
             write_fs_base: preserve!(cpu::write_fs_base, write_base),
             write_gdt_entry: preserve!(cpu::write_gdt_entry, write_descriptor),
             load_tls: call!(cpu::load_tls, load_tls),
@@ -37,15 +39,7 @@ pub(crate) fn bindings() -> Bindings {
             save_flags: preserve!(irq::save_flags, save_flags),
             restore_flags: preserve!(irq::restore_flags, restore_flags),
             disable: preserve!(irq::disable, disable),
-            // Inline, though longer than the shape's plainest form: the site's length to the byte.
-            enable: inline!(
-                irq::enable,
-                "pushfq",
-                "pushfq",
-                "pop rax",
-                "pop rax",
-                "mov eax, eax"
-            ),
+            enable: LONG_ENABLE,
             ..native.irq
         },
         mmu: bindings::mmu {
@@ -77,6 +71,27 @@ pub(crate) fn bindings() -> Bindings {
     }
 }
 
+/// Inline, though longer than the shape's plainest form: the site's length to the byte.
+#[cfg(target_arch = "x86_64")]
+const LONG_ENABLE: Binding<op::irq::enable> = inline!(
+    irq::enable,
+    "pushfq",
+    "pushfq",
+    "pop rax",
+    "pop rax",
+    "mov eax, eax"
+);
+#[cfg(target_arch = "x86")]
+const LONG_ENABLE: Binding<op::irq::enable> = inline!(
+    irq::enable,
+    "pushfd",
+    "popfd",
+    "pushfd",
+    "popfd",
+    "cld",
+    "cld"
+);
+
 pub(crate) const FLAGS_ENABLED: usize = 0x200;
 
 /// Interrupts of the CPU that there is not.
@@ -85,6 +100,7 @@ pub(crate) static FLAGS: AtomicUsize = AtomicUsize::new(FLAGS_ENABLED);
 pub(crate) static MSR_INDEX: AtomicU32 = AtomicU32::new(0);
 pub(crate) static MSR: AtomicU64 = AtomicU64::new(0);
 /// The only segment base.
+#[cfg(target_arch = "x86_64")]
 pub(crate) static BASE: AtomicUsize = AtomicUsize::new(0);
 /// The only port: its last number and value.
 pub(crate) static PORT: AtomicU16 = AtomicU16::new(0);
@@ -139,10 +155,12 @@ unsafe extern "C" fn read_tsc() -> u64 {
     TSC
 }
 
+#[cfg(target_arch = "x86_64")]
 unsafe extern "C" fn read_base() -> usize {
     BASE.load(Ordering::Relaxed)
 }
 
+#[cfg(target_arch = "x86_64")]
 unsafe extern "C" fn write_base(base: usize) {
     BASE.store(base, Ordering::Relaxed);
 }

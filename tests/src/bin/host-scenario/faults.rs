@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pvops_core::{Op, extable, op};
-use pvops_tests::process::take_signal;
+use pvops_tests::process::{interrupted, take_signal};
 
 /// Lets the exception table handle #GP, which Linux makes a SIGSEGV; and takes the trap of an op
 /// that is not available, a SIGILL, as the end of its call site.
@@ -23,18 +23,16 @@ static TRAPS: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn on_fault(signal: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel passes the interrupted context.
-    let rip = unsafe {
-        &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RIP as usize]
-    };
+    let [pointer, _] = unsafe { interrupted(context) };
     let next = match signal {
-        libc::SIGSEGV => extable::fixup(*rip as usize),
+        libc::SIGSEGV => extable::fixup(*pointer as usize),
         _ => {
             TRAPS.fetch_add(1, Ordering::Relaxed);
-            Some(*rip as usize + usize::from(<op::apic::eoi as Op>::SITE_LENGTH))
+            Some(*pointer as usize + usize::from(<op::apic::eoi as Op>::SITE_LENGTH))
         }
     };
     match next {
-        Some(address) => *rip = address as i64,
+        Some(address) => *pointer = address as isize,
         // SAFETY: a fault that nobody expects ends the process.
         None => unsafe { libc::abort() },
     }

@@ -18,9 +18,12 @@ pub(crate) fn module() -> Outcome {
     const LENGTH: usize = 6;
     let code = (&raw mut CODE).cast::<u8>();
     let op = <op::irq::disable as Op>::NUMBER;
-    let slot = (&raw const *OpTable::get()).addr() + usize::from(op.0) * 8;
-    let displacement = i32::try_from(slot.wrapping_sub(code.addr() + LENGTH) as isize)
-        .map_err(|error| error.to_string())?;
+    let slot = (&raw const *OpTable::get()).addr() + usize::from(op.0) * size_of::<usize>();
+    let displacement = match cfg!(target_pointer_width = "64") {
+        true => slot.wrapping_sub(code.addr() + LENGTH),
+        false => slot,
+    };
+    let displacement = i32::try_from(displacement as isize).map_err(|error| error.to_string())?;
     let record = SiteRecord::new(-64, op, LENGTH as u8);
     // SAFETY: the page is nobody else's. The record is 64 bytes behind the site.
     unsafe {

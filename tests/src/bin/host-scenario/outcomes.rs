@@ -2,7 +2,7 @@
 
 use std::slice;
 
-use iced_x86::{Code, Decoder, DecoderOptions, Instruction};
+use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Register};
 use pvops_core::binding;
 use pvops_core::install as install_backend;
 use pvops_core::probe::Interfaces;
@@ -31,7 +31,7 @@ pub(crate) fn outcomes() -> Outcome {
         let code = &text(&span(slice::from_ref(record)));
         let address = record.address();
         let instructions: Vec<Instruction> =
-            Decoder::with_ip(64, code, address as u64, DecoderOptions::NONE)
+            Decoder::with_ip(usize::BITS, code, address as u64, DecoderOptions::NONE)
                 .into_iter()
                 .collect();
         let first = instructions[0];
@@ -54,7 +54,7 @@ pub(crate) fn outcomes() -> Outcome {
                     code[prefixes..].starts_with(template),
                     "{what}: no template"
                 );
-                let plain = Decoder::new(64, template, DecoderOptions::NONE);
+                let plain = Decoder::new(usize::BITS, template, DecoderOptions::NONE);
                 let same = instructions
                     .iter()
                     .zip(plain)
@@ -70,18 +70,15 @@ pub(crate) fn outcomes() -> Outcome {
                 ensure!(same, "{what}: the prefixes change its meaning");
             }
             (binding::Outcome::Inline, None) | (binding::Outcome::Call, _) => {
-                equal(&what, first.code(), Code::Call_rel32_64)?;
-                equal(&what, first.near_branch64() as usize, binding.target())?;
+                equal(&what, first.code(), CALL)?;
+                equal(&what, first.near_branch_target() as usize, binding.target())?;
                 ensure!(
                     first.len() == 6,
                     "{what}: the call is not one instruction of six bytes"
                 );
             }
             (binding::Outcome::Nop, _) => {
-                ensure!(
-                    instructions.iter().all(|one| is_nop(one.code())),
-                    "{what}: not a NOP"
-                );
+                ensure!(instructions.iter().all(is_nop), "{what}: not a NOP");
                 ensure!(instructions.len() == 1, "{what}: more than one NOP");
             }
             (binding::Outcome::Trap, _) => equal(&what, first.code(), Code::Ud2)?,
@@ -90,8 +87,18 @@ pub(crate) fn outcomes() -> Outcome {
     Ok(())
 }
 
-fn is_nop(code: Code) -> bool {
-    [
+#[cfg(target_pointer_width = "64")]
+const CALL: Code = Code::Call_rel32_64;
+#[cfg(target_pointer_width = "32")]
+const CALL: Code = Code::Call_rel32_32;
+
+fn is_nop(instruction: &Instruction) -> bool {
+    let is_of_32_bit_code = instruction.code() == Code::Lea_r32_m
+        && instruction.op0_register() == Register::ESI
+        && instruction.memory_base() == Register::ESI
+        && instruction.memory_index() == Register::None
+        && instruction.memory_displacement32() == 0;
+    let is_of_64_bit_code = [
         Code::Nopw,
         Code::Nopd,
         Code::Nopq,
@@ -99,5 +106,9 @@ fn is_nop(code: Code) -> bool {
         Code::Nop_rm32,
         Code::Nop_rm64,
     ]
-    .contains(&code)
+    .contains(&instruction.code());
+    match cfg!(target_pointer_width = "64") {
+        true => is_of_64_bit_code,
+        false => is_of_32_bit_code,
+    }
 }

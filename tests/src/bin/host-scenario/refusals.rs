@@ -7,7 +7,9 @@ use pvops_core::site::{SiteRecord, image_sites};
 use pvops_core::{InstallError, Op, OpNumber, install, installed, op};
 use pvops_tests::check::{Outcome, equal};
 use pvops_tests::ensure;
-use pvops_tests::process::{PROCESS, far_site, protect, span, text};
+#[cfg(target_pointer_width = "64")]
+use pvops_tests::process::far_site;
+use pvops_tests::process::{PROCESS, protect, span, text};
 
 use crate::backend::{self, BACKEND};
 use crate::file;
@@ -73,6 +75,18 @@ pub(crate) fn bad_records() -> Outcome {
     Ok(())
 }
 
+/// In 32-bit code a call reaches everything.
+#[cfg(target_pointer_width = "32")]
+pub(crate) fn out_of_range() -> Outcome {
+    let far = SiteRecord::new(0, <op::irq::disable as Op>::NUMBER, 6);
+    // SAFETY: what the record leads to is itself, which can be read.
+    match unsafe { patch::verify(std::slice::from_ref(&far), &backend::bindings()) } {
+        Err(PatchError::NotACallSite { .. }) => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+#[cfg(target_pointer_width = "64")]
 pub(crate) fn out_of_range() -> Outcome {
     let records = far_site(<op::irq::disable as Op>::NUMBER, 6)?;
     // SAFETY: the site is in the page.

@@ -51,7 +51,11 @@ pub(crate) fn b(value: u64) -> u64 {
 }
 
 pub(crate) fn in_line(value: u64) -> u64 {
-    value.wrapping_add(0x11)
+    match cfg!(target_arch = "x86_64") {
+        true => value.wrapping_add(0x11),
+        // One instruction does it to the low word.
+        false => value >> 32 << 32 | u64::from((value as u32).wrapping_add(0x11)),
+    }
 }
 
 pub(crate) fn value_a() -> Binding<op::mmu::entry_value> {
@@ -63,7 +67,13 @@ pub(crate) fn value_b() -> Binding<op::mmu::entry_value> {
 }
 
 pub(crate) fn value_inline() -> Binding<op::mmu::entry_value> {
-    inline!(mmu::entry_value, "lea rax, [rdi + 0x11]")
+    cfg_if::cfg_if! {
+        if #[cfg(target_arch = "x86_64")] {
+            inline!(mmu::entry_value, "lea rax, [rdi + 0x11]")
+        } else {
+            inline!(mmu::entry_value, "lea eax, [eax + 0x11]")
+        }
+    }
 }
 
 /// Two bindings for `mmu.flush_tlb_page`: it adds one to the word at the address, or does nothing.

@@ -15,7 +15,7 @@ use crate::through::{self, MANY};
 use pvops_tests::check::Outcome;
 use pvops_tests::ensure;
 use pvops_tests::process::slot_of;
-use pvops_tests::registers::{RAX, RDI, call, pattern};
+use pvops_tests::registers::{MISALIGNED, call, is_kept, pattern, result, set_argument};
 
 /// A transaction on the sites of this image.
 pub(crate) fn repatch(changes: &[Change]) -> Result<usize, LiveError> {
@@ -39,18 +39,20 @@ pub(crate) fn install() -> Outcome {
 }
 
 fn value(value: u64) -> Result<u64, String> {
-    let mut result = 0;
-    for misalign in [0, 8] {
+    let mut found = 0;
+    for misalign in [0, MISALIGNED] {
         let mut registers = pattern();
-        registers[RDI] = value;
-        let mut wanted = registers;
+        set_argument(&mut registers, value);
+        let wanted = registers;
         // SAFETY: the backend's function takes any value.
         unsafe { call(&mut registers, misalign, through::value()) };
-        result = registers[RAX];
-        wanted[RAX] = result;
-        ensure!(registers == wanted, "{registers:x?} instead of {wanted:x?}");
+        found = result(&registers);
+        ensure!(
+            is_kept(&wanted, &registers),
+            "{registers:x?} instead of {wanted:x?}"
+        );
     }
-    Ok(result)
+    Ok(found)
 }
 
 pub(crate) fn change() -> Outcome {

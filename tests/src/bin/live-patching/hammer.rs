@@ -14,7 +14,9 @@ use crate::process;
 use crate::through;
 use pvops_tests::check::Outcome;
 use pvops_tests::ensure;
-use pvops_tests::registers::{RAX, RDI, Registers, call, pattern};
+use pvops_tests::registers::{
+    ARGUMENTS, MISALIGNED, Registers, call, is_kept, pattern, result, set_argument,
+};
 
 const CHANGES: u64 = 100_000;
 const THREADS: usize = 3;
@@ -46,11 +48,11 @@ pub(crate) fn call_and_nop() -> Outcome {
         let address = (&raw mut counter).expose_provenance();
         if round.is_multiple_of(2) {
             let mut registers = pattern();
-            registers[RDI] = address as u64;
+            registers[ARGUMENTS[0]] = address;
             let wanted = registers;
             // SAFETY: the address is that of a word.
-            unsafe { call(&mut registers, 8, through::count()) };
-            unchanged(registers, wanted)?;
+            unsafe { call(&mut registers, MISALIGNED, through::count()) };
+            unchanged(&registers, &wanted)?;
         } else {
             mmu::flush_tlb_page(address);
         }
@@ -67,12 +69,12 @@ pub(crate) fn call_and_nop() -> Outcome {
 fn value(round: u64, results: [u64; 2]) -> Result<usize, String> {
     let result = if round.is_multiple_of(2) {
         let mut registers = pattern();
-        registers[RDI] = round;
+        set_argument(&mut registers, round);
         let wanted = registers;
         // SAFETY: the op takes any value.
         unsafe { call(&mut registers, round as usize % 4 * 4, through::value()) };
-        unchanged(registers, wanted)?;
-        registers[RAX]
+        unchanged(&registers, &wanted)?;
+        result(&registers)
     } else {
         mmu::entry_value(round)
     };
@@ -80,10 +82,10 @@ fn value(round: u64, results: [u64; 2]) -> Result<usize, String> {
     found.ok_or(format!("{result:#x} is neither of {results:x?}"))
 }
 
-/// All registers but rax are as they were.
-fn unchanged(registers: Registers, wanted: Registers) -> Outcome {
+/// All registers are as they were but those that the site loses.
+fn unchanged(registers: &Registers, wanted: &Registers) -> Outcome {
     ensure!(
-        registers[1..] == wanted[1..],
+        is_kept(wanted, registers),
         "{registers:x?} instead of {wanted:x?}"
     );
     Ok(())

@@ -27,6 +27,7 @@ const CHECKS: &[Check] = &[
     ("tampered sites are refused", refusals::tampered),
     ("several instructions are refused", refusals::several),
     ("a return into the middle is refused", refusals::inside),
+    #[cfg(target_pointer_width = "64")]
     ("a far function is refused", refusals::far),
     ("bad requests are refused", refusals::requests),
     ("a window that leads nowhere is noticed", refusals::window),

@@ -10,7 +10,7 @@ use pvops_core::live;
 use pvops_core::site::image_sites;
 use pvops_tests::check::Outcome;
 use pvops_tests::ensure;
-use pvops_tests::process::{PAGE, Process, span, take_signal};
+use pvops_tests::process::{PAGE, Process, interrupted, span, take_signal};
 
 /// This process, with a writable alias of its text.
 // SAFETY: text is written at its alias, data where they are.
@@ -109,7 +109,7 @@ pub(crate) fn foreign() -> usize {
 static ANSWERED: AtomicUsize = AtomicUsize::new(0);
 static FOREIGN: AtomicUsize = AtomicUsize::new(0);
 
-fn membarrier(command: i32) -> i64 {
+fn membarrier(command: i32) -> libc::c_long {
     // SAFETY: takes no pointers.
     unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) }
 }
@@ -119,23 +119,22 @@ extern "C" fn on_breakpoint(_: i32, _: *mut libc::siginfo_t, context: *mut libc:
     // red zone, so below the interrupted stack pointer there is room; call sites are in code that
     // keeps nothing there.
     unsafe {
-        let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
-        let rip = registers[libc::REG_RIP as usize] as usize;
-        let Some(resume) = live::breakpoint(rip) else {
+        let [pointer, stack] = interrupted(context);
+        let Some(resume) = live::breakpoint(*pointer as usize) else {
             FOREIGN.fetch_add(1, Ordering::Relaxed);
             return;
         };
         ANSWERED.fetch_add(1, Ordering::Relaxed);
-        registers[libc::REG_RIP as usize] = resume.rip as i64;
+        *pointer = resume.rip as isize;
         if let Some(address) = resume.push {
-            let stack = &mut registers[libc::REG_RSP as usize];
-            *stack -= 8;
+            *stack -= size_of::<usize>() as isize;
             (*stack as *mut usize).write(address);
         }
     }
 }
 
 /// IRET serialises, in ring 3 too, and unlike CPUID never exits.
+#[cfg(target_arch = "x86_64")]
 fn serialize_self() {
     // SAFETY: returns to the next line, with the stack as it was. The red zone is left alone.
     unsafe {
@@ -153,6 +152,24 @@ fn serialize_self() {
             "iretq",
             "2:",
             stack = out(reg) _,
+            scratch = out(reg) _,
+        );
+    }
+}
+
+/// IRET serialises, in ring 3 too, and unlike CPUID never exits.
+#[cfg(target_arch = "x86")]
+fn serialize_self() {
+    // SAFETY: returns to the next line, with the stack as it was.
+    unsafe {
+        asm!(
+            "pushfd",
+            "mov {scratch}, cs",
+            "push {scratch}",
+            "lea {scratch}, [2f]",
+            "push {scratch}",
+            "iretd",
+            "2:",
             scratch = out(reg) _,
         );
     }

@@ -13,7 +13,9 @@ use crate::checks::repatch;
 use crate::process::{self, PROCESS, serialize_others};
 use pvops_tests::check::Outcome;
 use pvops_tests::ensure;
-use pvops_tests::process::{Process, far_site, slot_of, text};
+#[cfg(target_pointer_width = "64")]
+use pvops_tests::process::far_site;
+use pvops_tests::process::{Process, slot_of, text};
 
 /// Checks that `attempt` fails as it should, and changes neither text nor table.
 fn refused(
@@ -85,8 +87,15 @@ pub(crate) fn tampered() -> Outcome {
 }
 
 pub(crate) fn several() -> Outcome {
-    let pair = inline!(mmu::entry_value, "mov rax, rdi", "cld");
-    let line = inline!(mmu::entry_value, "mov rax, rdi; cld");
+    cfg_if::cfg_if! {
+        if #[cfg(target_arch = "x86_64")] {
+            let pair = inline!(mmu::entry_value, "mov rax, rdi", "cld");
+            let line = inline!(mmu::entry_value, "mov rax, rdi; cld");
+        } else {
+            let pair = inline!(mmu::entry_value, "mov eax, eax", "cld");
+            let line = inline!(mmu::entry_value, "mov eax, eax; cld");
+        }
+    }
     unsafe extern "C" fn flags() -> usize {
         0
     }
@@ -120,7 +129,9 @@ pub(crate) fn inside() -> Outcome {
     refused(|| repatch(&to_nothing), |error| *error == wanted).map(drop)
 }
 
-/// A site of `irq.halt`, as it is bound, out of reach of what it is to call.
+/// A site of `irq.halt`, as it is bound, out of reach of what it is to call. In 32-bit code everything is
+/// within reach.
+#[cfg(target_pointer_width = "64")]
 pub(crate) fn far() -> Outcome {
     unsafe extern "C" fn function() {}
     let near = first_site::<op::irq::halt>()?;

@@ -36,9 +36,9 @@ macro_rules! through_a_site {
 }
 
 through_a_site! {
-    /// `mmu.entry_value`: rdi is the value, rax the result.
+    /// `mmu.entry_value`, of a value.
     value = 1 of mmu::entry_value;
-    /// `mmu.flush_tlb_page`: rdi is the address of a word.
+    /// `mmu.flush_tlb_page`, of the address of a word.
     count = 1 of mmu::flush_tlb_page;
     /// More sites than a batch holds.
     many = 150 of io::delay;
