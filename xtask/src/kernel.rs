@@ -71,7 +71,7 @@ impl fmt::Display for Sizes {
 /// `guest/x86_64/guest-kernel-demo` in the target directory. `None` when it does not
 /// compile; `out` has the compiler's messages then.
 pub(crate) fn build(out: &mut dyn Write) -> anyhow::Result<Option<PathBuf>> {
-    setup::rust_target(out)?;
+    setup::rust_target(KERNEL_TARGET, out)?;
     writeln!(out, "building {PACKAGE} for {KERNEL_TARGET}")?;
     let shell = repository()?;
     let built = progress::during("building the kernel", || {

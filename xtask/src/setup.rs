@@ -17,10 +17,12 @@ pub(crate) const KERNEL_TARGET: &str = "x86_64-unknown-none";
 
 const QEMU_INSTALL: &str = "apt-get update && apt-get install -y qemu-system-x86";
 
-/// Installs the Rust target of the kernel if it is missing.
-pub(crate) fn rust_target(out: &mut dyn Write) -> anyhow::Result<()> {
+/// The target of 32-bit guests and of the VMI ROM, without the system that its name says.
+pub(crate) const TARGET_32: &str = "i586-unknown-linux-gnu";
+
+/// Installs a Rust target if it is missing.
+pub(crate) fn rust_target(target: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     let shell = Shell::new()?;
-    let target = KERNEL_TARGET;
     let libraries = cmd!(shell, "rustc --print target-libdir --target {target}")
         .read()
         .context("rustc does not run; install Rust from https://rustup.rs")?;

@@ -11,14 +11,15 @@ use crate::outcome::Outcome;
 use crate::qemu::Options;
 use crate::report::{self, Report};
 use crate::scenario::SCENARIOS;
-use crate::setup::{self, KERNEL_TARGET};
+use crate::setup::{self, KERNEL_TARGET, TARGET_32};
 use crate::step::{self, CargoStep, End};
 use crate::tally::Tally;
-use crate::{kernel, links, privileged};
+use crate::{kernel, links, privileged, vmi_rom};
 
 /// Runs all steps, also after a failed one, and prints the counts.
 pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    setup::rust_target(out)?;
+    setup::rust_target(KERNEL_TARGET, out)?;
+    setup::rust_target(TARGET_32, out)?;
     let shell = kernel::repository()?;
     let mut tally = Tally::default();
     for step in source_checks(&shell) {
@@ -33,6 +34,7 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     }
     let qemu = setup::qemu(out).map_err(|error| format!("{error:#}"));
     links::run(&qemu, &mut tally, out)?;
+    vmi_rom::test(&qemu, &mut tally, out)?;
     if let Some(lab) = lab(kernel, qemu, &mut tally) {
         boot_all(lab, &mut tally, out)?;
     }
@@ -61,6 +63,14 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
         step(
             "lints of the kernel",
             cmd!(shell, "{cargo} clippy {kernel...} -- -D warnings").env_remove("RUSTFLAGS"),
+        ),
+        step(
+            "lints of the VMI ROM",
+            cmd!(
+                shell,
+                "{cargo} clippy --package pvops-vmi-rom --target {TARGET_32} -- -D warnings"
+            )
+            .env_remove("RUSTFLAGS"),
         ),
         step(
             "documentation of the host workspace",
