@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pvops_core::binding::Binding;
 use pvops_core::event::EventStatus;
+use pvops_core::op::time::stolen_ns;
 use pvops_core::tsc::TscFrequency;
 use pvops_core::{apic, bindings, call, cpu, inline, preserve, time};
 use x86::msr::{
@@ -45,10 +46,19 @@ pub(crate) const NONE: bindings::time = bindings::time {
     set_event: call!(time::set_event, no_set),
     cancel_event: Binding::nothing(),
     // Nobody steals from hardware.
-    stolen_ns: inline!(time::stolen_ns, "xor eax, eax"),
+    stolen_ns: NOTHING_STOLEN,
     was_stopped: inline!(time::was_stopped, "xor eax, eax"),
     wall_clock_ns: call!(time::wall_clock_ns, rtc::wall_clock_ns),
 };
+
+cfg_if::cfg_if! {
+    if #[cfg(target_arch = "x86_64")] {
+        const NOTHING_STOLEN: Binding<stolen_ns> = inline!(time::stolen_ns, "xor eax, eax");
+    } else {
+        const NOTHING_STOLEN: Binding<stolen_ns> =
+            inline!(time::stolen_ns, "xor eax, eax", "xor edx, edx");
+    }
+}
 
 pub(crate) const DEADLINE: bindings::time = bindings::time {
     setup_event: call!(time::setup_event, deadline_setup),

@@ -21,17 +21,34 @@ pub(crate) const BINDINGS: pvops_core::bindings::io = pvops_core::bindings::io {
     delay: inline!(io::delay, "out 0x80, al"),
 };
 
+cfg_if::cfg_if! {
+    if #[cfg(target_arch = "x86_64")] {
+        macro_rules! register {
+            (di) => { "rdi" };
+            (si) => { "rsi" };
+        }
+    } else {
+        macro_rules! register {
+            (di) => { "edi" };
+            (si) => { "esi" };
+        }
+    }
+}
+
 macro_rules! strings {
-    ($($function:ident($type:ty) = $instruction:literal by $pointer:tt;)*) => {$(
+    ($($function:ident($type:ty) = $instruction:literal by $pointer:ident;)*) => {$(
         unsafe extern "C" fn $function(port: u16, buffer: $type, count: usize) {
             // SAFETY: the op's caller vouches for the port's effect and the buffer; the C ABI has
             // the direction flag clear.
             unsafe {
                 asm!(
+                    // LLVM keeps ESI for itself.
+                    concat!("xchg {buffer}, ", register!($pointer)),
                     $instruction,
+                    concat!("xchg {buffer}, ", register!($pointer)),
                     in("dx") port,
-                    inout($pointer) buffer => _,
-                    inout("rcx") count => _,
+                    buffer = inout(reg) buffer => _,
+                    inout("cx") count => _,
                     options(nostack, preserves_flags),
                 );
             }
@@ -40,10 +57,10 @@ macro_rules! strings {
 }
 
 strings! {
-    in8_string(*mut u8) = "rep insb" by "rdi";
-    in16_string(*mut u16) = "rep insw" by "rdi";
-    in32_string(*mut u32) = "rep insd" by "rdi";
-    out8_string(*const u8) = "rep outsb" by "rsi";
-    out16_string(*const u16) = "rep outsw" by "rsi";
-    out32_string(*const u32) = "rep outsd" by "rsi";
+    in8_string(*mut u8) = "rep insb" by di;
+    in16_string(*mut u16) = "rep insw" by di;
+    in32_string(*mut u32) = "rep insd" by di;
+    out8_string(*const u8) = "rep outsb" by si;
+    out16_string(*const u16) = "rep outsw" by si;
+    out32_string(*const u32) = "rep outsd" by si;
 }

@@ -104,6 +104,8 @@ pub fn bind_with_tsc(
     clock::start(frequency)?;
     let apic = apic::start(host);
     Ok(Bindings {
+        cpu: cpu::bindings(),
+        mmu: mmu::bindings(),
         time: event::start(&apic, frequency),
         apic: apic.bindings(),
         smp: apic.smp(),
@@ -130,6 +132,7 @@ pub fn take_down_cpu(host: &Host<'_>) {
 /// to be one with x2APIC and the TSC-deadline timer; nothing is touched.
 pub fn typical() -> Bindings {
     Bindings {
+        cpu: cpu::TYPICAL,
         time: event::DEADLINE,
         apic: apic::X2APIC,
         smp: smp::APIC,

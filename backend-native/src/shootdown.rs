@@ -5,7 +5,7 @@
 //! something of each other with interrupts off, while it waits here itself.
 
 use core::hint::spin_loop;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use pvops_core::cpu_set::{CpuSet, MAX_CPUS};
 use pvops_core::{mmu, smp};
@@ -28,7 +28,8 @@ static REQUEST: Request = Request {
     end: AtomicUsize::new(0),
 };
 
-static PENDING: [AtomicU64; MAX_CPUS / 64] = [const { AtomicU64::new(0) }; MAX_CPUS / 64];
+const BITS: usize = usize::BITS as usize;
+static PENDING: [AtomicUsize; MAX_CPUS / BITS] = [const { AtomicUsize::new(0) }; MAX_CPUS / BITS];
 
 /// The vector that the kernel gave us, or [`NONE`].
 static VECTOR: AtomicU32 = AtomicU32::new(NONE);
@@ -92,7 +93,7 @@ pub unsafe fn flush_tlb_multi_but(
     for cpu in others.iter() {
         // Release: a CPU that finds itself here finds the request, and the page tables as they were
         // changed before.
-        PENDING[cpu / 64].fetch_or(1 << (cpu % 64), Ordering::Release);
+        PENDING[cpu / BITS].fetch_or(1 << (cpu % BITS), Ordering::Release);
     }
     // SAFETY: the op's caller says that the CPUs take this vector.
     unsafe { smp::send_ipi_set(&raw const others, vector) };
@@ -115,10 +116,10 @@ fn lent(vector: u32) -> u32 {
 
 /// Serves the request if it is waiting for this CPU.
 fn serve(this: usize) {
-    let Some(word) = PENDING.get(this / 64) else {
+    let Some(word) = PENDING.get(this / BITS) else {
         return;
     };
-    let bit = 1 << (this % 64);
+    let bit = 1 << (this % BITS);
     if word.load(Ordering::Acquire) & bit == 0 {
         return;
     }

@@ -34,8 +34,7 @@ pub(crate) unsafe extern "C" fn start_cpu(apic_id: u32, start: *const CpuStart) 
         cr0: cpu::read_cr0() as u32,
         cr3: page_table,
         cr4: cpu::read_cr4() as u32,
-        // SAFETY: every 64-bit CPU has the register.
-        efer: unsafe { cpu::read_msr(IA32_EFER) } as u32 & !EFER_LONG_MODE_ACTIVE,
+        efer: efer() & !EFER_LONG_MODE_ACTIVE,
         entry: start.entry as usize as u64,
         stack_top: start.stack_top as u64,
         argument: start.argument as u64,
@@ -62,6 +61,21 @@ pub(crate) unsafe extern "C" fn start_cpu(apic_id: u32, start: *const CpuStart) 
         }
     }
     StartStatus::TOLD
+}
+
+/// The extended features that are on; none on a 32-bit CPU that lacks the register.
+fn efer() -> u32 {
+    const EXTENDED: u32 = 0x8000_0000;
+    const EXTENDED_FEATURES: u32 = 0x8000_0001;
+    // SYSCALL, execute-disable and long mode, each of which comes with the register.
+    const EDX_EFER: u32 = 1 << 11 | 1 << 20 | 1 << 29;
+    let has_register = cpu::cpuid(EXTENDED, 0).eax >= EXTENDED_FEATURES
+        && cpu::cpuid(EXTENDED_FEATURES, 0).edx & EDX_EFER != 0;
+    match has_register {
+        // SAFETY: the CPU has the register.
+        true => unsafe { cpu::read_msr(IA32_EFER) as u32 },
+        false => 0,
+    }
 }
 
 /// By the time-stamp counter, which runs whatever a hypervisor's clock does.
@@ -100,6 +114,44 @@ unsafe extern "C" {
     static trampoline_end: u8;
 }
 
+cfg_if::cfg_if! {
+    if #[cfg(target_arch = "x86_64")] {
+        /// The selector of 64-bit code.
+        const CODE: u16 = 0x18;
+
+        /// Calls the entry in 64-bit mode.
+        macro_rules! paged {
+            () => {
+                ".code64
+                movl %ebx, %ebx
+                movq {stack_top}(%rbx), %rsp
+                movq {argument}(%rbx), %rdi
+                movq {entry}(%rbx), %rax
+                xorl %ebp, %ebp
+                pushq $0
+                jmpq *%rax"
+            };
+        }
+    } else {
+        /// The selector of 32-bit code.
+        const CODE: u16 = 0x08;
+
+        /// Calls the entry in 32-bit mode, with the stack as the C ABI has it: the argument aligned to
+        /// 16 bytes, above the return address.
+        macro_rules! paged {
+            () => {
+                "movl {stack_top}(%ebx), %esp
+                movl {entry}(%ebx), %eax
+                xorl %ebp, %ebp
+                subl $12, %esp
+                pushl {argument}(%ebx)
+                pushl $0
+                jmpl *%eax"
+            };
+        }
+    }
+}
+
 // ebx is the frame's address throughout, and all addresses are relative to it.
 global_asm!(
     ".pushsection .rodata.trampoline, \"a\", @progbits",
@@ -133,30 +185,27 @@ global_asm!(
     "movl %eax, %ss",
     "leal {stack}(%ebx), %esp",
     // Pushed now: the page tables need not let us write.
-    "pushl $0x18",
-    "leal trampoline_64 - trampoline_start(%ebx), %eax",
+    "pushl ${code}",
+    "leal trampoline_paged - trampoline_start(%ebx), %eax",
     "pushl %eax",
     "movl {cr4}(%ebx), %eax",
     "movl %eax, %cr4",
     "movl {cr3}(%ebx), %eax",
     "movl %eax, %cr3",
-    "movl ${efer_index}, %ecx",
+    // 0 if the CPU has no such register.
     "movl {efer}(%ebx), %eax",
+    "testl %eax, %eax",
+    "jz 2f",
+    "movl ${efer_index}, %ecx",
     "xorl %edx, %edx",
     "wrmsr",
+    "2:",
     "movl {cr0}(%ebx), %eax",
     "movl %eax, %cr0",
     "lretl",
 
-    ".code64",
-    "trampoline_64:",
-    "movl %ebx, %ebx",
-    "movq {stack_top}(%rbx), %rsp",
-    "movq {argument}(%rbx), %rdi",
-    "movq {entry}(%rbx), %rax",
-    "xorl %ebp, %ebp",
-    "pushq $0",
-    "jmpq *%rax",
+    "trampoline_paged:",
+    paged!(),
 
     ".balign 8",
     // Null, 32-bit code, data, 64-bit code.
@@ -166,6 +215,7 @@ global_asm!(
     "trampoline_end:",
     ".popsection",
     stack = const PARAMETERS,
+    code = const CODE,
     cr0 = const PARAMETERS + offset_of!(Parameters, cr0),
     cr3 = const PARAMETERS + offset_of!(Parameters, cr3),
     cr4 = const PARAMETERS + offset_of!(Parameters, cr4),

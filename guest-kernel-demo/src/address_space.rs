@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 
 use pvops_core::mmu;
 
-use crate::layout::PAGE;
+use crate::layout::{PAGE, USER};
 use crate::tables::{self, Flags, MapError, Page, Protect, Tables};
 use crate::{frames, paging};
 
@@ -15,9 +15,9 @@ pub(crate) const TEXT: usize = 0x40_0000;
 /// Addresses of the heap.
 pub(crate) const HEAP: Range<usize> = 0x1000_0000..0x1400_0000;
 /// Addresses of the stack.
-pub(crate) const STACK: Range<usize> = 0x7fff_fff0_0000..0x7fff_ffff_e000;
+pub(crate) const STACK: Range<usize> = USER.end - (1 << 20)..USER.end - PAGE;
 
-/// Tables that have the kernel in their upper half, and are known to the host.
+/// Tables that have the kernel in them, and are known to the host.
 pub(crate) struct AddressSpace {
     tables: Tables,
 }
@@ -57,16 +57,14 @@ impl AddressSpace {
     pub(crate) fn fork_by(&mut self, protect: Protect) -> Result<Self, MapError> {
         let mut child = paging::tables_with_kernel()?;
         let lazy = mmu::lazy();
-        let result = self
-            .tables
-            .update_lower_half(protect, &mut |address, page| {
-                if !frames::share(page.physical) {
-                    return Err(MapError);
-                }
-                let flags = page.flags - Flags::WRITABLE;
-                give(&mut child, address, page.physical, flags)?;
-                Ok(flags)
-            });
+        let result = self.tables.update_program(protect, &mut |address, page| {
+            if !frames::share(page.physical) {
+                return Err(MapError);
+            }
+            let flags = page.flags - Flags::WRITABLE;
+            give(&mut child, address, page.physical, flags)?;
+            Ok(flags)
+        });
         drop(lazy);
         // Other CPUs have forgotten all of it when they went on to another address space.
         mmu::flush_tlb();
@@ -75,10 +73,10 @@ impl AddressSpace {
 
     /// Sees to the page fault of a program that runs here. `false` if it has no right to what it
     /// wants, or memory is full.
-    pub(crate) fn page_fault(&mut self, address: usize, error: u64) -> bool {
+    pub(crate) fn page_fault(&mut self, address: usize, error: usize) -> bool {
         /// Bits of the error code. Intel SDM volume 3, figure 5-12.
-        const WRITE: u64 = 1 << 1;
-        const FETCH: u64 = 1 << 4;
+        const WRITE: usize = 1 << 1;
+        const FETCH: usize = 1 << 4;
         let is_data = HEAP.contains(&address) || STACK.contains(&address);
         if !is_data || error & FETCH != 0 {
             return false;

@@ -2,6 +2,7 @@
 
 use core::cell::UnsafeCell;
 use core::ops::Range;
+use core::ptr::NonNull;
 use core::slice;
 
 use pvops_backend_xen::vcpu::VcpuId;
@@ -15,7 +16,7 @@ use pvops_core::{cpu, tsc};
 use spin::Once;
 
 use crate::console::{Json, println, report};
-use crate::layout::{self, DIRECT_MAP, KERNEL_OFFSET};
+use crate::layout::{self, EARLY_MAP, KERNEL_OFFSET, MAPPED};
 use crate::per_cpu::MAX_CPUS;
 use crate::{acpi, frames, kvm, native, paging, xen};
 
@@ -50,7 +51,7 @@ pub(crate) fn pvh(start_info: u64) -> BootInfo<'static> {
 ///
 /// # Safety
 ///
-/// Once, on the boot CPU, while the tables of [`entry`](crate::entry) are in use.
+/// Once, on the boot CPU, while the tables of [the entry](crate::arch) are in use.
 pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
     PROTOCOL.call_once(|| info.protocol());
     let modules = info.modules().iter().map(|module| module.range());
@@ -252,11 +253,9 @@ static PROTOCOL: Once<Protocol> = Once::new();
 static PM_TIMER: Once<u16> = Once::new();
 static HPET: Once<u64> = Once::new();
 
-/// Memory as the tables of [`entry`](crate::entry) have it, where a PC has no device registers.
+/// Memory as the tables of [the entry](crate::arch) have it, where a PC has no device registers.
 struct EarlyMemory;
 
-/// End of what those tables map; frames beyond are left alone.
-pub(crate) const MAPPED: u64 = 4 << 30;
 /// Devices of PCs have their registers from 3 GiB on, and in the window of the VGA.
 const DEVICES: u64 = 3 << 30;
 const VGA: Range<u64> = 0xa_0000..0xc_0000;
@@ -267,9 +266,10 @@ impl PhysicalMemory for EarlyMemory {
         if end > DEVICES || (address < VGA.end && end > VGA.start) {
             return None;
         }
-        // SAFETY: the direct map has these addresses, and nobody writes there while the boot
+        let start = NonNull::new((EARLY_MAP + address as usize) as *mut u8)?;
+        // SAFETY: the tables have these addresses, and nobody writes there while the boot
         // information is read. Where there is no memory, ones are read.
-        Some(unsafe { slice::from_raw_parts((DIRECT_MAP + address as usize) as *const u8, length) })
+        Some(unsafe { slice::from_raw_parts(start.as_ptr(), length) })
     }
 }
 

@@ -2,29 +2,24 @@
 
 use core::ops::Range;
 
-/// Distance from a physical address to where the kernel's image sees it: the top 2 GiB.
-pub(crate) const KERNEL_OFFSET: usize = 0xffff_ffff_8000_0000;
-/// Distance from a physical address to where the kernel sees all memory.
-pub(crate) const DIRECT_MAP: usize = 0xffff_8880_0000_0000;
+use crate::arch::layout::WINDOWS;
+pub(crate) use crate::arch::layout::{DIRECT_MAP, EARLY_MAP, KERNEL_OFFSET, MAPPED, USER};
+
 /// Device registers are mapped from here on, in reach of 32-bit absolute addresses.
-pub(crate) const DEVICES: Range<usize> = 0xffff_ffff_c000_0000..0xffff_ffff_c020_0000;
+pub(crate) const DEVICES: Range<usize> = WINDOWS..WINDOWS + 0x20_0000;
 /// Addresses that the self-test maps and unmaps.
-pub(crate) const SCRATCH: Range<usize> = 0xffff_ffff_c020_0000..0xffff_ffff_c040_0000;
+pub(crate) const SCRATCH: Range<usize> = DEVICES.end..DEVICES.end + 0x20_0000;
 /// Stacks of the CPUs but the first, and of tasks.
-pub(crate) const STACKS: Range<usize> = 0xffff_ffff_c040_0000..0xffff_ffff_c060_0000;
+pub(crate) const STACKS: Range<usize> = SCRATCH.end..SCRATCH.end + 0x20_0000;
 
 /// Where measuring puts a table of its own.
-pub(crate) const SPARE_TABLE: usize = 0xffff_ffff_c060_0000;
+pub(crate) const SPARE_TABLE: usize = STACKS.end;
 
 /// Where Xen's trace is mapped.
-pub(crate) const XEN_TRACE: Range<usize> = 0xffff_ffff_c080_0000..0xffff_ffff_c100_0000;
+pub(crate) const XEN_TRACE: Range<usize> = WINDOWS + 0x80_0000..WINDOWS + 0x100_0000;
 
 /// The image again, where its text is written: 0 to 16 MiB of it.
-pub(crate) const WRITABLE_ALIAS: Range<usize> = 0xffff_ffff_c100_0000..0xffff_ffff_c200_0000;
-
-/// Addresses of programs. The highest page of the lower half is no program's: behind a system call
-/// at its end there is no canonical address to return to.
-pub(crate) const USER: Range<usize> = PAGE..0x7fff_ffff_f000;
+pub(crate) const WRITABLE_ALIAS: Range<usize> = XEN_TRACE.end..XEN_TRACE.end + 0x100_0000;
 
 /// Bytes in a page.
 pub(crate) const PAGE: usize = 4096;

@@ -1,28 +1,24 @@
 //! A small kernel that does all its privileged work through pvops.
 //!
 //! It boots by PVH, chooses the backend for the host it finds itself on, has its call sites patched,
-//! and then checks that everything works. Read [`entry`] for how it starts and [`start`] for how a
+//! and then checks that everything works. Read `arch/*/entry.rs` for how it starts and [`start`] for how a
 //! kernel takes pvops into use; [`platform`] is all that it has to provide.
 #![no_std]
 #![no_main]
 
 mod acpi;
 mod address_space;
+mod arch;
 mod boot;
 mod console;
 mod cpus;
 mod demand;
-mod entry;
 mod exit;
-mod frame;
 mod frames;
-mod gdt;
 mod hand_over;
-mod idt;
 mod interrupts;
 mod layout;
 mod measure;
-mod notes;
 mod paging;
 mod per_cpu;
 mod platform;
@@ -36,7 +32,6 @@ mod tables;
 mod task;
 mod text;
 mod trap;
-mod trap_entry;
 mod work;
 mod workloads;
 mod writable_alias;
@@ -51,9 +46,10 @@ use pvops_core::boot_info::BootInfo;
 use pvops_core::probe::Interfaces;
 use pvops_core::{bring_up_cpu, cpu, install, lock, system};
 
+use crate::arch::{frame, gdt, idt, trap_entry};
 use crate::console::println;
 use crate::hand_over::Successor;
-use crate::layout::{DIRECT_MAP, KERNEL_OFFSET, PAGE};
+use crate::layout::{DIRECT_MAP, KERNEL_OFFSET, MAPPED, PAGE};
 use crate::platform::Platform;
 
 /// The hosts that this kernel knows.
@@ -74,7 +70,7 @@ extern "C" fn start_xen_pv(start_info: *const u8) -> ! {
         direct_map: DIRECT_MAP,
     };
     // SAFETY: nobody else runs, and that is where things are.
-    let info = unsafe { xen::pv::start(start_info, layout, boot::MAPPED / PAGE as u64) }
+    let info = unsafe { xen::pv::start(start_info, layout, MAPPED / PAGE as u64) }
         .unwrap_or_else(|error| panic!("this kernel can't be a PV guest: {error}"));
     run(&Interfaces::scan(&cpu::cpuid), info)
 }

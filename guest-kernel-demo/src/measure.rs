@@ -20,7 +20,7 @@ use pvops_core::{Op, OpTable, cpu, installed, irq, mmu, patch};
 use crate::console::report;
 use crate::layout::PAGE;
 use crate::platform::Platform;
-use crate::{demand, entry};
+use crate::{arch, demand};
 
 /// Measures the ops while their sites are calls through the table.
 pub(crate) fn before_patching() {
@@ -54,7 +54,7 @@ pub(crate) fn after_patching() {
 /// Reports what has passed since the entry, but for the measuring.
 #[inline(never)]
 pub(crate) fn boot() {
-    let cost = tsc().wrapping_sub(entry::start_tsc()) - ASIDE.load(Ordering::Relaxed);
+    let cost = tsc().wrapping_sub(arch::start_tsc()) - ASIDE.load(Ordering::Relaxed);
     report!("\"event\":\"measure\",\"name\":\"entry_to_first_check\",\"cost\":{cost}");
 }
 

@@ -17,7 +17,7 @@ use crate::tables::{Flags, MapError, Tables};
 ///
 /// # Safety
 ///
-/// Once, on the boot CPU, while the tables of [`entry`](crate::entry) are in use.
+/// Once, on the boot CPU, while the tables of [the entry](crate::arch) are in use.
 pub(crate) unsafe fn start(map: &MemoryMap, module: Option<Range<u64>>) -> Result<(), MapError> {
     let mut tables = TABLES.lock();
     *tables = Tables::new()?;
@@ -111,19 +111,19 @@ pub(crate) fn root() -> u64 {
     TABLES.lock().root()
 }
 
-/// Tables of an address space that has the kernel in its upper half.
+/// Tables of an address space that has the kernel in it, too.
 ///
 /// # Errors
 ///
 /// If memory does not suffice.
 pub(crate) fn tables_with_kernel() -> Result<Tables, MapError> {
     let mut tables = Tables::new()?;
-    tables.share_upper_half(&TABLES.lock());
+    tables.share_kernel(&TABLES.lock());
     Ok(tables)
 }
 
 /// All that the kernel maps at any time lies below entries that its first table has from the
-/// beginning: those of the direct map and of the top 2 GiB.
+/// beginning: those of the direct map and of the image.
 static TABLES: Mutex<Tables> = Mutex::new(Tables::none());
 
 const LARGE_PAGE: u64 = 2 << 20;

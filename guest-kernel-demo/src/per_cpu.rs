@@ -1,12 +1,13 @@
-//! What each CPU has for itself, found through the base of GS.
+//! What each CPU has for itself, found through a segment.
 
-use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use pvops_core::{PerCpuArea, PerCpuSegment, cpu};
+use pvops_core::PerCpuArea;
+
+use crate::arch::segment;
 
 /// CPUs that this kernel takes.
 pub(crate) const MAX_CPUS: usize = 16;
@@ -59,18 +60,8 @@ impl Schedule {
 
 /// The number of this CPU, from 0. Any context after [`load`].
 pub(crate) fn index() -> usize {
-    let index;
-    // SAFETY: `load` has put the address of a `PerCpu` into the base of GS, and nobody writes the
-    // index.
-    unsafe {
-        asm!(
-            "mov {}, gs:[{offset}]",
-            out(reg) index,
-            offset = const offset_of!(PerCpu, index),
-            options(nostack, preserves_flags, readonly, pure),
-        );
-    }
-    index
+    // SAFETY: `load` has given this CPU its block, and nobody writes the index.
+    unsafe { segment::word::<{ offset_of!(PerCpu, index) }>() }
 }
 
 /// What this CPU has.
@@ -87,7 +78,7 @@ pub(crate) fn of(cpu: usize) -> &'static PerCpu {
 pub(crate) fn area(cpu: usize) -> Option<PerCpuArea> {
     Some(PerCpuArea {
         address: NonNull::new(ALL.get(cpu)?.area.0.get().cast())?,
-        segment: PerCpuSegment::Gs,
+        segment: segment::SEGMENT,
         offset: offset_of!(PerCpu, area) as u32,
     })
 }
@@ -98,8 +89,8 @@ pub(crate) fn area(cpu: usize) -> Option<PerCpuArea> {
 ///
 /// Once on each CPU, with its number, after [`gdt::load`](crate::gdt::load).
 pub(crate) unsafe fn load(cpu: usize) {
-    // SAFETY: nobody else uses GS.
-    unsafe { cpu::write_gs_base((&raw const ALL[cpu]).addr()) };
+    // SAFETY: nobody else uses the segment, and the block stays for good.
+    unsafe { segment::load((&raw const ALL[cpu]).addr()) };
 }
 
 static ALL: [PerCpu; MAX_CPUS] = {

@@ -9,7 +9,7 @@ use pvops_core::{Kernel, PerCpuArea};
 
 use crate::frames;
 use crate::hand_over;
-use crate::layout::{self, DEVICES, DIRECT_MAP, KERNEL_OFFSET, PAGE};
+use crate::layout::{self, DEVICES, DIRECT_MAP, KERNEL_OFFSET, MAPPED, PAGE};
 use crate::paging;
 use crate::per_cpu;
 use crate::tables::Flags;
@@ -27,8 +27,8 @@ unsafe impl Kernel for Platform {
         }
         address
             .checked_sub(DIRECT_MAP)
-            .filter(|&physical| physical < 4 << 30)
-            .map(|p| p as u64)
+            .map(|physical| physical as u64)
+            .filter(|&physical| physical < MAPPED)
     }
 
     fn shared_frame(&self) -> Option<NonNull<u8>> {

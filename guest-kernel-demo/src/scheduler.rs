@@ -7,15 +7,16 @@ use core::sync::atomic::Ordering;
 use pvops_backend_kvm::async_page_fault::Token;
 use pvops_core::cpu_set::CpuSet;
 use pvops_core::lock::{Mutex, MutexGuard};
-use pvops_core::{InterruptFrame, cpu, irq, mmu, smp, time};
+use pvops_core::{cpu, irq, mmu, smp, time};
 
 use crate::address_space::{AddressSpace, HEAP, STACK};
-use crate::frame::{Frame, Registers};
-use crate::gdt::{self, KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
+use crate::arch::{segment, switch_stacks};
+use crate::frame::Frame;
+use crate::gdt;
 use crate::per_cpu::{self, Schedule};
 use crate::platform::Platform;
 use crate::ready_queue::ReadyQueue;
-use crate::task::{Parent, State, Task, switch_stacks};
+use crate::task::{Parent, State, Task};
 use crate::trap::WORK_VECTOR;
 use crate::{interrupts, paging, stacks};
 
@@ -42,43 +43,19 @@ pub(crate) fn spawn(function: fn(usize) -> u64, argument: usize) -> Option<TaskI
     extern "C" fn run(function: fn(usize) -> u64, argument: usize) -> ! {
         exit(function(argument))
     }
-    let id = begin(Parent::Kernel, None, |stack| Frame {
-        registers: Registers {
-            rdi: function as usize as u64,
-            rsi: argument as u64,
-            ..Registers::default()
-        },
-        interrupt: InterruptFrame {
-            rip: run as *const () as u64,
-            cs: KERNEL_CODE.into(),
-            flags: INTERRUPTS_ON,
-            // As after a call.
-            rsp: stack as u64 - 8,
-            ss: KERNEL_DATA.into(),
-        },
-        ..Frame::default()
+    let id = begin(Parent::Kernel, None, |stack| {
+        let arguments = [function as usize, argument];
+        Frame::of_thread(run as *const () as usize, arguments, stack)
     })?;
     Some(TaskId(id))
 }
 
-/// Begins a program, with `argument` in rdi, and FS at the beginning of its heap. `None` if there are
+/// Begins a program, with its segment at the beginning of its heap. `None` if there are
 /// too many tasks, or memory is full.
 pub(crate) fn spawn_program(text: &[u8], entry: usize, argument: u64) -> Option<TaskId> {
     let space = AddressSpace::new(text).ok()?;
-    let id = begin(Parent::Kernel, Some(space), |_| Frame {
-        registers: Registers {
-            rdi: argument,
-            ..Registers::default()
-        },
-        interrupt: InterruptFrame {
-            rip: entry as u64,
-            cs: USER_CODE.into(),
-            flags: INTERRUPTS_ON,
-            rsp: STACK.end as u64,
-            ss: USER_DATA.into(),
-        },
-        ..Frame::default()
-    })?;
+    let frame = Frame::of_program(entry, STACK.end, argument as usize);
+    let id = begin(Parent::Kernel, Some(space), |_| frame)?;
     Some(TaskId(id))
 }
 
@@ -158,7 +135,7 @@ pub(crate) fn time_is_over() {
 }
 
 /// Sees to the page fault of the running program; `false` if it can't.
-pub(crate) fn page_fault(address: usize, error: u64) -> bool {
+pub(crate) fn page_fault(address: usize, error: usize) -> bool {
     let mut space = SPACES[current()].lock();
     space
         .as_mut()
@@ -170,7 +147,7 @@ pub(crate) fn page_fault(address: usize, error: u64) -> bool {
 pub(crate) fn fork(frame: &Frame) -> Option<u64> {
     let space = SPACES[current()].lock().as_mut()?.fork().ok()?;
     let mut frame = *frame;
-    frame.registers.rax = 0;
+    frame.set_result(0);
     let id = begin(Parent::Task(current()), Some(space), |_| frame)?;
     Some(id as u64)
 }
@@ -256,7 +233,6 @@ pub(crate) extern "C" fn switched() {
 /// Tasks that there can be at a time.
 pub(crate) const TASKS: usize = 32;
 
-const INTERRUPTS_ON: u64 = 1 << 9 | 1 << 1;
 /// How long a program runs while others wait.
 const TIME_NS: u64 = 4_000_000;
 
@@ -338,7 +314,7 @@ fn switch(mut scheduler: MutexGuard<'_, Platform, Scheduler>) {
         // SAFETY: the stack is the task's, and empty while the program runs.
         unsafe {
             gdt::set_kernel_stack(task.stack);
-            cpu::write_fs_base(HEAP.start);
+            segment::load_program(HEAP.start);
         }
         begin_time();
     }
@@ -367,7 +343,7 @@ fn begin_time() {
 fn use_tables(root: u64) {
     let loaded = &per_cpu::this().schedule.root;
     if loaded.swap(root, Ordering::Relaxed) != root {
-        // SAFETY: all address spaces have the kernel in their upper half.
+        // SAFETY: all address spaces have the kernel in them.
         unsafe { mmu::write_cr3(root as usize) };
     }
 }

@@ -1,12 +1,11 @@
-//! System calls: the number in rax, the result in rax; a number that is none gives [`NO_RESULT`], as
-//! does what fails.
+//! System calls. A number that is none gives [`NO_RESULT`], as does what fails.
 
 use pvops_core::irq;
 
 use crate::frame::Frame;
 use crate::scheduler;
 
-/// Ends the program with the code in rdi.
+/// Ends the program with the code in its argument.
 pub(crate) const EXIT: u64 = 0;
 /// Does nothing.
 pub(crate) const NOTHING: u64 = 1;
@@ -26,8 +25,8 @@ pub(crate) const NO_RESULT: u64 = u64::MAX;
 pub(crate) extern "C" fn handle(frame: &mut Frame) {
     // SAFETY: a program had them on.
     unsafe { irq::enable() };
-    frame.registers.rax = match frame.registers.rax {
-        EXIT => scheduler::exit(frame.registers.rdi),
+    let result = match frame.system_call() {
+        EXIT => scheduler::exit(frame.argument()),
         NOTHING => 0,
         YIELD => {
             scheduler::yield_now();
@@ -38,6 +37,7 @@ pub(crate) extern "C" fn handle(frame: &mut Frame) {
         TURNS => scheduler::turns(),
         _ => NO_RESULT,
     };
+    frame.set_result(result);
     irq::disable();
     scheduler::preempt();
 }

@@ -1,8 +1,9 @@
-//! Four levels of page tables: what all address spaces are made of.
+//! Page tables: what all address spaces are made of.
 
 use bitflags::bitflags;
 use pvops_core::mmu;
 
+use crate::arch::tables::{FIRST_ENTRIES, FIRST_FLAGS, FIRST_IS_CACHED, LEVELS, PROGRAM_ENTRIES};
 use crate::frames;
 use crate::layout::{DIRECT_MAP, PAGE, USER};
 
@@ -40,7 +41,7 @@ impl Flags {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MapError;
 
-/// Four levels of tables, by the physical address of the first.
+/// All levels of tables, by the physical address of the first.
 pub(crate) struct Tables {
     root: u64,
 }
@@ -68,7 +69,7 @@ impl Tables {
     pub(crate) fn new() -> Result<Self, MapError> {
         let (root, _) = frames::allocate().ok_or(MapError)?;
         // SAFETY: the frame is ours, and changes only by the ops.
-        unsafe { mmu::alloc_table(root / PAGE as u64, 4) };
+        unsafe { mmu::alloc_table(root / PAGE as u64, LEVELS) };
         Ok(Tables { root })
     }
 
@@ -129,34 +130,34 @@ impl Tables {
         Some(page.physical)
     }
 
-    /// Lets these tables have what `other` has in the upper half of the address space.
-    pub(crate) fn share_upper_half(&mut self, other: &Tables) {
-        for index in ENTRIES / 2..ENTRIES {
+    /// Lets these tables have what `other` has where the kernel is.
+    pub(crate) fn share_kernel(&mut self, other: &Tables) {
+        for index in PROGRAM_ENTRIES..FIRST_ENTRIES {
             // SAFETY: the entries are in tables of ours, and those that they lead to stay for good.
             unsafe {
                 let value = entry_at(other.root, index).read();
                 if value != 0 {
-                    mmu::set_p4d(entry_at(self.root, index), value);
+                    store(entry_at(self.root, index), FIRST, value);
                 }
             }
         }
     }
 
-    /// Calls `visit` with the address of each page in the lower half, and the page; what it returns
+    /// Calls `visit` with the address of each page where programs are, and the page; what it returns
     /// are the page's flags from then on. `protect` gives it others.
-    pub(crate) fn update_lower_half(
+    pub(crate) fn update_program(
         &mut self,
         protect: Protect,
         visit: &mut Visit<'_>,
     ) -> Result<(), MapError> {
         // SAFETY: the tables are ours.
-        unsafe { update(self.root, 3, 0, protect, visit) }
+        unsafe { update(self.root, FIRST, 0, protect, visit) }
     }
 
     /// The entry for `address` in a table of `level` (0: 4 KiB pages), with all tables above it.
     pub(crate) fn entry(&mut self, address: usize, level: u32) -> Result<*mut u64, MapError> {
         let mut table = self.root;
-        for above in (level + 1..4).rev() {
+        for above in (level + 1..LEVELS).rev() {
             let entry = entry(table, address, above);
             // SAFETY: the entry is in our tables.
             if let Some(found) = present(unsafe { entry.read() }) {
@@ -169,35 +170,39 @@ impl Tables {
             table = frames::allocate().ok_or(MapError)?.0;
             let mut flags = Flags::PRESENT | Flags::WRITABLE;
             flags.set(Flags::USER, USER.contains(&address));
+            if above == FIRST {
+                flags &= FIRST_FLAGS;
+            }
             let value = mmu::make_entry(table | flags.bits());
             // SAFETY: the entry is in our tables and leads to an empty table, which is ours.
             unsafe {
                 mmu::alloc_table(table / PAGE as u64, above);
-                match above {
-                    3 => mmu::set_p4d(entry, value),
-                    2 => mmu::set_pud(entry, value),
-                    _ => mmu::set_pmd(entry, value),
-                }
+                store(entry, above, value);
             }
             // It will be read again, perhaps by a caller who is in lazy mode.
             mmu::flush_lazy();
+            if above == FIRST && FIRST_IS_CACHED {
+                mmu::flush_tlb();
+            }
         }
         Ok(entry(table, address, level))
     }
 }
 
 impl Drop for Tables {
-    /// Gives back the tables, and all frames that are mapped in the lower half. No CPU uses them any
+    /// Gives back the tables, and all frames that are mapped where programs are. No CPU uses them any
     /// more.
     fn drop(&mut self) {
         if self.root != 0 {
             // SAFETY: the tables are ours, and whoever has used them has gone on to others.
-            unsafe { release(self.root, 3) };
+            unsafe { release(self.root, FIRST) };
         }
     }
 }
 
 const ENTRIES: usize = 512;
+/// Level of the first table.
+const FIRST: u32 = LEVELS - 1;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// What a stored entry leads to, if anything.
@@ -282,9 +287,30 @@ unsafe fn release(table: u64, level: u32) {
     }
 }
 
-/// The upper half of the first table leads to tables that all address spaces share.
+/// The kernel's entries of the first table lead to tables that all address spaces share.
 fn owned_entries(level: u32) -> usize {
-    if level == 3 { ENTRIES / 2 } else { ENTRIES }
+    if level == FIRST {
+        PROGRAM_ENTRIES
+    } else {
+        ENTRIES
+    }
+}
+
+/// Stores an entry of a table of `level`.
+///
+/// # Safety
+///
+/// As for [`mmu::set_pte`].
+unsafe fn store(entry: *mut u64, level: u32, value: u64) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        match level {
+            3 => mmu::set_p4d(entry, value),
+            2 => mmu::set_pud(entry, value),
+            1 => mmu::set_pmd(entry, value),
+            _ => mmu::set_pte(entry, value),
+        }
+    }
 }
 
 fn entry(table: u64, address: usize, level: u32) -> *mut u64 {

@@ -2,8 +2,8 @@
 
 use pvops_backend_kvm::async_page_fault::Token;
 
+use crate::arch::Context;
 use crate::frame::Frame;
-use crate::trap_entry;
 
 /// A task, or the room for one. The stack stays when the task has gone.
 pub(crate) struct Task {
@@ -64,15 +64,11 @@ impl Task {
     /// `frame`.
     pub(crate) fn begin(&mut self, parent: Parent, frame: Frame, root: Option<u64>) {
         let frame_at = self.stack - size_of::<Frame>();
-        let context = Context {
-            callee_saved: [0; 6],
-            return_address: trap_entry::task_start(),
-        };
         let context_at = frame_at - size_of::<Context>();
         // SAFETY: the stack is the task's, and nobody is on it.
         unsafe {
             (frame_at as *mut Frame).write(frame);
-            (context_at as *mut Context).write(context);
+            (context_at as *mut Context).write(Context::of_task_start());
         }
         *self = Task {
             state: State::Ready,
@@ -85,38 +81,4 @@ impl Task {
             preemptions: 0,
         };
     }
-}
-
-/// What [`switch_stacks`] leaves on the stack.
-#[repr(C)]
-struct Context {
-    callee_saved: [usize; 6],
-    return_address: usize,
-}
-
-/// Goes on where the stack pointer `to` was saved, and saves this one at `from`. Comes back when
-/// somebody does the same with what it has saved.
-///
-/// # Safety
-///
-/// `to` comes from here or from [`Task::begin`], and nobody else goes on there.
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn switch_stacks(from: *mut usize, to: usize) {
-    core::arch::naked_asm!(
-        "push rbx",
-        "push rbp",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "mov [rdi], rsp",
-        "mov rsp, rsi",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbp",
-        "pop rbx",
-        "ret",
-    )
 }

@@ -28,11 +28,11 @@ pub(crate) const EVENT_VECTOR: u8 = 0x45;
 /// Vector of spurious interrupts; the low four bits are ones on old CPUs.
 pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
 
-const BREAKPOINT: u64 = 3;
-const INVALID_OPCODE: u64 = 6;
-const GENERAL_PROTECTION: u64 = 13;
-const PAGE_FAULT: u64 = 14;
-const FIRST_INTERRUPT: u64 = 32;
+const BREAKPOINT: usize = 3;
+const INVALID_OPCODE: usize = 6;
+const GENERAL_PROTECTION: usize = 13;
+const PAGE_FAULT: usize = 14;
+const FIRST_INTERRUPT: usize = 32;
 
 /// How often a vector has come to this CPU.
 pub(crate) fn count(vector: u8) -> u64 {
@@ -45,7 +45,7 @@ pub(crate) fn count_on(cpu: usize, vector: u8) -> u64 {
 }
 
 /// Address and error code of the last page fault that the exception table took care of.
-pub(crate) fn last_page_fault() -> (usize, u64) {
+pub(crate) fn last_page_fault() -> (usize, usize) {
     (
         FAULT_ADDRESS.load(Ordering::Relaxed),
         FAULT_ERROR.load(Ordering::Relaxed),
@@ -59,7 +59,7 @@ pub(crate) fn fetched_pages() -> u64 {
 
 /// All interrupts and exceptions come here, interrupts off.
 pub(crate) extern "C" fn trap(frame: &mut Frame) {
-    COUNTS[per_cpu::index()][frame.vector as usize & 0xff].fetch_add(1, Ordering::Relaxed);
+    COUNTS[per_cpu::index()][frame.vector & 0xff].fetch_add(1, Ordering::Relaxed);
     if frame.vector >= FIRST_INTERRUPT {
         interrupt(frame.vector as u8);
     } else if frame.is_user() {
@@ -88,12 +88,12 @@ fn interrupt(vector: u8) {
 fn user_exception(frame: &Frame) {
     let repaired = frame.vector == PAGE_FAULT && user_page_fault(mmu::read_cr2(), frame.error);
     if !repaired {
-        scheduler::exit(scheduler::KILLED | frame.vector);
+        scheduler::exit(scheduler::KILLED | frame.vector as u64);
     }
 }
 
 /// The host's faults are none of the program's: others run until the page is there.
-fn user_page_fault(cr2: usize, error: u64) -> bool {
+fn user_page_fault(cr2: usize, error: usize) -> bool {
     let Some(token) = async_page_fault::take_fault(cr2) else {
         return scheduler::page_fault(cr2, error);
     };
@@ -119,16 +119,14 @@ fn exception(frame: &mut Frame) {
 
 /// An INT3 that live patching has put into a call site; of others it is enough that they are counted.
 fn breakpoint(frame: &mut Frame) {
-    let interrupted = &mut frame.interrupt;
     // SAFETY: the kernel's own code raised the exception.
-    let Some(resume) = (unsafe { live::breakpoint(interrupted.rip as usize) }) else {
+    let Some(resume) = (unsafe { live::breakpoint(frame.instruction_pointer()) }) else {
         return;
     };
-    interrupted.rip = resume.rip as u64;
+    frame.set_instruction_pointer(resume.rip);
     if let Some(address) = resume.push {
-        interrupted.rsp -= size_of::<usize>() as u64;
-        // SAFETY: `breakpoint_stub` has moved the frame away from there.
-        unsafe { (interrupted.rsp as *mut usize).write(address) };
+        // SAFETY: this is a breakpoint, in the kernel.
+        unsafe { frame.push(address) };
     }
 }
 
@@ -144,21 +142,21 @@ fn page_fault(frame: &mut Frame) {
 
 /// Goes on where the exception table says.
 fn resume(frame: &mut Frame) {
-    match extable::fixup(frame.interrupt.rip as usize) {
-        Some(address) => frame.interrupt.rip = address as u64,
+    match extable::fixup(frame.instruction_pointer()) {
+        Some(address) => frame.set_instruction_pointer(address),
         None => fatal(frame),
     }
 }
 
 fn fatal(frame: &Frame) -> ! {
     println!(
-        "exception {} at {:#x}, error {:#x}, cr2 {:#x}, rsp {:#x}, flags {:#x}",
+        "exception {} at {:#x}, error {:#x}, cr2 {:#x}, stack {:#x}, flags {:#x}",
         frame.vector,
-        frame.interrupt.rip,
+        frame.instruction_pointer(),
         frame.error,
         mmu::read_cr2(),
-        frame.interrupt.rsp,
-        frame.interrupt.flags,
+        frame.stack_pointer(),
+        frame.flags(),
     );
     exit::fail();
 }
@@ -167,4 +165,4 @@ static COUNTS: [[AtomicU64; VECTORS]; MAX_CPUS] =
     [const { [const { AtomicU64::new(0) }; VECTORS] }; MAX_CPUS];
 static FETCHED_PAGES: AtomicU64 = AtomicU64::new(0);
 static FAULT_ADDRESS: AtomicUsize = AtomicUsize::new(0);
-static FAULT_ERROR: AtomicU64 = AtomicU64::new(0);
+static FAULT_ERROR: AtomicUsize = AtomicUsize::new(0);

@@ -1,11 +1,11 @@
 //! A writable alias of the image, as far from it everywhere, for as long as its text is written.
 
-use core::arch::naked_asm;
 use core::ops::Range;
 
 use pvops_core::mmu;
 use spin::Mutex;
 
+use crate::arch::serialize;
 use crate::interrupts;
 use crate::layout::{self, KERNEL_OFFSET, PAGE, WRITABLE_ALIAS};
 use crate::paging;
@@ -47,23 +47,4 @@ pub(crate) fn with(range: Range<usize>, write: &mut dyn FnMut(isize)) {
             paging::unmap(page.wrapping_add(distance));
         }
     });
-}
-
-/// Serialises this CPU by an IRET to where it is (Intel SDM volume 3, section 10.3): no op, for that
-/// might be what was written, and without an exit on any host.
-#[unsafe(naked)]
-extern "C" fn serialize() {
-    naked_asm!(
-        "mov rax, rsp",
-        "mov ecx, ss",
-        "push rcx",
-        "push rax",
-        "pushfq",
-        "mov ecx, cs",
-        "push rcx",
-        "lea rcx, [rip + 2f]",
-        "push rcx",
-        "iretq",
-        "2: ret",
-    )
 }

@@ -103,9 +103,10 @@ impl<O: Op> Binding<O> {
     ///
     /// # Safety
     ///
-    /// `thunk` must implement the op for a call; `template` must point to a header of three bytes
-    /// (the template's length, the offset of its operand or 0 for none, and 1 if it is a single
-    /// instruction, else 0) and the template, which must implement the op in place.
+    /// `thunk` must implement the op for a call; `template` must point to a header of four bytes
+    /// (the template's length, the offset of its operand or 0 for none, 1 if it is a single
+    /// instruction, else 0, and how many overrides of DS may go in front) and the template, which
+    /// must implement the op in place.
     pub const unsafe fn inline(thunk: ErasedFunction, template: ErasedFunction) -> Self {
         Self::new(thunk, Some(template), Outcome::Inline)
     }
@@ -222,19 +223,19 @@ impl ErasedBinding {
     /// The template's bytes, its operand filled in.
     pub fn template(&self) -> Option<Template> {
         let start = self.template? as *const u8;
-        // SAFETY: `inline` and `or_inline` have made sure that the pointer leads to three bytes and
+        // SAFETY: `inline` and `or_inline` have made sure that the pointer leads to four bytes and
         // a template as long as the first says, all of it text that nobody changes.
-        let (operand_at, single, bytes) = unsafe {
+        let ([_, operand_at, single, padding], bytes) = unsafe {
             (
-                usize::from(*start.add(1)),
-                *start.add(2) == 1,
-                slice::from_raw_parts(start.add(3), usize::from(*start)),
+                start.cast::<[u8; 4]>().read(),
+                slice::from_raw_parts(start.add(4), usize::from(*start)),
             )
         };
         Some(Template {
             bytes,
-            single,
-            operand: (operand_at != 0).then_some((operand_at, self.operand)),
+            single: single == 1,
+            padding: usize::from(padding),
+            operand: (operand_at != 0).then_some((usize::from(operand_at), self.operand)),
         })
     }
 }
@@ -250,6 +251,7 @@ impl fmt::Debug for ErasedBinding {
 pub struct Template {
     bytes: &'static [u8],
     single: bool,
+    padding: usize,
     operand: Option<(usize, u32)>,
 }
 
@@ -263,6 +265,11 @@ impl Template {
     /// Whether it is a single instruction. One that is may not be known to be.
     pub fn is_single_instruction(&self) -> bool {
         self.single
+    }
+
+    /// How many overrides of DS may go in front of it.
+    pub(crate) fn padding(&self) -> usize {
+        self.padding
     }
 
     /// Copies the template, operand and all, to the front of `out` and returns that part.

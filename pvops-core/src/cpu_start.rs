@@ -4,7 +4,7 @@ use crate::op::FromRegister;
 
 /// Where and how a CPU is to start, for [`smp::start_cpu`](fn@crate::smp::start_cpu).
 ///
-/// It starts in 64-bit mode with interrupts off, with the control registers of the CPU that starts
+/// It starts in the mode of this code with interrupts off, with the control registers of the CPU that starts
 /// it, flat segments that are not the kernel's, and no interrupt descriptor table.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -40,7 +40,7 @@ impl StartStatus {
 }
 
 impl FromRegister for StartStatus {
-    fn from_register(register: usize) -> Self {
-        StartStatus(register)
+    fn from_register(register: u64) -> Self {
+        StartStatus(register as usize)
     }
 }

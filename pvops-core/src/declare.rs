@@ -13,8 +13,10 @@
 //! From that come the function that a kernel calls (`group::name`), whose body is one call site;
 //! the op's marker type (`op::group::name`) with its number, shape and signature; its slot in the
 //! [`OpTable`](crate::OpTable); its entry in [`Bindings`](crate::Bindings); its name and its
-//! documentation as text. The number in the brackets is the site's length in bytes, 6 unless told.
-//! The visibility is that of the group's fields in `Bindings`: backends bind the ops of a `pub` group
+//! documentation as text. The number in the brackets is the site's length in bytes, 6 unless told;
+//! `10 | 6` is 10 in 64-bit code and 6 in 32-bit code. `[shape; 64 bit]` is an op that exists in 64-bit
+//! code only: elsewhere it has a number and a slot, so that tables are the same, but no function. The
+//! visibility is that of the group's fields in `Bindings`: backends bind the ops of a `pub` group
 //! one by one.
 
 macro_rules! declare_ops {
@@ -23,7 +25,7 @@ macro_rules! declare_ops {
         $visibility:vis $group:ident {
             $(
                 $(#[doc = $doc:literal])*
-                [$shape:ident $(, $length:literal)?]
+                [$shape:ident $(, $length:literal $(| $length_32:literal)?)? $(; $bits:tt bit)?]
                 $safety:ident fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;
             )*
         }
@@ -38,7 +40,7 @@ macro_rules! declare_ops {
                 $(
                     $crate::declare::facade! {
                         $(#[doc = $doc])*
-                        [$shape $group::$name]
+                        [$shape $group::$name $(; $bits)?]
                         $safety fn $name($($argument: $type),*) $(-> $result)?
                     }
                 )*
@@ -55,7 +57,7 @@ macro_rules! declare_ops {
                     use super::super::types::*;
                     $(
                         #[doc = $crate::declare::op_link!(
-                            "Marks ", $shape, $group, $name, "."
+                            "Marks ", $shape, $group, $name, "." $(, $bits)?
                         )]
                         #[derive(Clone, Copy, Debug)]
                         pub enum $name {}
@@ -68,7 +70,12 @@ macro_rules! declare_ops {
                                     + core::mem::offset_of!(super::super::slots::$group, $name))
                                     / size_of::<usize>()) as u16,
                             );
-                            const SITE_LENGTH: u8 = $crate::declare::site_length!($($length)?);
+                            const SITE_LENGTH: u8 = $crate::declare::site_lengths!(
+                                $($length $(| $length_32)?)?
+                            )[cfg!(target_pointer_width = "32") as usize];
+                            const ARGUMENT_WORDS: usize = 0 $(
+                                + size_of::<$type>().div_ceil(size_of::<usize>())
+                            )*;
                             const SHAPE: u32 = $crate::arch::shape::$shape;
                             type Function = $crate::arch::function_type!(
                                 $shape, ($($type),*) $(-> $result)?
@@ -122,7 +129,7 @@ macro_rules! declare_ops {
                 pub struct $group {
                     $(
                         #[doc = $crate::declare::op_link!(
-                            "Binds ", $shape, $group, $name, "."
+                            "Binds ", $shape, $group, $name, "." $(, $bits)?
                         )]
                         $visibility $name: $crate::binding::Binding<super::op::$group::$name>,
                     )*
@@ -157,7 +164,8 @@ macro_rules! declare_ops {
                 name: concat!(stringify!($group), ".", stringify!($name)),
                 shape: stringify!($shape),
                 signature: stringify!($safety fn $name($($argument: $type),*) $(-> $result)?),
-                site_length: $crate::declare::site_length!($($length)?),
+                site_lengths: $crate::declare::site_lengths!($($length $(| $length_32)?)?),
+                only_bits: $crate::declare::only_bits!($($bits)?),
                 documentation: concat!($($doc, "\n",)*),
             },)*)*
         ];
@@ -166,6 +174,9 @@ macro_rules! declare_ops {
 
 /// Names an op, with a link to its function if it has one.
 macro_rules! op_link {
+    ($before:literal, $shape:ident, $group:ident, $name:ident, $after:literal, $bits:literal) => {
+        $crate::declare::op_link!($before, hypercall, $group, $name, $after)
+    };
     ($before:literal, hypercall, $group:ident, $name:ident, $after:literal) => {
         concat!(
             $before,
@@ -195,6 +206,18 @@ macro_rules! op_link {
 macro_rules! facade {
     // Where its operands are only the host's backend knows.
     ($(#[$attribute:meta])* [hypercall $group:ident::$name:ident] $($function:tt)*) => {};
+    ($(#[$attribute:meta])* [$shape:ident $group:ident::$name:ident; 64] $($function:tt)*) => {
+        #[cfg(target_pointer_width = "64")]
+        $crate::declare::facade! {
+            $(#[$attribute])* [$shape $group::$name] $($function)*
+        }
+    };
+    ($(#[$attribute:meta])* [$shape:ident $group:ident::$name:ident; 32] $($function:tt)*) => {
+        #[cfg(target_pointer_width = "32")]
+        $crate::declare::facade! {
+            $(#[$attribute])* [$shape $group::$name] $($function)*
+        }
+    };
     ($(#[$attribute:meta])* [$shape:ident $group:ident::$name:ident]
      safe fn $function:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?) => {
         $(#[$attribute])*
@@ -225,12 +248,25 @@ macro_rules! facade {
     };
 }
 
-macro_rules! site_length {
+/// The length of sites in 64-bit code and in 32-bit code.
+macro_rules! site_lengths {
     () => {
-        6
+        [6, 6]
     };
     ($length:literal) => {
-        $length
+        [$length, $length]
+    };
+    ($length_64:literal | $length_32:literal) => {
+        [$length_64, $length_32]
+    };
+}
+
+macro_rules! only_bits {
+    () => {
+        None
+    };
+    ($bits:literal) => {
+        Some($bits)
     };
 }
 
@@ -242,4 +278,4 @@ macro_rules! no_result {
     ($name:ident -> $result:ty) => {};
 }
 
-pub(crate) use {declare_ops, facade, no_result, op_link, site_length};
+pub(crate) use {declare_ops, facade, no_result, only_bits, op_link, site_lengths};

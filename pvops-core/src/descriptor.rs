@@ -11,15 +11,25 @@ pub struct DescriptorTablePointer {
     pub base: usize,
 }
 
-/// An entry of the interrupt descriptor table. Intel SDM volume 3, figure 7-8.
+cfg_if::cfg_if! {
+    if #[cfg(target_pointer_width = "64")] {
+        /// Half of a [`GateDescriptor`].
+        pub type HalfGate = u64;
+    } else {
+        /// Half of a [`GateDescriptor`].
+        pub type HalfGate = u32;
+    }
+}
+
+/// An entry of the interrupt descriptor table. Intel SDM volume 3, figures 7-2 and 7-8.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct GateDescriptor {
-    /// The first eight bytes.
-    pub low: u64,
-    /// The last eight bytes.
-    pub high: u64,
+    /// The first half.
+    pub low: HalfGate,
+    /// The last half.
+    pub high: HalfGate,
 }
 
-const _: () = assert!(size_of::<GateDescriptor>() == 16);
+const _: () = assert!(size_of::<GateDescriptor>() == 2 * size_of::<usize>());
 const _: () = assert!(size_of::<DescriptorTablePointer>() == 2 + size_of::<usize>());

@@ -18,7 +18,7 @@ impl EventStatus {
 }
 
 impl FromRegister for EventStatus {
-    fn from_register(register: usize) -> Self {
-        EventStatus(register)
+    fn from_register(register: u64) -> Self {
+        EventStatus(register as usize)
     }
 }

@@ -37,7 +37,6 @@ pub mod cpu_start;
 pub mod descriptor;
 pub mod event;
 pub mod extable;
-mod frame;
 mod install;
 mod kernel;
 pub mod lazy;
@@ -57,8 +56,7 @@ mod table;
 pub mod tsc;
 pub mod tsc_scale;
 
-pub use arch::asm_op;
-pub use frame::InterruptFrame;
+pub use arch::{InterruptFrame, asm_op};
 pub use install::{
     InstallError, bring_up_cpu, install, installed, kernel, take_down_cpu, use_before_install,
 };

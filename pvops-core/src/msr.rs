@@ -1,6 +1,6 @@
 //! Access to model-specific registers that may not be there.
 
-use crate::op::{FromRegister, RegisterPair};
+use crate::op::FromRegister;
 
 /// The CPU refused an access to a model-specific register with #GP.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -14,21 +14,21 @@ impl core::fmt::Display for MsrFault {
 
 impl core::error::Error for MsrFault {}
 
-/// The outcome of a write, as an op's function returns it.
+/// The outcome of an access, as an op's function returns it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
 #[repr(transparent)]
-pub struct MsrWrite(pub usize);
+pub struct MsrAccess(pub usize);
 
-impl MsrWrite {
-    /// The register took the value.
-    pub const DONE: MsrWrite = MsrWrite(0);
+impl MsrAccess {
+    /// The register gave, or took, the value.
+    pub const DONE: MsrAccess = MsrAccess(0);
 
     /// The outcome as a `Result`.
     ///
     /// # Errors
     ///
-    /// If the CPU refused the write.
+    /// If the CPU refused the access.
     pub fn ok(self) -> Result<(), MsrFault> {
         if self == Self::DONE {
             Ok(())
@@ -38,19 +38,8 @@ impl MsrWrite {
     }
 }
 
-impl FromRegister for MsrWrite {
-    fn from_register(register: usize) -> Self {
-        MsrWrite(register)
-    }
-}
-
-/// The first register is the value, the second is not 0 if the access faulted.
-impl From<RegisterPair> for Result<u64, MsrFault> {
-    fn from(pair: RegisterPair) -> Self {
-        if pair.second == 0 {
-            Ok(pair.first as u64)
-        } else {
-            Err(MsrFault)
-        }
+impl FromRegister for MsrAccess {
+    fn from_register(register: u64) -> Self {
+        MsrAccess(register as usize)
     }
 }

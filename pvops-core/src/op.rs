@@ -23,6 +23,8 @@ pub unsafe trait Op {
     const NUMBER: OpNumber;
     /// Length of the op's call sites, in bytes.
     const SITE_LENGTH: u8;
+    /// How many words its arguments have, each as long as a register.
+    const ARGUMENT_WORDS: usize;
     /// Where the op's operands are, see [`crate::arch::shape`].
     const SHAPE: u32;
     /// The op as a function of the C ABI.
@@ -37,7 +39,7 @@ pub unsafe trait Op {
 /// clobber.
 pub unsafe trait COp: Op {}
 
-/// An op whose call sites lose only `rax` (and the registers that the op's shape names).
+/// An op whose call sites lose only the registers that its [shape](crate::arch::shape) names.
 ///
 /// # Safety
 ///
@@ -95,26 +97,17 @@ impl<O: Op> fmt::Debug for Slot<O> {
     }
 }
 
-/// Two registers of result, as the C ABI returns a struct of two words.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct RegisterPair {
-    /// The first word: `rax`.
-    pub first: usize,
-    /// The second word: `rdx`.
-    pub second: usize,
-}
-
-/// What an op can return: a value that is made of one register.
+/// What an op can return: a value of up to 64 bits.
 pub trait FromRegister {
-    /// Takes the value out of the register; bits above the value's width have no meaning.
-    fn from_register(register: usize) -> Self;
+    /// Takes the value out of the register, or pair of registers, that a result is in; bits above the
+    /// value's width have no meaning.
+    fn from_register(register: u64) -> Self;
 }
 
 macro_rules! integers {
     ($($integer:ty),*) => {
         $(impl FromRegister for $integer {
-            fn from_register(register: usize) -> Self {
+            fn from_register(register: u64) -> Self {
                 register as $integer
             }
         })*
@@ -124,7 +117,7 @@ macro_rules! integers {
 integers!(usize, u64, u32, u16, u8);
 
 impl FromRegister for bool {
-    fn from_register(register: usize) -> Self {
+    fn from_register(register: u64) -> Self {
         register as u8 != 0
     }
 }

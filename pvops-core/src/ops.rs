@@ -35,7 +35,7 @@ declare_ops! {
         /// SDM (volume 3, section 18.2) wants them.
         [c] unsafe fn write_debug_register(number: u32, value: usize);
         /// CPUID as this kernel is to see it. Any context; on most hypervisors it exits.
-        [cpuid, 8] safe fn cpuid(leaf: u32, subleaf: u32) -> CpuIdResult;
+        [cpuid, 8 | 6] safe fn cpuid(leaf: u32, subleaf: u32) -> CpuIdResult;
         /// Reads a model-specific register.
         ///
         /// # Safety
@@ -52,14 +52,14 @@ declare_ops! {
         [msr_write] unsafe fn write_msr(index: u32, value: u64);
         /// Reads a model-specific register that may not exist. The kernel's #GP handler must ask
         /// [`extable::fixup`](crate::extable::fixup).
-        [c_pair] safe fn read_msr_safe(index: u32) -> Result<u64, MsrFault>;
+        [c_msr_read] safe fn read_msr_safe(index: u32) -> Result<u64, MsrFault>;
         /// Writes a model-specific register that may not exist, or not take the value. The kernel's
         /// #GP handler must ask [`extable::fixup`](crate::extable::fixup).
         ///
         /// # Safety
         ///
         /// If the write succeeds, its effect must be one that the running code can bear.
-        [c] unsafe fn write_msr_safe(index: u32, value: u64) -> MsrWrite;
+        [c] unsafe fn write_msr_safe(index: u32, value: u64) -> MsrAccess;
         /// Time-stamp counter, in ticks; may be read ahead of earlier loads. Any context.
         [counter] safe fn read_tsc() -> u64;
         /// Time-stamp counter, in ticks, read after all earlier loads. Any context.
@@ -98,14 +98,14 @@ declare_ops! {
         [plain] unsafe fn load_task_register(selector: u32);
         /// Reads CR8: the priority, 0 to 15, up to which the local APIC holds interrupts back. Any
         /// context.
-        [plain] safe fn read_cr8() -> usize;
+        [plain; 64 bit] safe fn read_cr8() -> usize;
         /// Writes CR8. Interrupts of vectors up to `16 * value + 15` are held back.
         ///
         /// # Safety
         ///
         /// `value` must be at most 15, and the running code must bear the interrupts that it lets
         /// in.
-        [plain] unsafe fn write_cr8(value: usize);
+        [plain; 64 bit] unsafe fn write_cr8(value: usize);
         /// Reads an extended control register: 0 is XCR0, which says what XSAVE saves.
         ///
         /// # Safety
@@ -136,7 +136,7 @@ declare_ops! {
         /// # Safety
         ///
         /// Nobody may rely on GS as it was: interrupts off.
-        [plain] unsafe fn swapgs();
+        [plain; 64 bit] unsafe fn swapgs();
         /// Leaves an interrupt or exception handler, for the kernel or a program, as the frame says:
         /// IRET. Interrupts off. For user mode, after [`swapgs`](fn@crate::cpu::swapgs); by
         /// [`asm_site!`](crate::asm_site) where the general registers, which go along as they are,
@@ -146,7 +146,7 @@ declare_ops! {
         ///
         /// The frame must be good, else the CPU raises #GP in the kernel; and what it leads to must
         /// bear to go on so. Whatever is on the stack below the frame is lost.
-        [exit, 13] unsafe fn interrupt_return(frame: *const InterruptFrame) -> !;
+        [exit, 13 | 6] unsafe fn interrupt_return(frame: *const InterruptFrame) -> !;
         /// Leaves a system call for user mode, as the frame says: SYSRET. The program loses rcx and
         /// r11; all else as for [`interrupt_return`](fn@crate::cpu::interrupt_return).
         ///
@@ -156,7 +156,17 @@ declare_ops! {
         /// [told](fn@crate::cpu::setup_syscall), and the address that the frame leads to canonical:
         /// Intel's CPUs raise #GP in kernel mode on the program's stack if it is not (Intel SDM volume 2,
         /// SYSRET).
-        [exit, 14] unsafe fn syscall_return(frame: *const InterruptFrame) -> !;
+        [exit, 14; 64 bit] unsafe fn syscall_return(frame: *const InterruptFrame) -> !;
+        /// Leaves a system call that came by SYSENTER for user mode, and enables interrupts: STI, SYSEXIT.
+        /// The program goes on at `address` with the stack pointer `stack`, and so loses ecx and edx;
+        /// all else as for [`interrupt_return`](fn@crate::cpu::interrupt_return). The kernel sets
+        /// SYSENTER up by [`write_msr`](fn@crate::cpu::write_msr).
+        ///
+        /// # Safety
+        ///
+        /// The CPU must have SYSEXIT, and the register IA32_SYSENTER_CS lead to the descriptors that it
+        /// takes (Intel SDM volume 2, SYSEXIT).
+        [sysexit; 32 bit] unsafe fn sysenter_return(address: usize, stack: usize) -> !;
         /// Says where system calls enter the kernel on this CPU. Interrupts off.
         ///
         /// # Safety
@@ -164,31 +174,31 @@ declare_ops! {
         /// `entry` must point to a [`SyscallEntry`] that is right. As SYSCALL does not switch stacks,
         /// neither a non-maskable interrupt nor a machine check may come to its direct entry on a
         /// stack that is not its own.
-        [c] unsafe fn setup_syscall(entry: *const SyscallEntry);
+        [c; 64 bit] unsafe fn setup_syscall(entry: *const SyscallEntry);
         /// Base of FS. Any context.
-        [base_read, 7] safe fn read_fs_base() -> usize;
+        [base_read, 7; 64 bit] safe fn read_fs_base() -> usize;
         /// Sets the base of FS.
         ///
         /// # Safety
         ///
         /// The address must be canonical, and code that uses FS must find there what it wants.
-        [base_write, 7] unsafe fn write_fs_base(base: usize);
+        [base_write, 7; 64 bit] unsafe fn write_fs_base(base: usize);
         /// Base of GS: the kernel's, in the kernel. Any context.
-        [base_read, 7] safe fn read_gs_base() -> usize;
+        [base_read, 7; 64 bit] safe fn read_gs_base() -> usize;
         /// Sets the base of GS.
         ///
         /// # Safety
         ///
         /// As for [`write_fs_base`](fn@crate::cpu::write_fs_base), of GS.
-        [base_write, 7] unsafe fn write_gs_base(base: usize);
+        [base_write, 7; 64 bit] unsafe fn write_gs_base(base: usize);
         /// The base that SWAPGS exchanges with GS: the user's, in the kernel. Any context.
-        [base_read, 7] safe fn read_kernel_gs_base() -> usize;
+        [base_read, 7; 64 bit] safe fn read_kernel_gs_base() -> usize;
         /// Sets the base that SWAPGS exchanges with GS.
         ///
         /// # Safety
         ///
         /// The address must be canonical.
-        [base_write, 7] unsafe fn write_kernel_gs_base(base: usize);
+        [base_write, 7; 64 bit] unsafe fn write_kernel_gs_base(base: usize);
         /// Loads the user's GS selector, and with it the base that SWAPGS exchanges with GS; the
         /// kernel's own base of GS stays.
         ///
@@ -196,7 +206,7 @@ declare_ops! {
         ///
         /// The selector must be null or of a data segment, else the CPU raises #GP while the bases
         /// are exchanged. Interrupts off; an NMI handler must not rely on the base of GS.
-        [plain, 8] unsafe fn load_gs_selector(selector: u32);
+        [plain, 8; 64 bit] unsafe fn load_gs_selector(selector: u32);
         /// Stores an entry of a global descriptor table. A descriptor of 16 bytes takes two entries,
         /// of which the one with the present bit is to be stored last.
         ///
@@ -220,7 +230,7 @@ declare_ops! {
         [c] unsafe fn write_idt_entry(
             table: *mut GateDescriptor, index: usize, gate: *const GateDescriptor
         );
-        /// Sets the stack that this CPU takes when it comes from user mode: `field` is where RSP0 is
+        /// Sets the stack that this CPU takes when it comes from user mode: `field` is where RSP0, or ESP0, is
         /// in this CPU's task state segment, and need not be aligned. A host that keeps the stack
         /// elsewhere, as Xen does for PV guests by a hypercall, is told and may leave the field as
         /// it is. Interrupts off.
@@ -228,7 +238,7 @@ declare_ops! {
         /// # Safety
         ///
         /// `field` must be that field, and `stack` the end of a stack that nobody uses.
-        [plain] unsafe fn load_kernel_stack(field: *mut u64, stack: usize);
+        [plain] unsafe fn load_kernel_stack(field: *mut usize, stack: usize);
         /// Stores three entries of a global descriptor table, from `first` on: those of a task's
         /// thread-local storage. A host may put it off until
         /// [`end_context_switch`](fn@crate::cpu::end_context_switch).
@@ -250,23 +260,23 @@ declare_ops! {
     pub irq {
         /// The flags register, of which only bit 9 (interrupts enabled) has meaning on every host.
         /// Any context.
-        [plain, 10] safe fn save_flags() -> usize;
+        [flags_read, 10 | 6] safe fn save_flags() -> usize;
         /// Sets interrupts, and what else the host keeps in the flags, as
         /// [`save_flags`](fn@crate::irq::save_flags) found them.
         ///
         /// # Safety
         ///
         /// `flags` must come from `save_flags` on this CPU.
-        [plain] unsafe fn restore_flags(flags: usize);
+        [flags_write] unsafe fn restore_flags(flags: usize);
         /// Disables interrupts on this CPU. Any context.
-        [plain, 9] safe fn disable();
+        [flags_write, 9 | 6] safe fn disable();
         /// Enables interrupts on this CPU.
         ///
         /// # Safety
         ///
         /// The interrupt descriptor table must be loaded, and the running code must bear to be
         /// interrupted.
-        [plain] unsafe fn enable();
+        [flags_write] unsafe fn enable();
         /// Waits for an interrupt, with interrupts as they are: with interrupts off, for ever.
         [plain] safe fn halt();
         /// Enables interrupts and waits for one; none can slip in between.
@@ -278,6 +288,10 @@ declare_ops! {
     }
 
     /// Page tables and the TLB.
+    ///
+    /// An entry is a value of 64 bits everywhere. In 32-bit code its place has 8 bytes if CR4.PAE is set,
+    /// which a kernel does before it stores the first one and before it installs a backend, and else 4
+    /// bytes, which the value must fit into.
     pub mmu {
         /// The address of the last page fault. In the page-fault handler, before anything else can
         /// fault.
@@ -677,13 +691,13 @@ declare_ops! {
 
 /// What signatures of ops are made of.
 mod types {
+    pub(super) use crate::arch::InterruptFrame;
     pub(super) use crate::cpu_set::CpuSet;
     pub(super) use crate::cpu_start::{CpuStart, StartStatus};
     pub(super) use crate::descriptor::{DescriptorTablePointer, GateDescriptor};
     pub(super) use crate::event::EventStatus;
-    pub(super) use crate::frame::InterruptFrame;
     pub(super) use crate::lock::Queue;
-    pub(super) use crate::msr::{MsrFault, MsrWrite};
+    pub(super) use crate::msr::{MsrAccess, MsrFault};
     pub(super) use crate::syscall::SyscallEntry;
     pub(super) use raw_cpuid::CpuIdResult;
 }
@@ -706,8 +720,10 @@ pub struct OpDeclaration {
     pub shape: &'static str,
     /// The signature, as Rust.
     pub signature: &'static str,
-    /// Length of its call sites in bytes.
-    pub site_length: u8,
+    /// Length of its call sites in bytes, in 64-bit code and in 32-bit code.
+    pub site_lengths: [u8; 2],
+    /// The only word size, 64 or 32 bits, in which kernels can use it, if there is one.
+    pub only_bits: Option<u32>,
     /// The documentation, as Markdown.
     pub documentation: &'static str,
 }

@@ -193,7 +193,7 @@ fn fill(outcome: Outcome, binding: &ErasedBinding, site: usize, target: usize, o
         encode::call_distance(site, target),
     ) {
         (Outcome::Inline, Some(template), _) => {
-            template.copy_to(encode::room(template.len(), out));
+            template.copy_to(encode::room(&template, out));
         }
         (Outcome::Call, _, Some(distance)) => encode::call(distance, out),
         (Outcome::Nop, ..) => encode::nops(out),

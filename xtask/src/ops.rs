@@ -35,7 +35,7 @@ const INTRODUCTION: &str = "\
 Written by `cargo xtask ops` from the declaration, `pvops-core/src/ops.rs`; do not edit.
 
 Each op tells its class and shape ([call-sites.md](call-sites.md)), the length of its call sites, \
-what the native backend puts there once they are patched, and what others do otherwise: KVM, Xen for \
+what the native backend puts there in 64-bit code once they are patched, and what others do otherwise: KVM, Xen for \
 PVH and HVM guests, and Xen for PV guests; each on a host that has all that the backend can use. A *call* is a direct call of the backend's \
 function, *nothing* is NOPs, a *trap* is UD2: the op is not available. An op that is `unsafe` says \
 what its caller must see to.
@@ -79,17 +79,17 @@ fn push_op(
         format_args!("\n### {}\n\n```rust\n{signature}\n```\n\n", op.name),
     );
     let class = match op.shape {
-        "c" | "c_pair" => "C",
-        "exit" => "exit",
+        "c" | "c_msr_read" => "C",
+        "exit" | "sysexit" => "exit",
         "hypercall" => "hypercall",
         _ => "preserve",
     };
     push(
         text,
         format_args!(
-            "{class} class, shape `{}`, {} bytes. Native: {}.",
+            "{class} class, shape `{}`, {}. Native: {}.",
             op.shape,
-            op.site_length,
+            lengths(op),
             form(native)
         ),
     );
@@ -104,6 +104,17 @@ fn push_op(
     }
     text.push_str("\n\n");
     push_documentation(text, op.documentation);
+}
+
+/// The length of sites, in the word sizes in which there are any.
+fn lengths(op: &OpDeclaration) -> String {
+    let [length_64, length_32] = op.site_lengths;
+    match op.only_bits {
+        Some(64) => format!("{length_64} bytes, in 64-bit code only"),
+        Some(bits) => format!("{length_32} bytes, in {bits}-bit code only"),
+        None if length_64 == length_32 => format!("{length_64} bytes"),
+        None => format!("{length_64} bytes ({length_32} in 32-bit code)"),
+    }
 }
 
 fn is_other(native: &ErasedBinding, other: &ErasedBinding) -> bool {

@@ -212,7 +212,7 @@ unsafe fn set_segment_base(which: u64, value: u64) {
 }
 
 /// HYPERVISOR_stack_switch.
-unsafe extern "C" fn load_kernel_stack(_field: *mut u64, stack: usize) {
+unsafe extern "C" fn load_kernel_stack(_field: *mut usize, stack: usize) {
     let segment = u64::from(KERNEL_STACK_SEGMENT);
     // SAFETY: as the op's caller vouches.
     unsafe { batch::call(HypercallNumber::STACK_SWITCH, [segment, stack as u64]) };

@@ -1,15 +1,16 @@
 //! From this kernel to the entry of another, which goes to where this one is.
 //!
-//! The trampoline is copied to a frame that neither kernel uses. It leaves long mode first, so that it
+//! The trampoline is copied to a frame that neither kernel uses. It turns paging off first, so that it
 //! needs no page tables, and then copies. The state it leaves is what PVH wants: flat 32-bit segments,
 //! a task register, paging and interrupts off, the boot information's address in EBX (Xen
 //! docs/misc/pvh.pandoc).
 
-use core::arch::{asm, global_asm};
+use core::arch::global_asm;
 use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
 use super::image::{Image, Piece};
+use crate::arch::hand_over::{hand_over_end, hand_over_head, jump};
 use crate::layout::PAGE;
 use crate::paging;
 use crate::tables::Flags;
@@ -61,7 +62,7 @@ impl Trampoline {
     /// On the boot CPU, interrupts off, when no other CPU runs.
     pub(super) unsafe fn jump(self) -> ! {
         // SAFETY: the trampoline is mapped there, and needs nothing but its address and some stack.
-        unsafe { asm!("jmp rdi", in("rdi") self.physical, options(noreturn)) }
+        unsafe { jump(self.physical as usize) }
     }
 }
 
@@ -80,31 +81,18 @@ unsafe extern "C" {
     static hand_over_end: u8;
 }
 
-// rdi is the frame's address at first, ebx later.
+// edi is the frame's address at first, ebx later.
 global_asm!(
     ".pushsection .rodata.hand_over, \"a\", @progbits",
     ".balign 16",
-    ".code64",
     "hand_over_start:",
-    "cli",
-    "cld",
-    "mov ebx, edi",
-    "lea rax, [rip + hand_over_gdt]",
-    "mov word ptr [rsp - 10], {gdt_limit}",
-    "mov [rsp - 8], rax",
-    "lgdt [rsp - 10]",
-    "push 0x08",
-    "lea rax, [rip + hand_over_32]",
-    "push rax",
-    "retfq",
-
-    ".code32",
+    hand_over_head!(),
     "hand_over_32:",
     "mov eax, 0x10",
     "mov ds, eax",
     "mov es, eax",
     "mov ss, eax",
-    // Paging off, and long mode with it; all else off too but protection.
+    // Paging off, and long mode with it, if that is on; all else off too but protection.
     "mov eax, 0x11",
     "mov cr0, eax",
     "mov ecx, 0xc0000080",
@@ -137,7 +125,7 @@ global_asm!(
     // Null, 32-bit code, data, and a 32-bit task state segment of 0x68 bytes at 0.
     "hand_over_gdt: .quad 0, 0x00cf9b000000ffff, 0x00cf93000000ffff, 0x0000890000000067",
     "hand_over_end:",
-    ".code64",
+    hand_over_end!(),
     ".popsection",
     gdt_limit = const 4 * 8 - 1,
     entry = const PARAMETERS + offset_of!(Parameters, image.entry),

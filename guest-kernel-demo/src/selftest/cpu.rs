@@ -1,12 +1,12 @@
 //! Registers, tables, ports and counters of the CPU.
 
-use core::arch::{asm, naked_asm};
+use core::arch::asm;
 
 use pvops_core::msr::MsrFault;
-use pvops_core::op::cpu::read_performance_counter;
-use pvops_core::{asm_op, asm_site, cpu, extable_entry, io, time};
+use pvops_core::{cpu, io, time};
 
 use super::Outcome;
+use crate::arch::probe;
 use crate::text::{ensure, text};
 use crate::trap::{self, SELF_VECTOR};
 
@@ -252,27 +252,10 @@ pub(super) fn tsc() -> Outcome {
 
 /// RDPMC is executed: it counts, or faults where the CPU has no counters.
 pub(super) fn performance_counter() -> Outcome {
-    /// Returns the counter with the top bit clear, or all ones after a fault.
-    #[unsafe(naked)]
-    unsafe extern "C" fn read(counter: u32) -> u64 {
-        naked_asm!(
-            "mov ecx, edi",
-            "2:",
-            asm_site!("rdpmc"),
-            "shl rdx, 32",
-            "or rax, rdx",
-            "btr rax, 63",
-            "ret",
-            "3: mov rax, -1",
-            "ret",
-            extable_entry!("2b", "3b"),
-            rdpmc = const asm_op::<read_performance_counter>(),
-        )
-    }
     let faults = || trap::count(6) + trap::count(13);
     let before = faults();
     // SAFETY: a fault is expected.
-    let value = unsafe { read(0) };
+    let value = unsafe { probe::read_counter(0) };
     let faulted = faults() - before;
     match (value, faulted) {
         (u64::MAX, 1) => Ok(text!("none here")),

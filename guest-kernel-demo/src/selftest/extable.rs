@@ -1,10 +1,7 @@
 //! Accesses that may fault, by way of the exception table.
 
-use core::arch::naked_asm;
-
-use pvops_core::extable_entry;
-
 use super::Outcome;
+use crate::arch::probe;
 use crate::layout::SCRATCH;
 use crate::text::{ensure, text};
 use crate::trap;
@@ -20,7 +17,7 @@ pub(super) struct Fault;
 /// If something is mapped there, reading it has no effect.
 pub(super) unsafe fn probe_read(address: usize) -> Result<u8, Fault> {
     // SAFETY: the caller vouches for the effect, and the exception table for the fault.
-    match unsafe { read(address) } {
+    match unsafe { probe::read(address) } {
         byte @ 0..=255 => Ok(byte as u8),
         _ => Err(Fault),
     }
@@ -33,7 +30,7 @@ pub(super) unsafe fn probe_read(address: usize) -> Result<u8, Fault> {
 /// If something is mapped there, reading it and writing it back has no effect.
 pub(super) unsafe fn probe_write(address: usize) -> Result<(), Fault> {
     // SAFETY: as above.
-    if unsafe { write(address) } == 0 {
+    if unsafe { probe::write(address) } == 0 {
         Ok(())
     } else {
         Err(Fault)
@@ -43,7 +40,7 @@ pub(super) unsafe fn probe_write(address: usize) -> Result<(), Fault> {
 /// Jumps to a `ret` that lies in writable data.
 pub(super) fn execute_data() -> Result<(), Fault> {
     // SAFETY: either the `ret` is executed, or the exception table leads to another.
-    if unsafe { execute() } == 0 {
+    if unsafe { probe::execute() } == 0 {
         Ok(())
     } else {
         Err(Fault)
@@ -67,42 +64,4 @@ pub(super) fn fault() -> Outcome {
     let faults = trap::count(14) - before;
     ensure!(faults == 2, "{faults} page faults instead of 2");
     Ok(text!("{faults} faults became errors"))
-}
-
-#[unsafe(naked)]
-unsafe extern "C" fn read(address: usize) -> u32 {
-    naked_asm!(
-        "mov eax, 256",
-        "771: movzx eax, byte ptr [rdi]",
-        "772: ret",
-        extable_entry!("771b", "772b"),
-    )
-}
-
-#[unsafe(naked)]
-unsafe extern "C" fn write(address: usize) -> u32 {
-    naked_asm!(
-        "mov eax, 1",
-        "773: mov cl, byte ptr [rdi]",
-        "771: mov byte ptr [rdi], cl",
-        "xor eax, eax",
-        "772: ret",
-        extable_entry!("773b", "772b"),
-        extable_entry!("771b", "772b"),
-    )
-}
-
-#[unsafe(naked)]
-unsafe extern "C" fn execute() -> u32 {
-    naked_asm!(
-        ".pushsection .data.execute, \"aw\", @progbits",
-        "771: ret",
-        ".popsection",
-        "xor eax, eax",
-        "lea rcx, [rip + 771b]",
-        "jmp rcx",
-        "772: mov eax, 1",
-        "ret",
-        extable_entry!("771b", "772b"),
-    )
 }

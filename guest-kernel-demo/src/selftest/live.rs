@@ -1,14 +1,14 @@
 //! Sites that change while they are in use.
 
-use core::arch::naked_asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pvops_core::cpu_set::CpuSet;
 use pvops_core::live::{self, Change};
 use pvops_core::site::image_sites;
-use pvops_core::{Op, cpu, installed, mmu, op, preserve};
+use pvops_core::{cpu, installed, mmu, preserve};
 
 use super::{Outcome, long_or, patch};
+use crate::arch::probe;
 use crate::layout::{self, SCRATCH};
 use crate::platform::Platform;
 use crate::text::{ensure, text};
@@ -143,32 +143,7 @@ unsafe extern "C" fn two() -> usize {
     TWO
 }
 
-/// A site of `cpu.read_cr4` at a stack pointer that is `misalign` (0 or 8) below a multiple of 16.
 fn site(misalign: usize) -> usize {
     // SAFETY: reads CR4, or what stands in for it.
-    unsafe { read_cr4(misalign) }
-}
-
-#[unsafe(naked)]
-unsafe extern "C" fn read_cr4(misalign: usize) -> usize {
-    naked_asm!(
-        "push rbx",
-        "mov rbx, rsp",
-        "sub rsp, rdi",
-        "771:",
-        "call qword ptr [rip + pvops_op_table + {slot}]",
-        ".skip {length} - 6, 0x90",
-        ".pushsection pvops_sites, \"aR\", @progbits",
-        ".balign 4",
-        ".long 771b - .",
-        ".short {op}",
-        ".byte {length}, 0",
-        ".popsection",
-        "mov rsp, rbx",
-        "pop rbx",
-        "ret",
-        slot = const <op::cpu::read_cr4 as Op>::NUMBER.0 as usize * size_of::<usize>(),
-        op = const <op::cpu::read_cr4 as Op>::NUMBER.0,
-        length = const <op::cpu::read_cr4 as Op>::SITE_LENGTH,
-    )
+    unsafe { probe::read_cr4(misalign) }
 }

@@ -12,7 +12,7 @@ use crate::{demand, frames, layout, trap};
 
 /// CR2 and the error code say what went wrong where.
 pub(super) fn fault_address() -> Outcome {
-    const WRITE: u64 = 1 << 1;
+    const WRITE: usize = 1 << 1;
     let address = SCRATCH.start + 0x123;
     // SAFETY: nothing is mapped there.
     unsafe { ensure!(probe_read(address).is_err(), "an unmapped page can be read") };

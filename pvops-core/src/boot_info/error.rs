@@ -37,6 +37,11 @@ pub enum BootInfoError {
         /// Its distance in bytes from the start of the information.
         offset: usize,
     },
+    /// An entry of a Multiboot memory map is smaller than it must be, or does not fit into the map.
+    BadMapEntry {
+        /// Its distance in bytes from the start of the map.
+        offset: u32,
+    },
     /// The Multiboot2 information stops without an end tag.
     MissingEndTag,
     /// A module's end is before its start or beyond the address space.
@@ -68,6 +73,9 @@ impl fmt::Display for BootInfoError {
             }
             Self::BadTag { kind, offset } => {
                 write!(f, "boot tag of type {kind} at offset {offset} is malformed")
+            }
+            Self::BadMapEntry { offset } => {
+                write!(f, "memory map entry at offset {offset} is malformed")
             }
             Self::MissingEndTag => f.write_str("boot information has no end tag"),
             Self::BadModule { index } => write!(f, "boot module {index} has no valid extent"),

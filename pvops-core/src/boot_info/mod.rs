@@ -2,7 +2,7 @@
 //!
 //! A kernel that boots by several protocols wants one answer to four questions: where is RAM, what
 //! is on the command line, which modules were loaded, where are the ACPI tables. [`BootInfo`] is
-//! that answer, made from PVH (versions 0 and 1) or from Multiboot2.
+//! that answer, made from PVH (versions 0 and 1), from Multiboot or from Multiboot2.
 //!
 //! The loader's structures are read once, through the kernel's own [`PhysicalMemory`], and copied
 //! out; only the bytes of command lines stay where they are. All content is taken as hostile: a
@@ -18,6 +18,7 @@ pub mod command_line;
 mod error;
 mod memory_map;
 mod module;
+mod multiboot;
 mod multiboot2;
 mod physical_memory;
 mod pvh;
@@ -62,6 +63,21 @@ impl<'m> BootInfo<'m> {
         start_info: u64,
     ) -> Result<Self, BootInfoError> {
         pvh::read(memory, start_info)
+    }
+
+    /// Reads the information of Multiboot, version 1, at physical address `info` (EBX at the entry),
+    /// where `magic` is what was in EAX. It says nothing of ACPI; a loader may leave out the rest, too.
+    ///
+    /// # Errors
+    ///
+    /// If `magic` is not Multiboot's, something pointed to cannot be read, a module or an entry of
+    /// the memory map makes no sense, or the map has more entries than any machine's.
+    pub fn from_multiboot<M: PhysicalMemory + ?Sized>(
+        memory: &'m M,
+        magic: u32,
+        info: u64,
+    ) -> Result<Self, BootInfoError> {
+        multiboot::read(memory, magic, info)
     }
 
     /// Reads the Multiboot2 information at physical address `info` (EBX at the entry), where
@@ -169,7 +185,7 @@ impl<'m> BootInfo<'m> {
 /// single RAM entry right across it.
 pub const LEGACY_AREA: Range<u64> = 0xa_0000..0x10_0000;
 
-/// A boot protocol. `Display` gives its name and version: `pvh v1`, `multiboot2`.
+/// A boot protocol. `Display` gives its name and version: `pvh v1`, `multiboot`, `multiboot2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Protocol {
@@ -178,6 +194,8 @@ pub enum Protocol {
         /// As the loader wrote it: 0, 1, or a later one.
         version: u32,
     },
+    /// Multiboot, version 1.
+    Multiboot,
     /// Multiboot2.
     Multiboot2,
     /// One that a single host has, by its name.
@@ -188,6 +206,7 @@ impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pvh { version } => write!(f, "pvh v{version}"),
+            Self::Multiboot => f.write_str("multiboot"),
             Self::Multiboot2 => f.write_str("multiboot2"),
             Self::OfHost(name) => f.write_str(name),
         }

@@ -89,7 +89,7 @@ fn first_instruction(binding: &ErasedBinding, outcome: Outcome, length: usize) -
         Outcome::Inline => binding
             .template()
             .filter(|template| template.is_single_instruction())
-            .map(|template| encode::padded_length(template.len(), length)),
+            .map(|template| encode::padded_length(&template, length)),
     }
 }
 

@@ -6,7 +6,7 @@ use pvops_core::boot_info::{BootInfo, rsdp};
 
 use super::support::*;
 
-/// The most reads for PVH: 17 command lines of 4096 bytes, 16 modules, 1024 map entries, and
+/// The most reads for PVH, and for Multiboot: 17 command lines of 4096 bytes, 16 modules, 1024 map entries, and
 /// a few for each structure.
 const PVH_READS: usize = 17 * 4100 + 16 + 1024 + 3;
 
@@ -83,6 +83,48 @@ proptest! {
         let memory = Memory::default().with(0x1000, bytes);
         prop_assert!(BootInfo::from_pvh(&memory, address).is_err());
         prop_assert_eq!(memory.reads.get().max(1), 1);
+    }
+
+    #[test]
+    fn multiboot(
+        content in vec(word(), 1000..1024),
+        flags in prop_oneof![4 => Just(0x4d_u32), 1 => any::<u32>()],
+        pointers in proptest::array::uniform3(word()),
+        modules in count(),
+        map_length in prop_oneof![8 => 0..200u32, 2 => 0..40_000u32, 1 => any::<u32>()],
+        map_entries in vec((0..60u32, word(), word(), 0..8u32), 0..60),
+    ) {
+        let [module_list, command_line, map] = pointers.map(|pointer| pointer as u32);
+        let info = MultibootInfo {
+            flags,
+            command_line,
+            modules,
+            module_list,
+            map_length,
+            map,
+            ..MultibootInfo::default()
+        };
+        let mut bytes: Vec<u8> = content.into_iter().flat_map(u64::to_le_bytes).collect();
+        bytes[..52].copy_from_slice(&info.bytes());
+        let entries: Vec<u8> = map_entries
+            .iter()
+            .flat_map(|&(size, start, length, kind)| multiboot_entry(size, (start, length, kind)))
+            .collect();
+        bytes[0x400..0x400 + entries.len()].copy_from_slice(&entries);
+        let memory = Memory::default().with(0x1000, bytes);
+        if let Ok(info) = BootInfo::from_multiboot(&memory, 0x2bad_b002, 0x1000) {
+            check(&info);
+        }
+        prop_assert!(memory.reads.get() <= PVH_READS);
+    }
+
+    #[test]
+    fn multiboot_bytes(bytes in vec(any::<u8>(), 0..200), address in word()) {
+        let memory = Memory::default().with(0x1000, bytes);
+        if let Ok(info) = BootInfo::from_multiboot(&memory, 0x2bad_b002, address) {
+            check(&info);
+        }
+        prop_assert!(memory.reads.get() <= PVH_READS);
     }
 
     /// Good tags and bad, with one byte damaged or none.

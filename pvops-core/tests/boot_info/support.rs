@@ -98,6 +98,37 @@ pub(crate) fn module_entry(start: u64, size: u64, command_line: u64) -> Vec<u8> 
         .collect()
 }
 
+/// The fields of Multiboot information that are read.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct MultibootInfo {
+    pub(crate) flags: u32,
+    pub(crate) lower_kib: u32,
+    pub(crate) upper_kib: u32,
+    pub(crate) command_line: u32,
+    pub(crate) modules: u32,
+    pub(crate) module_list: u32,
+    pub(crate) map_length: u32,
+    pub(crate) map: u32,
+}
+
+impl MultibootInfo {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = words(&[self.flags, self.lower_kib, self.upper_kib, 0x8000_ffff]);
+        bytes.extend(words(&[self.command_line, self.modules, self.module_list]));
+        bytes.extend(words(&[0, 0, 0, 0, self.map_length, self.map]));
+        bytes
+    }
+}
+
+/// An entry of a Multiboot memory map; `size` is what its first word says.
+pub(crate) fn multiboot_entry(size: u32, (start, length, kind): (u64, u64, u32)) -> Vec<u8> {
+    let mut bytes = words(&[size]);
+    bytes.extend(start.to_le_bytes());
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(words(&[kind]));
+    bytes
+}
+
 /// A Multiboot2 tag with padding.
 pub(crate) fn tag(kind: u32, content: &[u8]) -> Vec<u8> {
     let mut bytes = words(&[kind, 8 + content.len() as u32]);

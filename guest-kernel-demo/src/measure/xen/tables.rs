@@ -141,7 +141,7 @@ fn fork(
     fork: fn(&mut AddressSpace) -> Result<AddressSpace, MapError>,
 ) -> Result<(), MapError> {
     const PAGES: usize = 2000;
-    const WRITE: u64 = 1 << 1;
+    const WRITE: usize = 1 << 1;
     let mut parent = AddressSpace::new(&[])?;
     for address in HEAP.step_by(PAGE).take(PAGES) {
         if !parent.page_fault(address, WRITE) {

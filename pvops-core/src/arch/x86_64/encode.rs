@@ -1,29 +1,13 @@
-//! The few encodings that patching writes itself.
-//!
-//! A site is filled to its last byte without an instruction more than the template has: a prefix
-//! that means nothing costs no instruction, a NOP does. Up to [`MAX_PADDING`] segment-override
-//! prefixes go in front of the first instruction. Intel SDM volume 2, section 2.1.1, and AMD APM
-//! volume 3, section 1.2.4: in 64-bit mode the overrides of CS, DS, ES and SS are ignored.
+//! Encodings of 64-bit mode.
 
-/// Length of the longest site.
-pub(crate) const MAX_SITE: usize = 15;
-/// Length of `call [rip + slot]`.
-pub(crate) const INDIRECT_CALL: usize = 6;
-
-/// The one-byte breakpoint.
-pub(crate) const INT3: u8 = 0xcc;
-
-/// Longest run of prefixes that pads a template: what the longest sites of single instructions need. Some
-/// old decoders slow down beyond three.
-const MAX_PADDING: usize = 8;
-/// The DS segment override.
-const DS: u8 = 0x3e;
-/// The CS segment override; before a CALL, DS could be read as the `notrack` prefix.
-const CS: u8 = 0x2e;
+/// Where a call takes its target from that ends at `end`: relative to that.
+pub(crate) fn slot_of_call(end: usize, displacement: isize) -> usize {
+    end.wrapping_add_signed(displacement)
+}
 
 /// Recommended NOPs of 1 to 9 bytes: Intel SDM volume 2, NOP, table "Recommended Multi-Byte
 /// Sequence of NOP Instruction".
-const NOPS: [&[u8]; 10] = [
+pub(crate) const NOPS: [&[u8]; 10] = [
     &[],
     &[0x90],
     &[0x66, 0x90],
@@ -36,70 +20,8 @@ const NOPS: [&[u8]; 10] = [
     &[0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
 ];
 
-/// Where an unpatched site's call takes its target from, or `None` if the bytes are no such site:
-/// `ff 15 disp32`, then one-byte NOPs.
-pub(crate) fn indirect_call_slot(site: usize, bytes: &[u8]) -> Option<usize> {
-    let (call, padding) = bytes.split_at_checked(INDIRECT_CALL)?;
-    if call[..2] != [0xff, 0x15] || padding.iter().any(|&byte| byte != 0x90) {
-        return None;
-    }
-    let displacement = i32::from_le_bytes([call[2], call[3], call[4], call[5]]);
-    Some(
-        site.wrapping_add(INDIRECT_CALL)
-            .wrapping_add_signed(displacement as isize),
-    )
-}
-
-/// From the end of a site's call to `target`; `None` if that is out of a rel32's range.
-pub(crate) fn call_distance(site: usize, target: usize) -> Option<i32> {
-    let distance = target.wrapping_sub(site.wrapping_add(INDIRECT_CALL)) as isize;
-    i32::try_from(distance).ok()
-}
-
-/// Fills a site with a call over a distance.
-pub(crate) fn call(distance: i32, out: &mut [u8]) {
-    // CS CALL rel32 is six bytes: one instruction, and no NOP behind it.
-    let (call, rest) = out.split_at_mut(INDIRECT_CALL);
-    call[..2].copy_from_slice(&[CS, 0xe8]);
-    call[2..].copy_from_slice(&distance.to_le_bytes());
-    nops(rest);
-}
-
-/// Fills a site but for the room that it returns, where a template of `length` bytes, not more than
-/// the site has, is to go.
-pub(crate) fn room(length: usize, out: &mut [u8]) -> &mut [u8] {
-    let padding = padded_length(length, out.len()) - length;
-    let (prefixes, rest) = out.split_at_mut(padding);
-    prefixes.fill(DS);
-    let (room, rest) = rest.split_at_mut(length);
-    nops(rest);
-    room
-}
-
-/// Length of the first instruction that [`template`] leaves, where the template is one instruction.
-pub(crate) fn padded_length(template: usize, site: usize) -> usize {
-    template + (site - template).min(MAX_PADDING)
-}
-
-/// Length of the first NOP that [`nops`] leaves.
-pub(crate) fn first_nop_length(site: usize) -> usize {
-    site.min(NOPS.len() - 1)
-}
-
-/// Fills a site with as few NOPs as will do.
-pub(crate) fn nops(mut out: &mut [u8]) {
-    while !out.is_empty() {
-        let length = out.len().min(NOPS.len() - 1);
-        let (nop, rest) = out.split_at_mut(length);
-        nop.copy_from_slice(NOPS[length]);
-        out = rest;
-    }
-}
-
-/// Fills a site with UD2, for an op that must not be called.
-pub(crate) fn trap(out: &mut [u8]) {
-    let (trap, rest) = out.split_at_mut(2);
-    trap.copy_from_slice(&[0x0f, 0x0b]);
-    // Never reached.
-    rest.fill(INT3);
+/// Whether the override of DS means nothing in front of an instruction: in 64-bit mode those of CS,
+/// DS, ES and SS are ignored. Intel SDM volume 2, section 2.1.1; AMD APM volume 3, section 1.2.4.
+pub(crate) const fn is_indifferent_to_ds(_line: &str) -> bool {
+    true
 }

@@ -5,7 +5,7 @@
 
 use core::arch::global_asm;
 
-use crate::layout::KERNEL_OFFSET;
+use super::layout::KERNEL_OFFSET;
 
 global_asm!(
     ".macro xen_note_text type, text",

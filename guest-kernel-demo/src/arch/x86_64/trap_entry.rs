@@ -8,8 +8,8 @@ use core::mem::offset_of;
 use pvops_core::op::cpu::{interrupt_return, swapgs, syscall_return};
 use pvops_core::{InterruptFrame, SyscallEntry, asm_op, asm_site, cpu};
 
-use crate::frame::{Frame, SYSCALL};
-use crate::gdt::{KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
+use super::frame::{Frame, SYSCALL};
+use super::gdt::{KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
 use crate::per_cpu::PerCpu;
 use crate::{scheduler, syscall, trap};
 

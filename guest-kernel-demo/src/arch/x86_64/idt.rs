@@ -5,9 +5,9 @@ use core::cell::UnsafeCell;
 use pvops_core::cpu;
 use pvops_core::descriptor::DescriptorTablePointer;
 
-use crate::gdt::{DOUBLE_FAULT_STACK, KERNEL_CODE};
+use super::gdt::{DOUBLE_FAULT_STACK, KERNEL_CODE};
+use super::trap_entry;
 use crate::trap::VECTORS;
-use crate::trap_entry;
 
 /// Makes the interrupt descriptor table, which all CPUs share.
 ///
@@ -33,7 +33,7 @@ pub(crate) unsafe fn prepare() {
 ///
 /// # Safety
 ///
-/// Once on each CPU, interrupts off, after [`gdt::load`](crate::gdt::load) and
+/// Once on each CPU, interrupts off, after [`gdt::load`](super::gdt::load) and
 /// [`per_cpu::load`](crate::per_cpu::load).
 pub(crate) unsafe fn load() {
     // SAFETY: the table was made, and stays where it is for good.

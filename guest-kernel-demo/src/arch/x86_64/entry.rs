@@ -8,7 +8,7 @@
 
 use core::arch::global_asm;
 
-use crate::layout::{DIRECT_MAP, KERNEL_OFFSET};
+use super::layout::{DIRECT_MAP, KERNEL_OFFSET};
 
 /// The time-stamp counter at the entry.
 pub(crate) fn start_tsc() -> u64 {

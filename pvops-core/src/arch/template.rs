@@ -3,6 +3,8 @@
 //! A template is assembled, never typed in hexadecimal. [`inline!`](crate::inline) assembles the
 //! same lines twice: as a function, for sites that are not patched, and as the template.
 
+use super::selected::encode::is_indifferent_to_ds;
+
 /// Binds an op to instructions that are put at its call sites.
 ///
 /// ```text
@@ -10,9 +12,9 @@
 /// ```
 ///
 /// The lines find the operands where the op's [shape](crate::arch::shape) says, may change only
-/// what the shape says, and must neither return nor mention `rsp` or `rip`: at a site they run
-/// without a return address on the stack. (Those of an exit op do both: at a site and in the function
-/// they have the frame at `rsp`.) Lines longer than the op's site are called instead.
+/// what the shape says, and must neither return nor mention the stack or instruction pointer: at a
+/// site they run without a return address on the stack. (Those of an exit op do both: at a site and in the function
+/// they have the frame at the stack pointer.) Lines longer than the op's site are called instead.
 ///
 /// Lines that address memory by a number known only at boot write that number as the operand
 /// `{operand}`, as in `"mov dword ptr [{operand}], 0"`, and say how many bytes of the last
@@ -30,23 +32,25 @@ macro_rules! inline {
         unsafe extern "C" fn thunk() {
             core::arch::naked_asm!(
                 // Away with the return address.
-                ".if {shape} == {exit}",
-                "add rsp, 8",
+                ".if ({shape} == {exit}) || ({shape} == {sysexit})",
+                $crate::drop_return_address!(),
                 ".endif",
                 $($line,)+
                 "ret",
                 shape = const <$crate::op::$group::$name as $crate::Op>::SHAPE,
                 exit = const $crate::arch::shape::exit,
+                sysexit = const $crate::arch::shape::sysexit,
             )
         }
         #[unsafe(naked)]
         unsafe extern "C" fn template() {
             core::arch::naked_asm!(
-                ".byte 772f - 771f, 0, {single}",
+                ".byte 772f - 771f, 0, {single}, {padding}",
                 "771:",
                 $($line,)+
                 "772:",
                 single = const $crate::arch::is_single_instruction(&[$($line),+]) as u8,
+                padding = const $crate::arch::padding(&[$($line),+]),
             )
         }
         // SAFETY: thunk and template are the same instructions, which keep to the op's shape (the
@@ -62,13 +66,14 @@ macro_rules! inline {
         #[unsafe(naked)]
         unsafe extern "C" fn template() {
             core::arch::naked_asm!(
-                ".byte 772f - 771f, 772f - 771f - 4 - {after}, {single}",
+                ".byte 772f - 771f, 772f - 771f - 4 - {after}, {single}, {padding}",
                 "771:",
                 $($line,)+
                 "772:",
                 operand = const 0,
                 after = const $after,
                 single = const $crate::arch::is_single_instruction(&[$($line),+]) as u8,
+                padding = const $crate::arch::padding(&[$($line),+]),
             )
         }
         let binding: $crate::binding::Binding<$crate::op::$group::$name> = $binding;
@@ -93,4 +98,33 @@ pub const fn is_single_instruction(lines: &[&str]) -> bool {
         index += 1;
     }
     true
+}
+
+/// How many prefixes that mean nothing a template takes in front. The longest sites of single
+/// instructions need as many; some old decoders slow down beyond three.
+pub const fn padding(lines: &[&str]) -> u8 {
+    match lines {
+        [first, ..] if is_indifferent_to_ds(first) => 8,
+        _ => 0,
+    }
+}
+
+/// Drops the return address of a call that is not to return.
+#[cfg(target_arch = "x86_64")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! drop_return_address {
+    () => {
+        "add rsp, 8"
+    };
+}
+
+/// Drops the return address of a call that is not to return.
+#[cfg(target_arch = "x86")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! drop_return_address {
+    () => {
+        "add esp, 4"
+    };
 }
