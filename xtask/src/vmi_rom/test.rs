@@ -1,17 +1,20 @@
 //! The ROM's test: a kernel that calls everything in it, on QEMU, for each setting of the ROM.
 
-use std::io::Write;
+use std::fs;
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::guest;
+use anyhow::Context;
+
 use crate::host::{Host, Kvm};
-use crate::qemu::{CONSOLE_ONLY, PROGRAM};
+use crate::qemu::{CONSOLE_ONLY, Options, PROGRAM};
 use crate::step::{self, End};
 use crate::tally::Tally;
 use crate::transcript::End as ProcessEnd;
+use crate::{appliance, guest, kernel};
 
 use super::{Built, build, compile, malformed};
 
@@ -20,8 +23,14 @@ const KERNEL: &str = "vmi-rom-test";
 const SETTINGS: &str = "opt/org.pvops/vmi-rom";
 /// It takes two seconds; a machine without VT-x or SVM is slow.
 const TIMEOUT: Duration = Duration::from_secs(120);
+/// In the appliance, Linux boots first.
+const APPLIANCE_TIMEOUT: Duration = Duration::from_secs(240);
 /// By isa-debug-exit.
 const PASS: i32 = 33;
+/// What the appliance says of it.
+const APPLIANCE_PASS: &str = r#"@{"event":"guest_end","status":33}"#;
+/// MiB.
+const MEMORY: u32 = 128;
 
 const TCG: &[&str] = &["-M", "q35", "-accel", "tcg", "-cpu", "max"];
 /// Another chipset, whose ROMs lie behind that of a graphics card, and a CPU without large pages.
@@ -34,6 +43,8 @@ const KVM: &[&str] = &["-M", "q35", "-accel", "kvm", "-cpu", "host"];
 struct Boot {
     title: &'static str,
     machine: &'static [&'static str],
+    /// Whether that machine is in the appliance with stock KVM.
+    in_appliance: bool,
     /// What the ROM is told.
     settings: &'static str,
     /// What the kernel expects.
@@ -45,9 +56,17 @@ struct Boot {
 const NATIVE: Boot = Boot {
     title: "native",
     machine: TCG,
+    in_appliance: false,
     settings: "",
     cmdline: "",
     rom: None,
+};
+
+const KVM_COUNTING: Boot = Boot {
+    machine: KVM,
+    settings: "kvm count",
+    cmdline: "kvm count hypercalls",
+    ..NATIVE
 };
 
 static BOOTS: &[Boot] = &[
@@ -93,10 +112,12 @@ static BOOTS: &[Boot] = &[
     },
     Boot {
         title: "kvm",
-        machine: KVM,
-        settings: "kvm count",
-        cmdline: "kvm count",
-        ..NATIVE
+        ..KVM_COUNTING
+    },
+    Boot {
+        title: "kvm on stock KVM",
+        in_appliance: true,
+        ..KVM_COUNTING
     },
 ];
 
@@ -137,6 +158,7 @@ pub(crate) fn run(
 
 fn one(boot: &Boot, rom: &Built, kernel: &Path, host: &Host) -> anyhow::Result<End> {
     if boot.machine == KVM
+        && !boot.in_appliance
         && let Some(reason) = lacks(host)
     {
         return Ok(End::Skipped(reason));
@@ -146,31 +168,82 @@ fn one(boot: &Boot, rom: &Built, kernel: &Path, host: &Host) -> anyhow::Result<E
         Some(malformed) => rom.malformed(malformed)?,
         None => rom.path.clone(),
     };
-    let mut command = Command::new(PROGRAM);
-    command.args(boot.machine).args(CONSOLE_ONLY);
-    command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
-    command
-        .args(["-m", "128", "-no-reboot", "-option-rom"])
-        .arg(rom);
-    if !boot.settings.is_empty() {
-        let file = format!("name={SETTINGS},string={}", boot.settings);
-        command.args(["-fw_cfg", &file]);
+    if boot.in_appliance {
+        return in_appliance(boot, &rom, kernel);
     }
-    command.arg("-kernel").arg(kernel);
-    command.args(["-append", boot.cmdline]);
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments(
+        boot,
+        &rom.to_string_lossy(),
+        &kernel.to_string_lossy(),
+    ));
+    let (lines, end) = run_to_end(&mut command, TIMEOUT)?;
+    Ok(judge(&lines, &end, end == ProcessEnd::Exit(Some(PASS))))
+}
+
+fn in_appliance(boot: &Boot, rom: &Path, kernel: &Path) -> anyhow::Result<End> {
+    const ROM: &str = "/guest/vmi.rom";
+    let target = kernel::target_directory(kernel)?.join("appliance");
+    let appliance = match appliance::kvm::KVM.build(&target, &mut io::sink())? {
+        Ok(appliance) => appliance,
+        Err(reason) => return Ok(End::Skipped(reason)),
+    };
+    let options = Options {
+        smp: 1,
+        mem: MEMORY,
+        cmdline: "",
+        cpu_flags: "",
+    };
+    let rom = fs::read(rom).with_context(|| rom.display().to_string())?;
+    let mut command = appliance::kvm::command(
+        &appliance,
+        kernel,
+        &[(ROM.trim_start_matches('/'), &rom)],
+        &arguments(boot, ROM, appliance::kvm::KERNEL),
+        &options,
+        APPLIANCE_TIMEOUT,
+    )?;
+    let (lines, end) = run_to_end(&mut command, APPLIANCE_TIMEOUT)?;
+    let has_passed = lines.iter().any(|line| line == APPLIANCE_PASS);
+    Ok(judge(&lines, &end, has_passed))
+}
+
+/// QEMU's arguments; the paths are where QEMU runs.
+fn arguments(boot: &Boot, rom: &str, kernel: &str) -> Vec<String> {
+    let memory = MEMORY.to_string();
+    let settings = format!("name={SETTINGS},string={}", boot.settings);
+    let mut arguments = boot.machine.to_vec();
+    arguments.extend(CONSOLE_ONLY);
+    arguments.extend(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+    arguments.extend(["-m", &memory, "-no-reboot", "-option-rom", rom]);
+    if !boot.settings.is_empty() {
+        arguments.extend(["-fw_cfg", &settings]);
+    }
+    arguments.extend(["-kernel", kernel, "-append", boot.cmdline]);
+    arguments.into_iter().map(String::from).collect()
+}
+
+fn run_to_end(
+    command: &mut Command,
+    timeout: Duration,
+) -> anyhow::Result<(Vec<String>, ProcessEnd)> {
     let mut lines = Vec::new();
-    let run = guest::run(&mut command, TIMEOUT, &mut |line| {
-        lines.push(String::from_utf8_lossy(&line.bytes).into_owned());
+    let run = guest::run(command, timeout, &mut |line| {
+        lines.push(String::from_utf8_lossy(&line.bytes).trim_end().to_string());
         Ok(ControlFlow::Continue(()))
     })?;
-    let result = lines.last().and_then(|line| line.strip_prefix("result: "));
-    Ok(match (run.end, result) {
-        (ProcessEnd::Exit(Some(PASS)), Some(result)) => End::Passed(result.into()),
-        (end, _) => {
-            lines.extend(run.diagnostics);
-            End::Failed(format!("{}\n{end:?}", lines.join("\n")))
-        }
-    })
+    lines.extend(run.diagnostics);
+    Ok((lines, run.end))
+}
+
+fn judge(lines: &[String], end: &ProcessEnd, has_passed: bool) -> End {
+    let mut results = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("result: "));
+    match (has_passed, results.next()) {
+        (true, Some(result)) => End::Passed(result.into()),
+        _ => End::Failed(format!("{}\n{end:?}", lines.join("\n"))),
+    }
 }
 
 fn lacks(host: &Host) -> Option<String> {

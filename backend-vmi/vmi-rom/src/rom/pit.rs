@@ -10,47 +10,78 @@ const CHANNEL_2: u16 = 0x42;
 const COMMAND: u16 = 0x43;
 const GATE: u16 = 0x61;
 
-/// A bound on looking, where there is no timer.
-const PATIENCE: u32 = 10_000_000;
-
-/// How long a rate is measured: 10 ms, and so often.
+/// How long a rate is measured: 10 ms.
 const MEASURED_TICKS: u16 = (RATE / 100) as u16;
-const MEASUREMENTS: usize = 5;
+const ATTEMPTS: u32 = 10;
+/// Tries to read counter and timer at one moment.
+const READINGS: u32 = 8;
+/// A bound on looking, where there is no timer.
+const PATIENCE: u32 = 1_000_000;
 
-/// How much a counter goes on in a second. `None` if the timer does not count. A hypervisor can stop this
-/// CPU at any time, which spoils a measurement; hence the median.
+/// How much a counter goes on in a second. `None` if the timer does not count, or this CPU is stopped for
+/// long each time.
 pub(super) fn measure(counter: impl Fn() -> u64) -> Option<u64> {
-    let mut values = [0; MEASUREMENTS];
-    for value in &mut values {
-        *value = measure_once(MEASURED_TICKS, &counter)?;
-    }
-    let smaller = |median: u64| values.iter().filter(|&&value| value < median).count();
-    let larger = |median: u64| values.iter().filter(|&&value| value > median).count();
-    let half = MEASUREMENTS / 2;
-    let mut candidates = values.iter().copied();
-    let median = candidates.find(|&value| smaller(value) <= half && larger(value) <= half)?;
-    Some(median * u64::from(RATE) / u64::from(MEASURED_TICKS))
-}
-
-/// Runs channel 2 for `ticks`, and `sample` in the beginning and in the end.
-fn measure_once(ticks: u16, sample: impl Fn() -> u64) -> Option<u64> {
-    let [low, high] = ticks.to_le_bytes();
-    // SAFETY: channel 2 is the speaker's: on, without the speaker, counting down once (mode 0).
+    // SAFETY: channel 2 is the speaker's: on, without the speaker.
     let gate = unsafe {
         let gate = port::read(GATE);
         port::write(GATE, gate & !2 | 1);
-        port::write(COMMAND, 0xB0);
-        port::write(CHANNEL_2, low);
-        port::write(CHANNEL_2, high);
         gate
     };
-    let start = sample();
-    // SAFETY: reading the gate tells the channel's output.
-    let ended = (0..PATIENCE).any(|_| unsafe { port::read(GATE) } & 0x20 != 0);
-    let end = sample();
+    let rate = (0..ATTEMPTS).find_map(|_| measure_once(&counter));
     // SAFETY: as it was.
     unsafe { port::write(GATE, gate) };
-    ended.then(|| end.wrapping_sub(start))
+    rate
+}
+
+fn measure_once(counter: &impl Fn() -> u64) -> Option<u64> {
+    // SAFETY: counting down once, from the largest number (mode 0).
+    unsafe {
+        port::write(COMMAND, 0xB0);
+        port::write(CHANNEL_2, 0xFF);
+        port::write(CHANNEL_2, 0xFF);
+    }
+    let start = Moment::read(counter)?;
+    let end = start.ticks.checked_sub(MEASURED_TICKS)?;
+    (0..PATIENCE).find(|_| ticks() <= end)?;
+    let end = Moment::read(counter)?;
+    // SAFETY: reading the gate tells the channel's output, which says that it was at 0.
+    if unsafe { port::read(GATE) } & 0x20 != 0 {
+        return None;
+    }
+    let ticks = start.ticks.checked_sub(end.ticks)?;
+    let elapsed = end.counter.checked_sub(start.counter)?;
+    elapsed.checked_mul(RATE.into())?.checked_div(ticks.into())
+}
+
+/// What counter and timer have said together. A hypervisor can stop this CPU in between, so the closest
+/// of some readings is taken.
+struct Moment {
+    counter: u64,
+    ticks: u16,
+}
+
+impl Moment {
+    fn read(counter: &impl Fn() -> u64) -> Option<Self> {
+        let reading = |_| {
+            let before = counter();
+            let ticks = ticks();
+            let distance = counter().saturating_sub(before);
+            let counter = before + distance / 2;
+            (distance, Self { counter, ticks })
+        };
+        let readings = (0..READINGS).map(reading);
+        let closest = readings.min_by_key(|(distance, _)| *distance)?;
+        Some(closest.1)
+    }
+}
+
+/// What channel 2 has left.
+fn ticks() -> u16 {
+    // SAFETY: latching and reading the count has no effect on it.
+    unsafe {
+        port::write(COMMAND, 0x80);
+        u16::from_le_bytes([port::read(CHANNEL_2), port::read(CHANNEL_2)])
+    }
 }
 
 /// One interrupt, after `ticks`.
