@@ -6,7 +6,7 @@
 //! reaches its memory by the distance from itself.
 //!
 //! `native` does what each call says with the bare instruction; `kvm` uses KVM's interfaces beneath.
-//! docs/vmi.md has what a guest and a user must know.
+//! docs/vmi-rom.md has what a guest and a user must know.
 #![cfg_attr(target_arch = "x86", no_std, no_main)]
 
 #[cfg(target_arch = "x86")]
