@@ -20,6 +20,7 @@ mod pit;
 mod port;
 mod rtc;
 mod settings;
+mod start;
 mod state;
 mod system;
 mod window;

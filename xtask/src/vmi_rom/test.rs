@@ -33,6 +33,7 @@ const APPLIANCE_PASS: &str = r#"@{"event":"guest_end","status":33}"#;
 const MEMORY: u32 = 128;
 
 const TCG: &[&str] = &["-M", "q35", "-accel", "tcg", "-cpu", "max"];
+const TCG_SMP: &[&str] = &["-M", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "2"];
 /// Another chipset, whose ROMs lie behind that of a graphics card, and a CPU without large pages.
 const TCG_PC: &[&str] = &[
     "-M", "pc", "-accel", "tcg", "-cpu", "pentium3", "-device", "VGA",
@@ -79,6 +80,19 @@ static BOOTS: &[Boot] = &[
     Boot {
         title: "native on an old PC",
         machine: TCG_PC,
+        ..NATIVE
+    },
+    Boot {
+        title: "native with 2 CPUs",
+        machine: TCG_SMP,
+        cmdline: "smp",
+        ..NATIVE
+    },
+    Boot {
+        title: "counting with PAE and 2 CPUs",
+        machine: TCG_SMP,
+        settings: "count",
+        cmdline: "count pae smp",
         ..NATIVE
     },
     Boot {

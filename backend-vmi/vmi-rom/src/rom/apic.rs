@@ -5,7 +5,7 @@ use super::cpu::Cpu;
 use super::entries::Arguments;
 use super::interrupts_off::InterruptsOff;
 use super::state::State;
-use super::{alarm, deferred, window};
+use super::{alarm, deferred, start, window};
 
 pub(super) const EOI: u32 = 0xB0;
 const INTERRUPT_COMMAND: u32 = 0x300;
@@ -46,10 +46,13 @@ fn end_interrupt() {
 /// Other CPUs may look at what this one was to write.
 fn send(command: u32) {
     deferred::flush();
-    if let Some(kvm) = State::get().kvm.get()
-        && kvm.send(command, || window::read(INTERRUPT_COMMAND_HIGH) >> 24)
+    let state = State::get();
+    let destination = || window::read(INTERRUPT_COMMAND_HIGH) >> 24;
+    if let Some(kvm) = state.kvm.get()
+        && kvm.send(command, destination)
     {
         return count(Statistic::HypercallIpis);
     }
+    let command = start::redirect(state, command, destination);
     window::write(INTERRUPT_COMMAND, command);
 }

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 
 use super::count::STUB_BYTES;
 use super::state::State;
-use super::{alarm, apic, clock, deferred, descriptors, paging, rtc, system};
+use super::{alarm, apic, clock, deferred, descriptors, paging, rtc, start, system};
 use crate::abi::call::{self, Call};
 use crate::abi::relocation::Kind;
 
@@ -52,6 +52,7 @@ global_asm!(
     "function call_inval_page, {inval_page}",
     "function call_flush_tlb, {flush_tlb}",
     "function call_set_linear_mapping, {set_linear_mapping}",
+    "function call_set_initial_state, {set_initial_state}",
     "function call_apic_write, {apic_write}",
     "function call_apic_read, {apic_read}",
     "function call_frequency, {frequency}",
@@ -131,8 +132,7 @@ global_asm!(
     "entry {call}, outsb",
     "entry {call}, outsw", // 60
     "entry {call}, set_iopl_mask",
-    // Other CPUs start as on hardware.
-    "entry {none}, nothing",
+    "entry {call}, set_initial_state",
     "entry {call}, apic_write",
     "entry {call}, apic_read",
     "entry {call}, io_delay", // 65
@@ -185,6 +185,7 @@ global_asm!(
     inval_page = sym paging::inval_page,
     flush_tlb = sym paging::flush_tlb,
     set_linear_mapping = sym paging::set_linear_mapping,
+    set_initial_state = sym start::set_initial_state,
     apic_write = sym apic::write,
     apic_read = sym apic::read,
     frequency = sym clock::frequency,
@@ -232,6 +233,10 @@ extern "C" fn get_relocation(number: u32, entries: *const Entry, counted_calls: 
 /// Whether this machine lacks what the call needs.
 fn is_missing(state: &State, call: Call) -> bool {
     match call {
+        Call::SET_INITIAL_AP_STATE => {
+            state.has_window.load(Ordering::Relaxed) == 0
+                || state.can_start.load(Ordering::Relaxed) == 0
+        }
         Call::APIC_READ | Call::APIC_WRITE => state.has_window.load(Ordering::Relaxed) == 0,
         _ if (Call::GET_CYCLE_FREQUENCY..=Call::WALLCLOCK_UPDATED).contains(&call) => {
             state.clock.rate() == 0

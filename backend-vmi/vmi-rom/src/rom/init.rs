@@ -26,6 +26,8 @@ pub(super) extern "C" fn initialize() -> u32 {
         .counting
         .store(u32::from(settings.count), Ordering::Relaxed);
     window::open(state);
+    let can_start = state.start.prepare(state);
+    state.can_start.store(can_start.into(), Ordering::Relaxed);
     let cpu = Cpu::current(state, &interrupts_off);
     if settings.no_timer {
         state.clock.stop();

@@ -8,6 +8,7 @@ use super::count::COUNTERS;
 use super::cpu::Cpu;
 use super::kvm::Kvm;
 use super::rtc::Wallclock;
+use super::start::{Start, Told};
 use super::{head, paging};
 
 /// How much POST takes, a multiple of 4.
@@ -40,6 +41,10 @@ pub(super) struct State {
     /// KVM, if it is there and is to be used.
     pub(super) kvm: Cell<Option<Kvm>>,
     pub(super) cpus: [Cpu; CPUS],
+    /// Whether CPUs can be started.
+    pub(super) can_start: AtomicU32,
+    pub(super) told: Told,
+    pub(super) start: Start,
 }
 
 const _: () = assert!(size_of::<State>() <= SIZE_KIB as usize * 1024);

@@ -6,6 +6,7 @@ mod lazy;
 mod machine_state;
 mod memory;
 mod ports;
+mod processors;
 mod relocations;
 mod time;
 mod transfers;
@@ -48,6 +49,9 @@ pub(crate) fn run(information: &BootInformation) {
     lazy::run(rom);
     if !information.has("no-apic") {
         apic::run(rom, information);
+        if information.has("smp") {
+            processors::run(rom);
+        }
     }
     if !information.has("no-timer") {
         time::run(rom, information);

@@ -38,8 +38,11 @@ fn expected(call: Call, information: &BootInformation) -> Kind {
     match call {
         Call::IRET | Call::SYSEXIT => Kind::JUMP_REL,
         Call::MACHINE_TO_PHYSICAL | Call::PHYSICAL_TO_MACHINE | Call::SET_CALLBACKS => Kind::NONE,
-        Call::SET_INITIAL_AP_STATE => Kind::NONE,
-        Call::APIC_READ | Call::APIC_WRITE if information.has("no-apic") => Kind::NONE,
+        Call::APIC_READ | Call::APIC_WRITE | Call::SET_INITIAL_AP_STATE
+            if information.has("no-apic") =>
+        {
+            Kind::NONE
+        }
         _ if (Call::GET_CYCLE_FREQUENCY..=Call::WALLCLOCK_UPDATED).contains(&call)
             && information.has("no-timer") =>
         {
