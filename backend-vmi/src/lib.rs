@@ -1,2 +1,4 @@
-//! VMI 3.0 guests (32-bit). Nothing is implemented yet.
+//! VMI 3.0 guests (32-bit). Only the interface's constants and layouts so far.
 #![no_std]
+
+pub mod abi;

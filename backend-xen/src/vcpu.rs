@@ -22,8 +22,7 @@ pub fn id(cpu: usize) -> Option<VcpuId> {
 /// How many virtual CPUs this domain has, running or not: they are numbered from 0. 0 if Xen can't be
 /// called. Any context.
 pub fn count() -> u32 {
-    // SAFETY: the command has no effect.
-    let exists = |id: &u32| unsafe { plain(IS_UP, VcpuId(*id)) }.is_ok();
+    let exists = |id: &u32| is_up(VcpuId(*id)).is_ok();
     (0..MAX_CPUS as u32).take_while(exists).count() as u32
 }
 
@@ -46,6 +45,13 @@ pub(crate) fn set_id(cpu: usize, id: VcpuId) {
 
 const NOBODY: u32 = u32::MAX;
 static IDS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(NOBODY) }; MAX_CPUS];
+
+/// Whether a virtual CPU runs: it was started, and is not off.
+pub(crate) fn is_up(vcpu: VcpuId) -> Result<bool, XenError> {
+    let arguments = [IS_UP, u64::from(vcpu.0), 0];
+    // SAFETY: the command has no effect.
+    unsafe { hypercall(HypercallNumber::VCPU_OP, arguments) }.map(|answer| answer != 0)
+}
 
 /// Moves the record of a virtual CPU, that is this one or does not run, to `offset` bytes into a
 /// frame: its machine frame number in PV guests, else the guest's own number. Once for each.

@@ -232,7 +232,8 @@ impl Lab {
                 if let Some(disturber) = disturber {
                     arguments.extend(disturber.arguments(kvm::SECOND_SERIAL_PORT));
                 }
-                let command = kvm::command(&built, kernel, &arguments, options, scenario.timeout);
+                let timeout = scenario.timeout;
+                let command = kvm::command(&built, kernel, &[], &arguments, options, timeout);
                 command.map(|mut command| {
                     command.args(more);
                     if let Some(disturber) = disturber {

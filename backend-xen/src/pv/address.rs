@@ -18,6 +18,22 @@ pub struct AddressLayout {
     pub direct_map: usize,
 }
 
+impl AddressLayout {
+    /// Frames of a direct map: what one entry of the first table leads to.
+    pub(super) const MAX_FRAMES: u64 = (ROOT_ENTRY_BYTES / FRAME_BYTES as usize) as u64;
+
+    pub(super) fn is_valid(&self) -> bool {
+        /// `HYPERVISOR_VIRT_END` of Xen's public/arch-x86/xen-x86_64.h.
+        const XEN_END: usize = 0xffff_8800_0000_0000;
+        self.direct_map >= XEN_END
+            && self.direct_map.is_multiple_of(ROOT_ENTRY_BYTES)
+            && self.direct_map != self.image & !(ROOT_ENTRY_BYTES - 1)
+    }
+}
+
+/// What one entry of the first table leads to.
+const ROOT_ENTRY_BYTES: usize = 512 << 30;
+
 /// Where the kernel sees a frame.
 pub(super) fn of(frame: Pfn) -> usize {
     DIRECT_MAP.load(Ordering::Relaxed) + (frame.0 * FRAME_BYTES) as usize
@@ -47,3 +63,26 @@ pub(super) fn set(layout: AddressLayout) {
 
 static IMAGE: AtomicUsize = AtomicUsize::new(0);
 static DIRECT_MAP: AtomicUsize = AtomicUsize::new(0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_direct_map_is_neither_where_xen_is_nor_the_image() {
+        let layout = |direct_map| AddressLayout {
+            image: 0xffff_ffff_8000_0000,
+            direct_map,
+        };
+        assert!(layout(0xffff_8800_0000_0000).is_valid());
+        assert!(layout(0xffff_ff00_0000_0000).is_valid());
+        for bad in [
+            0,
+            0xffff_8780_0000_0000,
+            0xffff_8800_4000_0000,
+            0xffff_ff80_0000_0000,
+        ] {
+            assert!(!layout(bad).is_valid(), "{bad:#x}");
+        }
+    }
+}

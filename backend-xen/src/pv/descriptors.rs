@@ -15,7 +15,7 @@ use super::translation::Pfn;
 use super::{batch, entry, page_table_calls, this_cpu};
 use crate::hypercall::{HypercallNumber, hypercall};
 
-/// For the op `cpu.load_gdt`. A table of up to 512 entries.
+/// For the op `cpu.load_gdt`. A table of up to 512 entries, one frame of them; a longer one is a panic.
 pub(super) unsafe extern "C" fn load_gdt(pointer: *const DescriptorTablePointer) {
     // SAFETY: the op's caller vouches for the pointer.
     let (base, limit) = unsafe {

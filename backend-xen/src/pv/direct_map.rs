@@ -6,20 +6,24 @@
 
 use super::address::{self, FRAME_BYTES};
 use super::entry::{self, ENTRIES};
-use super::frame_notes::{self, Note};
 use super::page_table_calls::{self, Update};
 use super::translation::{Mfn, Pfn};
 use crate::error::XenError;
 
-/// What has been made.
-pub(super) struct DirectMap {
-    /// The frame behind the last table.
-    pub(super) end: Pfn,
+/// How many frames the tables for so many frames are.
+pub(super) const fn table_frames(frames: u64) -> u64 {
+    let [first, second] = counts(frames);
+    first + second + 1
+}
+
+/// How many tables of pages, and of those.
+const fn counts(frames: u64) -> [u64; 2] {
+    let first = frames.div_ceil(ENTRIES as u64);
+    [first, first.div_ceil(ENTRIES as u64)]
 }
 
 /// Maps the frames below `frames` from the virtual address `start` on. `root` is the first table in
-/// use, `tables` and the frames up to `free` hold the tables that there are; from `free` on are free
-/// ones. `window` is a page whose mapping may change meanwhile.
+/// use, `tables` are the frames of all that are; from `free` on so many as the tables take are free. `window` is a page whose mapping may change meanwhile.
 ///
 /// # Safety
 ///
@@ -31,9 +35,8 @@ pub(super) unsafe fn make(
     tables: core::ops::Range<Pfn>,
     free: Pfn,
     window: Window,
-) -> Result<DirectMap, XenError> {
-    let count = |of: u64| of.div_ceil(ENTRIES as u64);
-    let (first, second) = (count(frames), count(count(frames)));
+) -> Result<(), XenError> {
+    let [first, second] = counts(frames);
     let directories = Pfn(free.0 + first);
     let pointers = Pfn(directories.0 + second);
     let end = Pfn(pointers.0 + 1);
@@ -87,15 +90,7 @@ pub(super) unsafe fn make(
             value: table(pointers),
         }])?;
     }
-    Ok(DirectMap { end })
-}
-
-/// Notes that all these are tables.
-pub(super) fn note(tables: core::ops::Range<Pfn>) {
-    for frame in tables.start.0..tables.end.0 {
-        // Nobody asks for the level of those.
-        frame_notes::set(Pfn(frame), Note::table(1).in_use());
-    }
+    Ok(())
 }
 
 /// A page through which frames are filled.

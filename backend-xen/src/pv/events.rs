@@ -47,9 +47,12 @@ pub(super) fn set_timer_vector(vector: u8) {
     TIMER_VECTOR.store(vector, Ordering::Relaxed);
 }
 
-/// Sends the interrupt `vector` to a CPU that was brought up.
+/// Sends the interrupt `vector` to a CPU that was brought up. Those of exceptions are not sent, as no local
+/// APIC sends them.
 pub(super) fn send(cpu: usize, vector: u8) {
-    let Some(slot) = SLOTS.get(cpu) else { return };
+    let Some(slot) = SLOTS.get(cpu).filter(|_| vector >= FIRST_VECTOR) else {
+        return;
+    };
     if !slot.online.load(Ordering::Acquire) {
         return;
     }
@@ -90,7 +93,11 @@ pub(super) extern "C" fn next_handler() -> usize {
     let [timer, ipi] = [&slot.timer, &slot.ipi].map(|port| port.load(Ordering::Relaxed));
     event_channel::visit_all(cpu, info, &mut |port, _| {
         if port.0 == timer {
-            slot.raise(TIMER_VECTOR.load(Ordering::Relaxed));
+            // Before the kernel has said which, the event is nobody's.
+            let vector = TIMER_VECTOR.load(Ordering::Relaxed);
+            if vector >= FIRST_VECTOR {
+                slot.raise(vector);
+            }
         } else if port.0 != ipi
             && let Some(vector) = event_channel::lent_vector()
         {
@@ -105,6 +112,8 @@ pub(super) extern "C" fn next_handler() -> usize {
     traps::handler(vector)
 }
 
+/// The first vector that a local APIC takes. Intel SDM volume 3, section 12.5.2.
+const FIRST_VECTOR: u8 = 16;
 const NONE: u32 = 0;
 static TIMER_VECTOR: AtomicU8 = AtomicU8::new(0);
 

@@ -144,8 +144,7 @@ unsafe extern "C" fn start_cpu(number: u32, start: *const CpuStart) -> StartStat
         let vcpu = VcpuId(number);
         let initialised = match vcpu::command(INITIALISE, vcpu, &mut *pointer) {
             Err(XenError::EXISTS) => {
-                restart::prepare(number as usize, &start);
-                Ok(())
+                wait_until_off(vcpu).map(|()| restart::prepare(number as usize, &start))
             }
             result => result,
         };
@@ -155,6 +154,19 @@ unsafe extern "C" fn start_cpu(number: u32, start: *const CpuStart) -> StartStat
             Err(_) => StartStatus::UNAVAILABLE,
         }
     }
+}
+
+/// Waits for a CPU that is going off: one that is started before Xen has put it down would stay down.
+fn wait_until_off(vcpu: VcpuId) -> Result<(), XenError> {
+    // A call is some hundred instructions, and who goes off has less to do than a thousand.
+    const MAX_CALLS: u32 = 1_000_000;
+    for _ in 0..MAX_CALLS {
+        if !vcpu::is_up(vcpu)? {
+            return Ok(());
+        }
+        core::hint::spin_loop();
+    }
+    Err(XenError::BUSY)
 }
 
 /// VCPUOP_initialise and VCPUOP_up.

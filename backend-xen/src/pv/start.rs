@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 use core::fmt;
+use core::ops::Range;
 use core::sync::atomic::AtomicU64;
 
 use pvops_core::boot_info::{BootInfo, BootInfoError, CommandLine, RegionKind};
@@ -44,7 +45,10 @@ pub unsafe fn start(
     if !info.is_valid(layout.image as u64) {
         return Err(StartError::NoStartInfo);
     }
-    let frames = info.frames.min(max_frames);
+    if !layout.is_valid() {
+        return Err(StartError::BadLayout);
+    }
+    let frames = info.frames.min(max_frames).min(AddressLayout::MAX_FRAMES);
     let frame = |address: u64| Pfn((address.wrapping_sub(layout.image as u64)) / FRAME_BYTES);
     // SAFETY: Xen has made the list, of as many entries.
     unsafe { translation::set_list(info.p2m as *mut u64, info.frames) };
@@ -57,12 +61,28 @@ pub unsafe fn start(
     }
     given::note(info);
     let tables = frame(info.tables)..Pfn(frame(info.tables).0 + info.table_frames);
+    let module = module(info, &frame);
+    let note_frames = frame_notes::bytes(frames).div_ceil(FRAME_BYTES);
     // Behind the tables is the boot stack.
-    let free = Pfn(tables.end.0 + 1);
+    let free = Pfn(first_free(
+        tables.end.0 + 1,
+        direct_map::table_frames(frames) + note_frames,
+        &[
+            module.clone().map_or(0..0, |bytes| {
+                bytes.start / FRAME_BYTES..bytes.end.div_ceil(FRAME_BYTES)
+            }),
+            info.p2m_range(),
+        ],
+    ));
+    let notes = Pfn(free.0.saturating_add(direct_map::table_frames(frames)));
+    let end = Pfn(notes.0.saturating_add(note_frames));
+    if end.0 >= frames {
+        return Err(StartError::Xen(XenError::OUT_OF_MEMORY));
+    }
     let window = (&raw const WINDOW).addr();
     let window_frame = frame(window as u64).machine().ok_or(XenError::INVALID)?;
-    // SAFETY: nobody else runs. The window is a page of ours. What is behind the boot stack is free.
-    let made = unsafe {
+    // SAFETY: nobody else runs. The window is a page of ours. Those frames are free.
+    unsafe {
         let window = Window::new(window as *mut u64, window_frame);
         direct_map::make(
             layout.direct_map,
@@ -71,12 +91,7 @@ pub unsafe fn start(
             tables.clone(),
             free,
             window,
-        )?
-    };
-    let notes = made.end;
-    let end = Pfn(notes.0 + frame_notes::bytes(frames).div_ceil(FRAME_BYTES));
-    if end.0 >= frames {
-        return Err(StartError::Xen(XenError::OUT_OF_MEMORY));
+        )?;
     }
     // SAFETY: the frames are free, and mapped now.
     unsafe {
@@ -93,10 +108,8 @@ pub unsafe fn start(
     }
     // SAFETY: all memory is there now, for good.
     unsafe { console::start(info, address::of) };
-    direct_map::note(tables.clone());
-    direct_map::note(free..made.end);
     tables::set_initial(tables.start);
-    boot_info(info, frames, &frame, end)
+    boot_info(info, frames, module, &frame, tables.end, free..end)
 }
 
 /// Why a kernel can't be started as a PV guest.
@@ -104,6 +117,8 @@ pub unsafe fn start(
 pub enum StartError {
     /// Xen's information is not there, or makes no sense.
     NoStartInfo,
+    /// The direct map is not to be where Xen lets one be.
+    BadLayout,
     /// Xen has refused something.
     Xen(XenError),
     /// What Xen says of the module makes no sense.
@@ -128,6 +143,10 @@ impl fmt::Display for StartError {
             StartError::NoStartInfo => {
                 formatter.write_str("Xen's start information is not there, or makes no sense")
             }
+            StartError::BadLayout => formatter.write_str(
+                "the direct map must begin at a multiple of 512 GiB, from 0xffff880000000000 on, and not where \
+                 the image is",
+            ),
             StartError::Xen(error) => error.fmt(formatter),
             StartError::BootInfo(error) => error.fmt(formatter),
         }
@@ -136,14 +155,22 @@ impl fmt::Display for StartError {
 
 impl core::error::Error for StartError {}
 
-fn boot_info(
-    info: &'static StartInfo,
-    frames: u64,
-    frame: &dyn Fn(u64) -> Pfn,
-    end: Pfn,
-) -> Result<BootInfo<'static>, StartError> {
-    let text = CStr::from_bytes_until_nul(&info.command_line).unwrap_or_default();
-    let module = (info.module_bytes != 0).then(|| {
+/// The first of `count` frames from `first` on none of which is in a range.
+fn first_free(mut first: u64, count: u64, taken: &[Range<u64>]) -> u64 {
+    // It only goes up, so each range is in the way once.
+    for _ in taken {
+        for range in taken {
+            if range.start < first.saturating_add(count) && first < range.end {
+                first = range.end;
+            }
+        }
+    }
+    first
+}
+
+/// The module's bytes.
+fn module(info: &StartInfo, frame: &dyn Fn(u64) -> Pfn) -> Option<Range<u64>> {
+    (info.module_bytes != 0).then(|| {
         let by_frame = info.flags & StartInfo::MODULE_BY_FRAME != 0;
         let start = if by_frame {
             info.module.saturating_mul(FRAME_BYTES)
@@ -151,29 +178,42 @@ fn boot_info(
             frame(info.module).0 * FRAME_BYTES
         };
         start..start.saturating_add(info.module_bytes)
-    });
+    })
+}
+
+/// What Xen has told, to a kernel that has all frames but those that Xen has put behind its image, up to
+/// the boot stack in `stack`, and our own.
+fn boot_info(
+    info: &'static StartInfo,
+    frames: u64,
+    module: Option<Range<u64>>,
+    frame: &dyn Fn(u64) -> Pfn,
+    stack: Pfn,
+    own: Range<Pfn>,
+) -> Result<BootInfo<'static>, StartError> {
+    let text = CStr::from_bytes_until_nul(&info.command_line).unwrap_or_default();
     let command_line = CommandLine::new(text.to_bytes());
-    let mut boot = BootInfo::from_backend("xen pv", command_line, module.clone())?;
+    let mut boot = BootInfo::from_backend("xen pv", command_line, module)?;
     let map = boot.memory_map_mut();
     map.insert(0, frames * FRAME_BYTES, RegionKind::USABLE);
-    let mut keep = |first: Pfn, end: Pfn| {
-        let bytes = end.0.saturating_sub(first.0).saturating_mul(FRAME_BYTES);
-        let start = first.0.saturating_mul(FRAME_BYTES);
-        map.insert(start, bytes, RegionKind::KEPT_BY_BACKEND);
+    let mut keep = |range: Range<u64>| {
+        let bytes = range.end.saturating_sub(range.start) * FRAME_BYTES;
+        map.insert(
+            range.start * FRAME_BYTES,
+            bytes,
+            RegionKind::KEPT_BY_BACKEND,
+        );
     };
-    if info.p2m_frames != 0 {
-        let first = info.first_p2m_frame;
-        keep(Pfn(first), Pfn(first.saturating_add(info.p2m_frames)));
-    }
-    // All that Xen has put behind the image, up to our own tables.
+    keep(info.p2m_range());
+    keep(own.start.0..own.end.0);
     let first = [info.p2m, info.tables]
         .into_iter()
         .chain([(&raw const *info).addr() as u64])
         .map(frame)
         .filter(|first| first.0 < frames)
         .min()
-        .unwrap_or(end);
-    keep(first, end);
+        .unwrap_or(stack);
+    keep(first.0..stack.0 + 1);
     Ok(boot)
 }
 
@@ -212,3 +252,24 @@ struct Page([AtomicU64; 512]);
 /// Where Xen's page is, and a page to look at others through.
 static SHARED: Page = Page([const { AtomicU64::new(0) }; 512]);
 static WINDOW: Page = Page([const { AtomicU64::new(0) }; 512]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_taken_where_nothing_is() {
+        assert_eq!(first_free(10, 5, &[0..0, 0..0]), 10);
+        assert_eq!(first_free(10, 5, &[0..10, 15..20]), 10);
+        assert_eq!(first_free(10, 5, &[0..11, 16..20]), 11);
+        assert_eq!(first_free(10, 5, &[14..15, 0..0]), 15);
+        assert_eq!(first_free(10, 5, &[18..30, 10..14]), 30);
+        assert_eq!(first_free(10, 5, &[10..14, 18..30]), 30);
+    }
+
+    #[test]
+    fn a_module_without_an_end_leaves_nothing() {
+        assert_eq!(first_free(10, 5, &[0..0, 0..u64::MAX]), u64::MAX);
+        assert_eq!(first_free(u64::MAX, 5, &[0..0, 0..u64::MAX]), u64::MAX);
+    }
+}

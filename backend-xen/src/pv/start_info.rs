@@ -1,5 +1,7 @@
 //! What Xen tells a PV kernel at its first instruction. Xen's public/xen.h, `start_info`.
 
+use core::ops::Range;
+
 use super::address::FRAME_BYTES;
 
 /// As it lies where rsi leads at the entry.
@@ -52,6 +54,14 @@ impl StartInfo {
     pub(super) const INITIAL_DOMAIN: u32 = 1 << 1;
     /// SIF_MOD_START_PFN: the module is given by its frame.
     pub(super) const MODULE_BY_FRAME: u32 = 1 << 3;
+
+    /// The frames of the list of machine frames, if it has some of its own.
+    pub(super) fn p2m_range(&self) -> Range<u64> {
+        match self.p2m_frames {
+            0 => 0..0,
+            frames => self.first_p2m_frame..self.first_p2m_frame + frames,
+        }
+    }
 
     /// Whether it is one at all, of a 64-bit domain, and what it says lies within the domain's memory:
     /// `image` is the virtual address of its first frame.

@@ -8,6 +8,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use pvops_core::Kernel;
 use pvops_core::cpu_set::MAX_CPUS;
 use spin::Mutex;
 
@@ -84,8 +85,11 @@ pub(super) unsafe extern "C" fn activate(root: u64) {
         batch::enter_lazy();
         use_subtree(root, 4);
         pin(root);
-        // What was activated before there is memory for it is the kernel's own, on which no program runs.
-        if let Some(user) = new_user_root() {
+        // What is activated before the kernel gives memory is its own, on which no program runs.
+        if let Some(kernel) = pvops_core::kernel() {
+            let Some(user) = new_user_root(kernel) else {
+                panic!("no memory for the first table of programs, of the tables at {root:?}");
+            };
             let entries = address::of(user) as *mut u64;
             let from = address::of(root) as *const u64;
             for index in 0..ENTRIES {
@@ -156,8 +160,10 @@ pub(super) unsafe extern "C" fn read_cr3() -> usize {
         .map_or(0, |root| root.load(Ordering::Relaxed) as usize)
 }
 
-/// The kernel begins on these tables, and leaves them for good when it first writes CR3.
+/// The kernel begins on these tables, which are in the direct map now, and leaves them for good when it first
+/// writes CR3.
 pub(super) fn set_initial(root: Pfn) {
+    note_in_use(root, 4);
     if let Some(machine) = root.machine() {
         INITIAL_ROOT.store(machine.0, Ordering::Relaxed);
     }
@@ -175,6 +181,14 @@ pub(super) fn roots_of(cr3: u64) -> (Option<Mfn>, Option<Mfn>) {
 pub(super) fn note_cr3_of(cpu: usize, cr3: u64) {
     if let Some(slot) = ROOTS.get(cpu) {
         slot.store(cr3, Ordering::Relaxed);
+    }
+}
+
+/// Notes tables that Xen has in use.
+fn note_in_use(table: Pfn, level: u32) {
+    frame_notes::set(table, Note::table(level).in_use());
+    for below in tables_below(table, level) {
+        note_in_use(below, level - 1);
     }
 }
 
@@ -197,7 +211,7 @@ impl UserRoots {
 }
 
 /// A frame for the first table of programs: one that was given back, or a new one.
-fn new_user_root() -> Option<Pfn> {
+fn new_user_root(kernel: &dyn Kernel) -> Option<Pfn> {
     super::upcall_mask::masked(|| {
         let mut free = FREE_USER_ROOTS.lock();
         if free.first != 0 {
@@ -206,7 +220,7 @@ fn new_user_root() -> Option<Pfn> {
             free.first = unsafe { (address::of(root) as *const u64).read() };
             return Some(root);
         }
-        let frame = pvops_core::kernel()?.shared_frame()?;
+        let frame = kernel.shared_frame()?;
         Some(address::frame_at(frame.addr().get())?.0)
     })
 }

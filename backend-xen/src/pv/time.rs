@@ -24,11 +24,10 @@ unsafe extern "C" fn setup_event(vector: u32) {
 /// A deadline that has passed comes at once, by Xen.
 unsafe extern "C" fn set_event(deadline_ns: u64) -> EventStatus {
     let passed = deadline_ns <= pvops_core::time::clock_ns();
-    let _ = vcpu::set_singleshot_timer(this_cpu::id(), deadline_ns);
-    if passed {
-        EventStatus::PASSED
-    } else {
-        EventStatus::SET
+    match vcpu::set_singleshot_timer(this_cpu::id(), deadline_ns) {
+        Err(_) => EventStatus::NO_TIMER,
+        Ok(()) if passed => EventStatus::PASSED,
+        Ok(()) => EventStatus::SET,
     }
 }
 

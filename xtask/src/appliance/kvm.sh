@@ -4,10 +4,14 @@
 
 # Linux measures the time-stamp counter's rate early and roughly, and again within the next seconds. KVM
 # keeps the rate of when a virtual machine begins: if that was 700 ppm off, events came seconds late.
+measured() {
+    dmesg | grep -q "Refined TSC clocksource calibration"
+}
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
-    dmesg | grep -q "Refined TSC clocksource calibration" && break
+    measured && break
     sleep 0.1
 done
+measured || say "Linux has not measured its time-stamp counter again: events may come late"
 
 # Has Linux write the guest's memory to its swap, five times a second: what the guest touches then
 # has to be fetched. The swap is a file in memory, behind a block device so that a read takes time.
