@@ -217,22 +217,24 @@ pub(crate) fn report(backend: &Backend, interfaces: &Interfaces, sites: Counts) 
     }
     println!("backend {}, tsc {khz} kHz by {source}", backend.name);
     println!(
-        "{} call sites: {} inline, {} direct calls, {} nothing, {} traps",
+        "{} call sites: {} inline, {} direct calls, {} jumps, {} nothing, {} traps",
         sites.total(),
         sites.inline,
         sites.call,
+        sites.jump,
         sites.nop,
         sites.trap,
     );
     report!(
         "\"event\":\"boot\",\"protocol\":\"{protocol}\",\"backend\":\"{}\",\"interfaces\":[{}],\
-         \"sites\":{{\"total\":{},\"inline\":{},\"call\":{},\"nop\":{},\"trap\":{}}},\
+         \"sites\":{{\"total\":{},\"inline\":{},\"call\":{},\"jump\":{},\"nop\":{},\"trap\":{}}},\
          \"tsc_khz\":{khz},\"tsc_source\":\"{source}\"",
         backend.name,
         InterfaceList(interfaces),
         sites.total(),
         sites.inline,
         sites.call,
+        sites.jump,
         sites.nop,
         sites.trap,
     );
