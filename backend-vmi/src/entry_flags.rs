@@ -2,7 +2,9 @@
 //!
 //! The ops for page tables know the level of an entry and not the virtual address that it maps, so
 //! their flags are the bare level, as Linux has it wherever it does not know the address (vmi_32.c,
-//! `vmi_set_pte`). A kernel that knows it has [`UpdateFlags::at`].
+//! `vmi_set_pte`). In lazy mode a change may wait until that ends, which Linux can't say of such an
+//! entry, as its lazy mode does not promise so much. A kernel that knows the address has
+//! [`UpdateFlags::at`].
 
 use crate::abi::paging::{flush, level, page, update};
 
@@ -26,14 +28,11 @@ impl UpdateFlags {
         UpdateFlags(level | update::CURRENT_AS | address & update::VA_MASK)
     }
 
-    /// The same, and the change need not be in effect before the page or the TLB is flushed. The ROM
-    /// then finds it by its address, so there must be one.
+    /// The same, and the change need not be in effect before the page or the TLB is flushed, or lazy
+    /// mode is left.
     #[must_use]
-    pub const fn deferred(self) -> Option<Self> {
-        if self.0 & update::CURRENT_AS == 0 {
-            return None;
-        }
-        Some(UpdateFlags(self.0 | update::DEFER))
+    pub const fn deferred(self) -> Self {
+        UpdateFlags(self.0 | update::DEFER)
     }
 }
 
