@@ -11,6 +11,8 @@ mod mmu;
 mod processors;
 mod start;
 mod system;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use pvops_backend_native as native;
@@ -46,7 +48,7 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     Ok(Bindings {
         cpu: cpu::bind(&binder, native.cpu)?,
         irq: irq::bind(&binder, native.irq),
-        mmu: mmu::bind(&binder, native.mmu),
+        mmu: mmu::bind(&binder, mmu::entries_of_this_mode(), native.mmu),
         time: time::bind(&binder, native.time),
         io: io::bind(&binder, native.io),
         apic: apic::bind(&binder, native.apic),

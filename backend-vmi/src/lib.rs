@@ -8,6 +8,9 @@
 //! and installs `BACKEND`. Both are there in 32-bit code only: VMI has never existed for more.
 #![no_std]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod abi;
 pub mod entry_flags;
 pub mod rom;

@@ -61,8 +61,8 @@ macro_rules! in_string {
             // SAFETY: bound only if the ROM has the call; the op's caller vouches for the operands.
             unsafe {
                 asm!(
-                    "call {entry}",
-                    entry = in(reg) entry,
+                    "call ebx",
+                    in("ebx") entry,
                     inout("edi") buffer => _,
                     inout("ecx") count => _,
                     inout("edx") u32::from(port) => _,
@@ -85,9 +85,9 @@ macro_rules! out_string {
             unsafe {
                 asm!(
                     "xchg esi, edi",
-                    "call {entry}",
+                    "call ebx",
                     "mov esi, edi",
-                    entry = in(reg) entry,
+                    in("ebx") entry,
                     inout("edi") buffer => _,
                     inout("ecx") count => _,
                     inout("edx") u32::from(port) => _,

@@ -3,6 +3,8 @@
 mod entries_32;
 mod entries_64;
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use pvops_core::binding::Binding;
 use pvops_core::cpu_set::CpuSet;
 use pvops_core::{bindings, call, cpu, mmu, preserve};
@@ -14,8 +16,10 @@ use crate::abi::call::Call;
 use crate::abi::paging::linear_mapping;
 use crate::entry_flags::{Entries, FlushFlags, PageFlags, UpdateFlags};
 
-pub(super) fn bind(binder: &Binder<'_>, native: bindings::mmu) -> bindings::mmu {
-    let native = match entries() {
+/// The entries are those of the mode that the kernel is in.
+pub(super) fn bind(binder: &Binder<'_>, entries: Entries, native: bindings::mmu) -> bindings::mmu {
+    IS_WIDE.store(entries == Entries::Bits64, Ordering::Relaxed);
+    let native = match entries {
         Entries::Bits32 => entries_32::bind(binder, native),
         Entries::Bits64 => entries_64::bind(binder, native),
     };
@@ -67,12 +71,22 @@ pub(super) fn set_linear_mapping() {
     }
 }
 
-/// What the page tables have in the mode that the CPU is in.
-fn entries() -> Entries {
+/// What the page tables have in the mode that the CPU is in, which stays.
+pub(super) fn entries_of_this_mode() -> Entries {
     const PHYSICAL_ADDRESS_EXTENSION: usize = 1 << 5;
     match cpu::read_cr4() & PHYSICAL_ADDRESS_EXTENSION {
         0 => Entries::Bits32,
         _ => Entries::Bits64,
+    }
+}
+
+/// Whether they have 64 bits.
+static IS_WIDE: AtomicBool = AtomicBool::new(false);
+
+fn entries() -> Entries {
+    match IS_WIDE.load(Ordering::Relaxed) {
+        true => Entries::Bits64,
+        false => Entries::Bits32,
     }
 }
 
