@@ -17,6 +17,8 @@ use spin::Once;
 use crate::console::{Json, println, report};
 use crate::layout::{self, EARLY_MAP, KERNEL_OFFSET, MAPPED};
 use crate::per_cpu::MAX_CPUS;
+#[cfg(target_arch = "x86")]
+use crate::vmi;
 #[cfg(target_arch = "x86_64")]
 use crate::xen;
 use crate::{acpi, frames, kvm, native, paging};
@@ -31,6 +33,9 @@ pub(crate) struct Machine {
     pub(crate) rsdp: Option<u64>,
     /// The first module, if it lies in memory.
     pub(crate) module: Option<Range<u64>>,
+    /// The ROM that is to serve the kernel, if there is one.
+    #[cfg(target_arch = "x86")]
+    pub(crate) rom: Option<pvops_backend_vmi::rom::Rom>,
     other_cpus: [u32; MAX_CPUS],
     other_cpu_count: usize,
 }
@@ -102,6 +107,8 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
     }
     #[cfg(target_arch = "x86_64")]
     add_conventional_memory(info.memory_map_mut());
+    #[cfg(target_arch = "x86")]
+    let rom = vmi::find(&EarlyMemory);
     let memory_map = info.memory_map().clone();
     let module = info.modules().first().map(|module| module.range());
     let module = module.filter(|module| module.end <= MAPPED && memory_map.is_usable(module));
@@ -132,6 +139,8 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
         memory_map,
         rsdp,
         module,
+        #[cfg(target_arch = "x86")]
+        rom,
         other_cpus,
         other_cpu_count,
     }

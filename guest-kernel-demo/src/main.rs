@@ -33,6 +33,8 @@ mod tables;
 mod task;
 mod text;
 mod trap;
+#[cfg(target_arch = "x86")]
+mod vmi;
 mod work;
 mod workloads;
 mod writable_alias;
@@ -49,8 +51,9 @@ use pvops_core::backend::{self, Backend};
 use pvops_core::boot_info::BootInfo;
 #[cfg(target_arch = "x86_64")]
 use pvops_core::boot_info::CommandLine;
+use pvops_core::patch::Counts;
 use pvops_core::probe::Interfaces;
-use pvops_core::{bring_up_cpu, cpu, install, lock, system};
+use pvops_core::{InstallError, bring_up_cpu, cpu, install, lock, system};
 
 use crate::arch::{frame, gdt, idt, trap_entry};
 use crate::console::println;
@@ -62,7 +65,7 @@ use crate::platform::Platform;
 static BACKENDS: [&Backend; 3] = [&native::BACKEND, &kvm::BACKEND, &xen::BACKEND];
 /// The same, of the 32-bit kernel.
 #[cfg(target_arch = "x86")]
-static BACKENDS: [&Backend; 2] = [&native::BACKEND, &kvm::BACKEND];
+static BACKENDS: [&Backend; 3] = [&native::BACKEND, &kvm::BACKEND, &pvops_backend_vmi::BACKEND];
 
 /// Where all boot protocols lead, in ring 0. `information` reads what the loader has told.
 fn start(information: impl FnOnce() -> BootInfo<'static>) -> ! {
@@ -109,16 +112,24 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
         measure::before_patching();
     }
 
-    let backend = backend::select(&BACKENDS, interfaces, command_line.value("pv"))
-        .unwrap_or_else(|error| panic!("no backend: {error}"));
-    // SAFETY: the boot CPU is alone, interrupts are off.
-    let sites = unsafe { install(backend, &Platform, interfaces) }
-        .unwrap_or_else(|error| panic!("the backend {} can't be installed: {error}", backend.name));
+    let name = command_line.value("pv");
+    #[cfg(target_arch = "x86")]
+    let name = name.or(machine.rom.map(|_| pvops_backend_vmi::BACKEND.name));
+    #[cfg(target_arch = "x86")]
+    if let Some(rom) = machine.rom {
+        // SAFETY: the boot CPU does so once, on the kernel's own tables.
+        if unsafe { vmi::prepare(rom) }.is_err() {
+            panic!("no memory to map the VMI ROM");
+        }
+    }
+    let (backend, sites) = install_backend(interfaces, name);
     if paging::seal_op_table().is_err() {
         panic!("no memory to make the op table read-only");
     }
 
     boot::report(backend, interfaces, sites);
+    #[cfg(target_arch = "x86")]
+    vmi::report();
     #[cfg(target_arch = "x86_64")]
     let command_line = xenstore::start(command_line);
     if selftest::host_lacks(command_line, "sti-shadow") {
@@ -181,6 +192,25 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
         exit::pass()
     } else {
         exit::fail()
+    }
+}
+
+/// Installs the backend called `name`, or the one that fits best. Where a backend can't do with what the
+/// host has, the kernel is as it was, and goes on natively.
+fn install_backend(interfaces: &Interfaces, name: Option<&str>) -> (&'static Backend, Counts) {
+    let backend = backend::select(&BACKENDS, interfaces, name)
+        .unwrap_or_else(|error| panic!("no backend: {error}"));
+    // SAFETY: the boot CPU is alone, interrupts are off.
+    let install = |backend| unsafe { install(backend, &Platform, interfaces) };
+    match install(backend) {
+        Ok(sites) => (backend, sites),
+        Err(InstallError::Bind(error)) if backend.name != native::BACKEND.name => {
+            println!("not by the backend {}: {error}", backend.name);
+            let sites = install(&native::BACKEND);
+            let sites = sites.unwrap_or_else(|error| panic!("the native backend: {error}"));
+            (&native::BACKEND, sites)
+        }
+        Err(error) => panic!("the backend {} can't be installed: {error}", backend.name),
     }
 }
 

@@ -6,7 +6,7 @@ use pvops_core::boot_info::MemoryMap;
 use pvops_core::{OpTable, cpu, mmu};
 use spin::Mutex;
 
-use crate::layout::{self, DIRECT_MAP, DIRECT_MAP_BYTES, KERNEL_OFFSET, PAGE};
+use crate::layout::{self, DIRECT_MAP, DIRECT_MAP_BYTES, KERNEL_OFFSET, LARGE_PAGES_START, PAGE};
 use crate::tables::{Flags, MapError, Tables};
 
 /// Makes the kernel's tables and switches to them. They have the usable memory that the
@@ -140,11 +140,17 @@ fn map_memory(tables: &mut Tables, region: Range<u64>) -> Result<(), MapError> {
     let has_large_pages = has_large_pages();
     for large in (first..region.end).step_by(LARGE_PAGE as usize) {
         let end = large + LARGE_PAGE;
-        if has_large_pages && (end <= image.start || large >= image.end) {
+        let is_below = large < LARGE_PAGES_START;
+        if has_large_pages && !is_below && (end <= image.start || large >= image.end) {
             tables.map_large(DIRECT_MAP + large as usize, large, Flags::DATA)?;
             continue;
         }
-        for page in (large.max(region.start)..end.min(region.end)).step_by(PAGE) {
+        let pages = if is_below {
+            large..end
+        } else {
+            large.max(region.start)..end.min(region.end)
+        };
+        for page in pages.step_by(PAGE) {
             tables.map(DIRECT_MAP + page as usize, page, Flags::DATA)?;
         }
     }
