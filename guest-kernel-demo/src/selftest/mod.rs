@@ -108,7 +108,11 @@ static CHECKS: &[Check] = &[
     needs("rdmsr-fault", "cpu.msr_read_safe", cpu::msr_read_safe),
     check("cpu.msr_write_safe", cpu::msr_write_safe),
     check("cpu.tsc", cpu::tsc),
-    check("cpu.performance_counter", cpu::performance_counter),
+    needs(
+        "rdpmc-fault",
+        "cpu.performance_counter",
+        cpu::performance_counter,
+    ),
     needs("ring-0", "cpu.descriptor_tables", cpu::descriptor_tables),
     check("cpu.task_switched", cpu::task_switched),
     needs("xcr", "cpu.extended_control", cpu::extended_control),
