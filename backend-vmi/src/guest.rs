@@ -46,7 +46,7 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     let frequency = clock.map(|khz| TscFrequency { khz, source: "vmi" });
     let native = native::bind_with_tsc(host, frequency)?;
     Ok(Bindings {
-        cpu: cpu::bind(&binder, native.cpu)?,
+        cpu: cpu::bind(&binder, native.cpu),
         irq: irq::bind(&binder, native.irq),
         mmu: mmu::bind(&binder, mmu::entries_of_this_mode(), native.mmu),
         time: time::bind(&binder, native.time),

@@ -1,6 +1,5 @@
 //! Registers, descriptor tables and the ways out of the kernel.
 
-use pvops_core::backend::BindError;
 use pvops_core::binding::Binding;
 use pvops_core::descriptor::GateDescriptor;
 use pvops_core::{bindings, call, cpu, preserve};
@@ -10,7 +9,7 @@ use super::entries::{by_jump, call_if_there};
 use crate::abi::LazyMode;
 use crate::abi::call::Call;
 
-pub(super) fn bind(binder: &Binder<'_>, native: bindings::cpu) -> Result<bindings::cpu, BindError> {
+pub(super) fn bind(binder: &Binder<'_>, native: bindings::cpu) -> bindings::cpu {
     // SAFETY: `plain` ops have their words where VMI has them: eax, edx, ecx and the stack; results
     // are in eax or edx:eax. CPUID, RDMSR, WRMSR, RDPMC and RDTSC take and give what the instructions
     // do, as do the ops.
@@ -43,8 +42,8 @@ pub(super) fn bind(binder: &Binder<'_>, native: bindings::cpu) -> Result<binding
             binder.exit(Call::SYSEXIT, sysexit),
         )
     };
-    Ok(bindings::cpu {
-        interrupt_return: interrupt_return.map_err(|_| BindError("the VMI ROM gives no IRET"))?,
+    bindings::cpu {
+        interrupt_return: interrupt_return.unwrap_or(Binding::unavailable()),
         // A kernel on such a ROM does without SYSENTER.
         sysenter_return: sysenter_return.unwrap_or(Binding::unavailable()),
         read_debug_register: binder.wrapped(
@@ -92,7 +91,7 @@ pub(super) fn bind(binder: &Binder<'_>, native: bindings::cpu) -> Result<binding
             unsafe { Binding::preserve(end_context_switch) },
         ),
         ..called
-    })
+    }
 }
 
 by_jump!(iret, IRET, "add esp, 4");

@@ -39,7 +39,7 @@ unsafe extern "C" fn start_cpu(apic_id: u32, start: *const CpuStart) -> StartSta
         return StartStatus::BAD_ADDRESS;
     }
     let state = InOnePage(initial_state(start, page_table));
-    let registers = [(&raw const state).addr() as u32, apic_id, 0];
+    let registers = [(&raw const state.0).addr() as u32, apic_id, 0];
     let destination = u64::from(apic_id) << 32;
     // SAFETY: the CPU does not run, and the state leads it to the caller's entry.
     unsafe {

@@ -1,12 +1,14 @@
 //! Starting the ROM.
 
 use core::arch::asm;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use pvops_core::backend::BindError;
 use spin::Once;
 
 use super::entries;
+use crate::abi::call::Call;
 use crate::abi::header::{GET_RELOCATION_OFFSET, INIT_OFFSET};
 use crate::rom::Rom;
 use crate::route::Reach;
@@ -68,7 +70,8 @@ struct Started {
 ///
 /// # Errors
 ///
-/// If no ROM was chosen, or it refuses: then nothing has changed. If one was started before.
+/// If no ROM was chosen, or it refuses: then nothing has changed. If one was started before, or if this one
+/// lacks what there is no other way for.
 pub(super) fn start() -> Result<&'static Routes, BindError> {
     let chosen = CHOSEN
         .get()
@@ -98,7 +101,10 @@ pub(super) fn start() -> Result<&'static Routes, BindError> {
         routes,
         kernel_rpl: code_segment() & 3,
     });
-    Ok(&started.routes)
+    match started.routes.get(Call::IRET) {
+        Ok(_) => Ok(&started.routes),
+        Err(_) => Err(BindError("the VMI ROM gives no IRET")),
+    }
 }
 
 /// What the ROM, if it was started, has said of each call.
@@ -115,6 +121,12 @@ pub fn kernel_rpl() -> u16 {
 /// Where the kernel has mapped its memory.
 pub(super) fn low_memory() -> Option<LowMemory> {
     CHOSEN.get().map(|chosen| chosen.low_memory)
+}
+
+/// Virtual addresses of the ROM, if it was started.
+pub(super) fn mapped_rom() -> Option<Range<u32>> {
+    let chosen = CHOSEN.get().filter(|_| STARTED.is_completed())?;
+    Some(chosen.mapped_at..chosen.mapped_at + chosen.rom.len() as u32)
 }
 
 fn code_segment() -> u16 {

@@ -47,7 +47,7 @@ fn call(function: usize, registers: [u32; 3]) -> u64 {
 }
 
 fn cpu_bindings(rom: &TestRom) -> pvops_core::bindings::cpu {
-    cpu::bind(&Binder::new(rom.routes()), NATIVE.cpu).unwrap()
+    cpu::bind(&Binder::new(rom.routes()), NATIVE.cpu)
 }
 
 fn mmu_bindings(rom: &TestRom, entries: Entries) -> pvops_core::bindings::mmu {
