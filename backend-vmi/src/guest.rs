@@ -2,6 +2,7 @@
 
 mod apic;
 mod binder;
+mod counts;
 mod cpu;
 mod entries;
 mod io;
@@ -22,6 +23,7 @@ use pvops_core::tsc::TscFrequency;
 
 use binder::Binder;
 
+pub use counts::read_count;
 pub use cpu::set_io_privilege_level;
 pub use mmu::{CopiedEntries, clone_table, update_entry};
 pub use start::{LowMemory, Start, kernel_rpl, routes, use_rom};

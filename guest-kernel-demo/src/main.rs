@@ -129,7 +129,10 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
 
     boot::report(backend, interfaces, sites);
     #[cfg(target_arch = "x86")]
-    vmi::report();
+    {
+        vmi::report();
+        paging::announce();
+    }
     #[cfg(target_arch = "x86_64")]
     let command_line = xenstore::start(command_line);
     if selftest::host_lacks(command_line, "sti-shadow") {

@@ -67,7 +67,6 @@ pub(crate) fn map(address: usize, physical: u64, flags: Flags) -> Result<(), Map
 /// # Errors
 ///
 /// As for [`map`].
-#[cfg(target_arch = "x86_64")]
 pub(crate) fn entry(address: usize, level: u32) -> Result<*mut u64, MapError> {
     TABLES.lock().entry(address, level)
 }
@@ -94,6 +93,12 @@ pub(crate) fn unmap(address: usize) -> Option<u64> {
     let physical = TABLES.lock().unmap(address)?;
     mmu::flush_tlb_page(address);
     Some(physical)
+}
+
+/// Tells the host of the kernel's tables.
+#[cfg(target_arch = "x86")]
+pub(crate) fn announce() {
+    TABLES.lock().announce();
 }
 
 /// Makes the op table read-only.

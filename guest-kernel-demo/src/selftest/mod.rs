@@ -22,6 +22,8 @@ mod smp;
 mod stopped;
 mod tasks;
 mod time;
+#[cfg(target_arch = "x86")]
+mod vmi;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod xen_domain;
 #[cfg(target_arch = "x86_64")]
@@ -168,6 +170,14 @@ static WORD_SIZE_CHECKS: &[Check] = &[
 #[cfg(target_arch = "x86")]
 static WORD_SIZE_CHECKS: &[Check] = &[
     check("tasks.sysenter", tasks::sysenter),
+    Check {
+        lacks: vmi::no_counts,
+        ..check("vmi.calls", vmi::calls)
+    },
+    Check {
+        lacks: vmi::no_counts,
+        ..check("vmi.lazy", vmi::lazy)
+    },
     left_out("cpu.priority", || Some(text!("CR8 is of 64-bit mode"))),
     left_out("cpu.bases", || {
         Some(text!("segments have their bases in descriptors"))
