@@ -48,6 +48,20 @@ pub(crate) fn run(arguments: &VmiRomArguments, out: &mut dyn Write) -> anyhow::R
     Ok(tally.close(out)?)
 }
 
+/// Builds the ROM and the malformed ones, and gives their directory. The inner error has the compiler's
+/// messages.
+pub(crate) fn build_all(out: &mut dyn Write) -> anyhow::Result<Result<PathBuf, Vec<u8>>> {
+    let rom = match build(out)? {
+        Ok(rom) => rom,
+        Err(messages) => return Ok(Err(messages)),
+    };
+    for malformed in malformed::ALL {
+        rom.malformed(malformed)?;
+    }
+    let directory = rom.path.parent().context("odd path of the ROM")?;
+    Ok(Ok(directory.to_path_buf()))
+}
+
 /// The ROM, and the file that QEMU's `-option-rom` takes.
 pub(crate) struct Built {
     pub(crate) path: PathBuf,
