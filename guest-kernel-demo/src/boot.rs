@@ -5,7 +5,6 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use core::slice;
 
-#[cfg(target_arch = "x86_64")]
 use pvops_backend_xen::vcpu::VcpuId;
 use pvops_core::backend::Backend;
 use pvops_core::boot_info::{BootInfo, CommandLine, MemoryMap, PhysicalMemory, Protocol, rsdp};
@@ -17,9 +16,9 @@ use spin::Once;
 use crate::console::{Json, println, report};
 use crate::layout::{self, EARLY_MAP, KERNEL_OFFSET, MAPPED};
 use crate::per_cpu::MAX_CPUS;
-#[cfg(target_arch = "x86_64")]
-use crate::xen;
-use crate::{acpi, frames, kvm, native, paging};
+#[cfg(target_arch = "x86")]
+use crate::vmi;
+use crate::{acpi, frames, kvm, native, paging, xen};
 
 /// What is to be remembered of the boot information.
 pub(crate) struct Machine {
@@ -31,6 +30,9 @@ pub(crate) struct Machine {
     pub(crate) rsdp: Option<u64>,
     /// The first module, if it lies in memory.
     pub(crate) module: Option<Range<u64>>,
+    /// The ROM that is to serve the kernel, if there is one.
+    #[cfg(target_arch = "x86")]
+    pub(crate) rom: Option<pvops_backend_vmi::rom::Rom>,
     other_cpus: [u32; MAX_CPUS],
     other_cpu_count: usize,
 }
@@ -84,7 +86,6 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
             }
         });
     }
-    #[cfg(target_arch = "x86_64")]
     if other_cpu_count == 0 {
         // No ACPI tables say it, but Xen may.
         for number in 1..xen::vcpu::count().min(MAX_CPUS as u32) {
@@ -96,14 +97,14 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
         native::set_reset_control(port, value);
     }
 
-    #[cfg(target_arch = "x86_64")]
     if info.memory_map_missing()
         && let Err(error) = xen::add_memory_map(info.memory_map_mut())
     {
         println!("there is no memory map, and Xen gives none: {error}");
     }
-    #[cfg(target_arch = "x86_64")]
     add_conventional_memory(info.memory_map_mut());
+    #[cfg(target_arch = "x86")]
+    let rom = vmi::find(&EarlyMemory);
     let memory_map = info.memory_map().clone();
     let module = info.modules().first().map(|module| module.range());
     let module = module.filter(|module| module.end <= MAPPED && memory_map.is_usable(module));
@@ -134,6 +135,8 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
         memory_map,
         rsdp,
         module,
+        #[cfg(target_arch = "x86")]
+        rom,
         other_cpus,
         other_cpu_count,
     }
@@ -141,7 +144,6 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
 
 /// Xen's toolstack leaves it to the firmware of an HVM guest to say what memory begins with, and there we
 /// are the firmware.
-#[cfg(target_arch = "x86_64")]
 fn add_conventional_memory(map: &mut MemoryMap) {
     use pvops_core::boot_info::RegionKind;
 
@@ -219,22 +221,24 @@ pub(crate) fn report(backend: &Backend, interfaces: &Interfaces, sites: Counts) 
     }
     println!("backend {}, tsc {khz} kHz by {source}", backend.name);
     println!(
-        "{} call sites: {} inline, {} direct calls, {} nothing, {} traps",
+        "{} call sites: {} inline, {} direct calls, {} jumps, {} nothing, {} traps",
         sites.total(),
         sites.inline,
         sites.call,
+        sites.jump,
         sites.nop,
         sites.trap,
     );
     report!(
         "\"event\":\"boot\",\"protocol\":\"{protocol}\",\"backend\":\"{}\",\"interfaces\":[{}],\
-         \"sites\":{{\"total\":{},\"inline\":{},\"call\":{},\"nop\":{},\"trap\":{}}},\
+         \"sites\":{{\"total\":{},\"inline\":{},\"call\":{},\"jump\":{},\"nop\":{},\"trap\":{}}},\
          \"tsc_khz\":{khz},\"tsc_source\":\"{source}\"",
         backend.name,
         InterfaceList(interfaces),
         sites.total(),
         sites.inline,
         sites.call,
+        sites.jump,
         sites.nop,
         sites.trap,
     );

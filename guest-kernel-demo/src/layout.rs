@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use crate::arch::layout::WINDOWS;
 pub(crate) use crate::arch::layout::{
-    DIRECT_MAP, DIRECT_MAP_BYTES, EARLY_MAP, KERNEL_OFFSET, MAPPED, USER,
+    DIRECT_MAP, DIRECT_MAP_BYTES, EARLY_MAP, KERNEL_OFFSET, MAPPED, SMALL_PAGES, USER,
 };
 
 /// Device registers are mapped from here on, in reach of 32-bit absolute addresses.

@@ -35,25 +35,24 @@ mod tables;
 mod task;
 mod text;
 mod trap;
+#[cfg(target_arch = "x86")]
+mod vmi;
 mod work;
 mod workloads;
 mod writable_alias;
 #[cfg(target_arch = "x86_64")]
 mod xen_trace;
-#[cfg(target_arch = "x86_64")]
 mod xenstore;
 
 use pvops_backend_kvm as kvm;
 use pvops_backend_native as native;
-#[cfg(target_arch = "x86_64")]
 use pvops_backend_xen as xen;
 use pvops_backend_xen::shutdown_request::ShutdownRequest;
 use pvops_core::backend::{self, Backend};
-use pvops_core::boot_info::BootInfo;
-#[cfg(target_arch = "x86_64")]
-use pvops_core::boot_info::CommandLine;
+use pvops_core::boot_info::{BootInfo, CommandLine};
+use pvops_core::patch::Counts;
 use pvops_core::probe::Interfaces;
-use pvops_core::{bring_up_cpu, cpu, install, lock, system};
+use pvops_core::{InstallError, bring_up_cpu, cpu, install, lock, system};
 
 use crate::arch::{frame, gdt, idt, trap_entry};
 use crate::console::println;
@@ -65,17 +64,19 @@ use crate::platform::Platform;
 static BACKENDS: [&Backend; 3] = [&native::BACKEND, &kvm::BACKEND, &xen::BACKEND];
 /// The same, of the 32-bit kernel.
 #[cfg(target_arch = "x86")]
-static BACKENDS: [&Backend; 2] = [&native::BACKEND, &kvm::BACKEND];
+static BACKENDS: [&Backend; 4] = [
+    &native::BACKEND,
+    &kvm::BACKEND,
+    &xen::BACKEND,
+    &pvops_backend_vmi::BACKEND,
+];
 
 /// Where all boot protocols lead, in ring 0: with the address of the loader's information, and its magic
 /// number if it has one.
 fn start(loader_info: u64, magic: u32) -> ! {
     let interfaces = Interfaces::scan(&cpu::cpuid);
     // SAFETY: nobody else runs, interrupts are off, and this CPU is in ring 0.
-    #[cfg(target_arch = "x86_64")]
-    unsafe {
-        xen::hvm::start(&interfaces)
-    };
+    unsafe { xen::hvm::start(&interfaces) };
     run(&interfaces, boot::read(loader_info, magic))
 }
 
@@ -102,7 +103,6 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     }
     // SAFETY: the handler in `trap` does what it has to.
     unsafe { kvm::async_page_fault::set_vector(trap::PAGE_READY_VECTOR) };
-    #[cfg(target_arch = "x86_64")]
     prepare_for_xen(command_line, &mut machine);
     interrupts::mask_legacy();
     let measure = command_line.flag("measure");
@@ -113,17 +113,27 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
         measure::before_patching();
     }
 
-    let backend = backend::select(&BACKENDS, interfaces, command_line.value("pv"))
-        .unwrap_or_else(|error| panic!("no backend: {error}"));
-    // SAFETY: the boot CPU is alone, interrupts are off.
-    let sites = unsafe { install(backend, &Platform, interfaces) }
-        .unwrap_or_else(|error| panic!("the backend {} can't be installed: {error}", backend.name));
+    let name = command_line.value("pv");
+    #[cfg(target_arch = "x86")]
+    let name = name.or(machine.rom.map(|_| pvops_backend_vmi::BACKEND.name));
+    #[cfg(target_arch = "x86")]
+    if let Some(rom) = machine.rom {
+        // SAFETY: the boot CPU does so once, on the kernel's own tables.
+        if unsafe { vmi::prepare(rom) }.is_err() {
+            panic!("no memory to map the VMI ROM");
+        }
+    }
+    let (backend, sites) = install_backend(interfaces, name);
     if paging::seal_op_table().is_err() {
         panic!("no memory to make the op table read-only");
     }
 
     boot::report(backend, interfaces, sites);
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(target_arch = "x86")]
+    {
+        vmi::report();
+        paging::announce();
+    }
     let command_line = xenstore::start(command_line);
     if selftest::host_lacks(command_line, "sti-shadow") {
         interrupts::distrust_halt();
@@ -165,7 +175,6 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     }
     summary.report();
     let mut end = command_line.value("end");
-    #[cfg(target_arch = "x86_64")]
     if end == Some("toolstack") {
         let request = selftest::xen_domain::await_shutdown()
             .unwrap_or_else(|error| panic!("the toolstack does not shut the domain down: {error}"));
@@ -192,8 +201,26 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     }
 }
 
+/// Installs the backend called `name`, or the one that fits best. Where a backend can't do with what the
+/// host has, the kernel is as it was, and goes on natively.
+fn install_backend(interfaces: &Interfaces, name: Option<&str>) -> (&'static Backend, Counts) {
+    let backend = backend::select(&BACKENDS, interfaces, name)
+        .unwrap_or_else(|error| panic!("no backend: {error}"));
+    // SAFETY: the boot CPU is alone, interrupts are off.
+    let install = |backend| unsafe { install(backend, &Platform, interfaces) };
+    match install(backend) {
+        Ok(sites) => (backend, sites),
+        Err(InstallError::Bind(error)) if backend.name != native::BACKEND.name => {
+            println!("not by the backend {}: {error}", backend.name);
+            let sites = install(&native::BACKEND);
+            let sites = sites.unwrap_or_else(|error| panic!("the native backend: {error}"));
+            (&native::BACKEND, sites)
+        }
+        Err(error) => panic!("the backend {} can't be installed: {error}", backend.name),
+    }
+}
+
 /// What is to be said before the Xen backend is installed.
-#[cfg(target_arch = "x86_64")]
 fn prepare_for_xen(command_line: CommandLine<'_>, machine: &mut boot::Machine) {
     // SAFETY: the handler in `trap` does what it has to.
     unsafe { xen::event_channel::set_vector(trap::EVENT_VECTOR) };

@@ -6,7 +6,7 @@ use pvops_core::boot_info::MemoryMap;
 use pvops_core::{OpTable, cpu, mmu};
 use spin::Mutex;
 
-use crate::layout::{self, DIRECT_MAP, DIRECT_MAP_BYTES, KERNEL_OFFSET, PAGE};
+use crate::layout::{self, DIRECT_MAP, DIRECT_MAP_BYTES, KERNEL_OFFSET, PAGE, SMALL_PAGES};
 use crate::tables::{Flags, MapError, Tables};
 
 /// Makes the kernel's tables and switches to them. They have the usable memory that the
@@ -67,7 +67,6 @@ pub(crate) fn map(address: usize, physical: u64, flags: Flags) -> Result<(), Map
 /// # Errors
 ///
 /// As for [`map`].
-#[cfg(target_arch = "x86_64")]
 pub(crate) fn entry(address: usize, level: u32) -> Result<*mut u64, MapError> {
     TABLES.lock().entry(address, level)
 }
@@ -94,6 +93,12 @@ pub(crate) fn unmap(address: usize) -> Option<u64> {
     let physical = TABLES.lock().unmap(address)?;
     mmu::flush_tlb_page(address);
     Some(physical)
+}
+
+/// Tells the host of the kernel's tables.
+#[cfg(target_arch = "x86")]
+pub(crate) fn announce() {
+    TABLES.lock().announce();
 }
 
 /// Makes the op table read-only.
@@ -140,11 +145,17 @@ fn map_memory(tables: &mut Tables, region: Range<u64>) -> Result<(), MapError> {
     let has_large_pages = has_large_pages();
     for large in (first..region.end).step_by(LARGE_PAGE as usize) {
         let end = large + LARGE_PAGE;
-        if has_large_pages && (end <= image.start || large >= image.end) {
+        let is_small = SMALL_PAGES.contains(&large);
+        if has_large_pages && !is_small && (end <= image.start || large >= image.end) {
             tables.map_large(DIRECT_MAP + large as usize, large, Flags::DATA)?;
             continue;
         }
-        for page in (large.max(region.start)..end.min(region.end)).step_by(PAGE) {
+        let pages = if is_small {
+            large..end
+        } else {
+            large.max(region.start)..end.min(region.end)
+        };
+        for page in pages.step_by(PAGE) {
             tables.map(DIRECT_MAP + page as usize, page, Flags::DATA)?;
         }
     }

@@ -130,6 +130,13 @@ impl Tables {
         Some(page.physical)
     }
 
+    /// Tells the host of these tables, which were made before it was known that it wants to hear of them.
+    #[cfg(target_arch = "x86")]
+    pub(crate) fn announce(&self) {
+        // SAFETY: the tables are ours, and change only by the ops.
+        unsafe { announce(self.root, FIRST) };
+    }
+
     /// Lets these tables have what `other` has where the kernel is.
     pub(crate) fn share_kernel(&mut self, other: &Tables) {
         for index in PROGRAM_ENTRIES..FIRST_ENTRIES {
@@ -264,6 +271,28 @@ unsafe fn update(
         }
     }
     Ok(())
+}
+
+/// # Safety
+///
+/// The table is of `level`, ours, and changes only by the ops; so is what it leads to.
+#[cfg(target_arch = "x86")]
+unsafe fn announce(table: u64, level: u32) {
+    let entries = if level == FIRST {
+        FIRST_ENTRIES
+    } else {
+        ENTRIES
+    };
+    for index in 0..if level > 0 { entries } else { 0 } {
+        // SAFETY: the entry is in the table.
+        let found = present(unsafe { entry_at(table, index).read() });
+        if let Some(below) = found.filter(|below| !below.flags.contains(Flags::LARGE)) {
+            // SAFETY: it is a table of ours.
+            unsafe { announce(below.physical, level - 1) };
+        }
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { mmu::alloc_table(table / PAGE as u64, level + 1) };
 }
 
 /// # Safety

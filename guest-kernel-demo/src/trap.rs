@@ -3,7 +3,6 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pvops_backend_kvm::async_page_fault;
-#[cfg(target_arch = "x86_64")]
 use pvops_backend_xen::event_channel;
 use pvops_core::{apic, extable, live, mmu, smp};
 
@@ -25,7 +24,6 @@ pub(crate) const LIBRARY_VECTOR: u8 = 0x43;
 /// Vector by which KVM says that a page is there.
 pub(crate) const PAGE_READY_VECTOR: u8 = 0x44;
 /// Vector by which Xen says that there are events.
-#[cfg(target_arch = "x86_64")]
 pub(crate) const EVENT_VECTOR: u8 = 0x45;
 /// Vector of spurious interrupts; the low four bits are ones on old CPUs.
 pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
@@ -83,7 +81,6 @@ pub(crate) extern "C" fn trap(frame: &mut Frame) {
 fn interrupt(vector: u8) {
     match vector {
         SPURIOUS_VECTOR => return,
-        #[cfg(target_arch = "x86_64")]
         EVENT_VECTOR => return event_channel::handle_upcall(),
         LIBRARY_VECTOR => smp::handle_ipi(),
         TIMER_VECTOR => scheduler::time_is_over(),

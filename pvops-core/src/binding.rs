@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::slice;
 
-use crate::op::{COp, ErasedFunction, NoResult, Op, OpNumber, PreserveOp};
+use crate::op::{COp, ErasedFunction, ExitOp, NoResult, Op, OpNumber, PreserveOp};
 use crate::ops::{Bindings, Slots, slots};
 
 /// What patching makes of a call site.
@@ -15,6 +15,8 @@ pub enum Outcome {
     Call,
     /// The template; a direct call where the site is too short for it.
     Inline,
+    /// A direct jump, of an op that never returns.
+    Jump,
     /// NOPs.
     Nop,
     /// UD2: the op must not be called on this host.
@@ -76,13 +78,48 @@ impl<O: COp> Binding<O> {
 }
 
 impl<O: PreserveOp> Binding<O> {
-    /// A call of a thunk; [`preserve!`](crate::preserve) makes one.
+    /// A call of a thunk; [`preserve!`](crate::preserve) makes one, and a host may have put one
+    /// somewhere.
     ///
     /// # Safety
     ///
     /// `thunk` must implement the op on the operands of its shape and change nothing else.
     pub const unsafe fn preserve(thunk: ErasedFunction) -> Self {
         Self::new(thunk, None, Outcome::Call)
+    }
+}
+
+impl<O: ExitOp> Binding<O> {
+    /// A call of code that does not come back.
+    ///
+    /// # Safety
+    ///
+    /// `function` must implement the op on the registers and the frame that it finds, behind a return
+    /// address that it drops.
+    pub const unsafe fn exit_by_call(function: ErasedFunction) -> Self {
+        Self::new(function, None, Outcome::Call)
+    }
+
+    /// A jump at the sites, to code that finds no return address on the stack. The table, whose
+    /// functions are called, has `function` instead. An op that returns can't be bound to such code:
+    ///
+    /// ```compile_fail,E0599
+    /// use pvops_core::{binding::Binding, op::irq::disable};
+    /// unsafe extern "C" fn code() {}
+    /// unsafe { Binding::<disable>::exit_by_jump(code, code) };
+    /// ```
+    ///
+    /// # Safety
+    ///
+    /// `destination` must implement the op on the registers and the frame that it finds, and
+    /// `function` the same, behind a return address that it drops.
+    pub const unsafe fn exit_by_jump(
+        function: ErasedFunction,
+        destination: ErasedFunction,
+    ) -> Self {
+        let mut binding = Self::new(function, None, Outcome::Jump);
+        binding.erased.destination = destination;
+        binding
     }
 }
 
@@ -141,6 +178,7 @@ impl<O: Op> Binding<O> {
         Binding {
             erased: ErasedBinding {
                 target,
+                destination: target,
                 template,
                 operand: 0,
                 outcome,
@@ -204,6 +242,7 @@ const fn is_of_locks(op: OpNumber) -> bool {
 #[repr(C)]
 pub struct ErasedBinding {
     target: ErasedFunction,
+    destination: ErasedFunction,
     template: Option<ErasedFunction>,
     operand: u32,
     outcome: Outcome,
@@ -218,6 +257,12 @@ impl ErasedBinding {
     /// Address of the function in the table.
     pub fn target(&self) -> usize {
         self.target as usize
+    }
+
+    /// Address that a direct call or jump at the op's sites leads to: the function in the table, but
+    /// for a jump.
+    pub fn destination(&self) -> usize {
+        self.destination as usize
     }
 
     /// The template's bytes, its operand filled in.

@@ -46,6 +46,13 @@ pub unsafe trait COp: Op {}
 /// Implemented by the declaration only, for ops of a preserve shape.
 pub unsafe trait PreserveOp: Op {}
 
+/// An op that never returns, whose sites may therefore hold a jump.
+///
+/// # Safety
+///
+/// Implemented by the declaration only, for ops of the exit shapes.
+pub unsafe trait ExitOp: Op {}
+
 /// An op without a result, which a backend may therefore leave out altogether.
 ///
 /// # Safety

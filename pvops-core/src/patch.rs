@@ -134,7 +134,13 @@ pub(crate) fn content<'a>(
 ) -> Result<(&'a [u8], Outcome), PatchError> {
     let (binding, outcome) = checked(record, binding)?;
     let new = &mut buffer[..record.length()];
-    fill(outcome, binding, record.address(), binding.target(), new);
+    fill(
+        outcome,
+        binding,
+        record.address(),
+        binding.destination(),
+        new,
+    );
     Ok((new, outcome))
 }
 
@@ -148,7 +154,7 @@ fn checked<'a>(
         return Err(PatchError::BadLength { site, op, length });
     }
     let binding = binding.ok_or(PatchError::UnknownOp { site, op })?;
-    let target = binding.target();
+    let target = binding.destination();
     match outcome(binding, site, target, length) {
         Some(outcome) => Ok((binding, outcome)),
         None => Err(PatchError::OutOfRange { site, op, target }),
@@ -158,8 +164,9 @@ fn checked<'a>(
 /// Fills `out`, which is as long as a site, with what patching puts there: for tools that look at
 /// the sites of another image.
 ///
-/// The site is at the address `site`, and the function of `binding` at `target` in the site's image.
-/// `None` if no site has this length, or if a direct call does not reach that far.
+/// The site is at the address `site`, and the [destination](ErasedBinding::destination) of `binding`
+/// at `target` in the site's image. `None` if no site has this length, or if a direct call or jump
+/// does not reach that far.
 pub fn preview(
     binding: &ErasedBinding,
     site: usize,
@@ -174,28 +181,34 @@ pub fn preview(
     Some(outcome)
 }
 
-/// A template that is longer than the site is called; a call must reach its target.
+/// A template that is longer than the site is called; a call or jump must reach its target.
 fn outcome(binding: &ErasedBinding, site: usize, target: usize, length: usize) -> Option<Outcome> {
     let outcome = match (binding.outcome(), binding.template()) {
         (Outcome::Inline, Some(template)) if template.len() <= length => Outcome::Inline,
         (Outcome::Inline, _) => Outcome::Call,
         (outcome, _) => outcome,
     };
-    let reaches = outcome != Outcome::Call || encode::call_distance(site, target).is_some();
+    let is_branch = matches!(outcome, Outcome::Call | Outcome::Jump);
+    let reaches = !is_branch || distance(outcome, site, target).is_some();
     reaches.then_some(outcome)
+}
+
+/// What a direct jump or call at a site has for its rel32.
+fn distance(outcome: Outcome, site: usize, target: usize) -> Option<i32> {
+    match outcome {
+        Outcome::Jump => encode::jump_distance(site, target),
+        _ => encode::call_distance(site, target),
+    }
 }
 
 /// Fills a site for an [`outcome`] of its binding.
 fn fill(outcome: Outcome, binding: &ErasedBinding, site: usize, target: usize, out: &mut [u8]) {
-    match (
-        outcome,
-        binding.template(),
-        encode::call_distance(site, target),
-    ) {
+    match (outcome, binding.template(), distance(outcome, site, target)) {
         (Outcome::Inline, Some(template), _) => {
             template.copy_to(encode::room(&template, out));
         }
         (Outcome::Call, _, Some(distance)) => encode::call(distance, out),
+        (Outcome::Jump, _, Some(distance)) => encode::jump(distance, out),
         (Outcome::Nop, ..) => encode::nops(out),
         _ => encode::trap(out),
     }
@@ -227,6 +240,8 @@ pub struct Counts {
     pub inline: usize,
     /// Sites with a direct call.
     pub call: usize,
+    /// Sites with a direct jump.
+    pub jump: usize,
     /// Sites with NOPs only.
     pub nop: usize,
     /// Sites that trap.
@@ -236,13 +251,14 @@ pub struct Counts {
 impl Counts {
     /// All sites.
     pub fn total(&self) -> usize {
-        self.inline + self.call + self.nop + self.trap
+        self.inline + self.call + self.jump + self.nop + self.trap
     }
 
     fn add(&mut self, outcome: Outcome) {
         let count = match outcome {
             Outcome::Inline => &mut self.inline,
             Outcome::Call => &mut self.call,
+            Outcome::Jump => &mut self.jump,
             Outcome::Nop => &mut self.nop,
             Outcome::Trap => &mut self.trap,
         };
@@ -281,13 +297,13 @@ pub enum PatchError {
         /// The op of its record.
         op: OpNumber,
     },
-    /// The function for the op is more than 2 GiB away.
+    /// What the site is to call or to jump to is more than 2 GiB away.
     OutOfRange {
         /// Address of the site.
         site: usize,
         /// The op of its record.
         op: OpNumber,
-        /// Address of the function.
+        /// Address of that.
         target: usize,
     },
     /// The kernel said that text can be written, but a site does not hold what was written.

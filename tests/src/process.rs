@@ -134,7 +134,7 @@ pub unsafe fn interrupted<'a>(context: *mut libc::c_void) -> [&'a mut isize; 2] 
 /// Linux has no page there.
 #[cfg(target_pointer_width = "64")]
 pub fn far_site(op: pvops_core::OpNumber, length: u8) -> Result<&'static [SiteRecord], String> {
-    let place = 0x1000_0000_0000_usize;
+    let place = 0x1000_0000_0000_usize + usize::from(op.0) * PAGE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: asks for fresh memory where nothing is.

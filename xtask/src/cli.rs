@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Build,
     /// Run every check: format, lints, documentation, host tests, all scenarios
     Test,
+    /// Build the option ROM that offers VMI 3.0 to 32-bit guests, and malformed ones for tests
+    VmiRom(VmiRomArguments),
     /// List the call sites of an ELF that links pvops-core, and what a backend makes of them
     Sites(SitesArguments),
     /// Write docs/ops.md, the reference of all ops, from their declaration
@@ -58,6 +60,13 @@ pub(crate) struct BootArguments {
     /// Flags to add to QEMU's CPU, such as -kvm-pv-eoi
     #[arg(long, value_name = "FLAGS", allow_hyphen_values = true)]
     pub(crate) cpu: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct VmiRomArguments {
+    /// Boot the kernel that calls everything in it, too
+    #[arg(long)]
+    pub(crate) test: bool,
 }
 
 #[derive(Args)]

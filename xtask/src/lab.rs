@@ -25,6 +25,7 @@ use crate::report::Report;
 use crate::scenario::{Carrier, Scenario, Setting};
 use crate::screen::Screen;
 use crate::transcript::{Content, End, Verdict};
+use crate::vmi_rom;
 use crate::xen::{self, Xen};
 
 /// Everything that boots on this machine share.
@@ -37,6 +38,8 @@ pub(crate) struct Lab {
     appliances: BTreeMap<&'static str, Result<Built, String>>,
     /// The same of Xen.
     hypervisor: Option<Result<PathBuf, String>>,
+    /// Where the VMI ROMs are, once they are built.
+    rom_directory: Option<PathBuf>,
     /// Notes on hosts that were printed already.
     notes: Vec<&'static str>,
 }
@@ -57,6 +60,7 @@ impl Lab {
             host: Host::detect(),
             appliances: BTreeMap::new(),
             hypervisor: None,
+            rom_directory: None,
             notes: Vec::new(),
         }
     }
@@ -195,6 +199,12 @@ impl Lab {
             Carrier::Qemu => {
                 let kernel = kernel.to_str().context("odd kernel path")?;
                 let mut arguments = qemu::arguments(scenario, setting, options, kernel);
+                for path in match self.roms(scenario, out)? {
+                    Ok(paths) => paths,
+                    Err(reason) => return Ok(Err(reason)),
+                } {
+                    arguments.extend(["-option-rom".into(), path.display().to_string()]);
+                }
                 let Some(disturber) = disturber else {
                     let mut command = Command::new(qemu::PROGRAM);
                     command.args(arguments);
@@ -261,7 +271,8 @@ impl Lab {
                 if let Some(disturber) = disturber {
                     arguments.extend(disturber.arguments(kvm::SECOND_SERIAL_PORT));
                 }
-                let command = kvm::command(&built, kernel, &arguments, options, scenario.timeout);
+                let timeout = scenario.timeout;
+                let command = kvm::command(&built, kernel, &[], &arguments, options, timeout);
                 command.map(|mut command| {
                     command.args(more);
                     if let Some(disturber) = disturber {
@@ -271,6 +282,26 @@ impl Lab {
                 })
             }
         }
+    }
+
+    /// Where the scenario's ROMs are; builds all if it is the first time that one is asked for.
+    fn roms(
+        &mut self,
+        scenario: &Scenario,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<Result<Vec<PathBuf>, String>> {
+        if scenario.roms.is_empty() {
+            return Ok(Ok(Vec::new()));
+        }
+        if self.rom_directory.is_none() {
+            match vmi_rom::build_all(out)? {
+                Ok(directory) => self.rom_directory = Some(directory),
+                Err(messages) => return Ok(Err(String::from_utf8_lossy(&messages).into_owned())),
+            }
+        }
+        let directory = self.rom_directory.as_deref().unwrap_or(Path::new(""));
+        let path = |name| directory.join(format!("{name}.rom"));
+        Ok(Ok(scenario.roms.iter().map(path).collect()))
     }
 
     /// Unpacks it if it is the first time that it is asked for.
@@ -351,6 +382,13 @@ fn judge(
 ) -> Verdict {
     let transcript = &guest.transcript;
     let mut verdict = transcript.verdict(&guest.end, scenario.ending);
+    if verdict == Verdict::Pass
+        && let (Some(wanted), Some(boot)) = (scenario.backend, &transcript.boot)
+        && boot.backend != wanted
+    {
+        let found = &boot.backend;
+        verdict = Verdict::Fail(format!("it came up by the backend {found}, not {wanted}"));
+    }
     if verdict == Verdict::Pass
         && let Some(figures) = scenario.figures
         && let Err(reason) = figures(&transcript.measurements, options.smp)

@@ -37,6 +37,7 @@ mod tally;
 mod test;
 mod tests_output;
 mod transcript;
+mod vmi_rom;
 mod xen;
 
 use std::io::{self, Write};
@@ -71,6 +72,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Boot(arguments) => boot::run(&arguments, out),
         Command::Build => kernel::run(out),
         Command::Test => test::run(out),
+        Command::VmiRom(arguments) => vmi_rom::run(&arguments, out),
         Command::Sites(arguments) => sites::run(&arguments, out),
         Command::Ops => ops::run(out),
         Command::Gains { only } => gains::run(&only, out),

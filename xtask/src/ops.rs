@@ -118,7 +118,7 @@ fn lengths(op: &OpDeclaration) -> String {
 }
 
 fn is_other(native: &ErasedBinding, other: &ErasedBinding) -> bool {
-    native.target() != other.target() || native.outcome() != other.outcome()
+    native.destination() != other.destination() || native.outcome() != other.outcome()
 }
 
 fn form(binding: &ErasedBinding) -> String {
@@ -129,6 +129,7 @@ fn form(binding: &ErasedBinding) -> String {
             let mut disassembler = Disassembler::new(64, &Arc::new(Symbols::none()));
             format!("`{}`", disassembler.one_line(bytes, 0))
         }
+        (SiteOutcome::Jump, _) => "jump".into(),
         (SiteOutcome::Nop, _) => "nothing".into(),
         (SiteOutcome::Trap, _) => "trap".into(),
         _ => "call".into(),

@@ -62,6 +62,7 @@ pub(crate) struct SiteCounts {
     pub(crate) total: u64,
     pub(crate) inline: u64,
     pub(crate) call: u64,
+    pub(crate) jump: u64,
     pub(crate) nop: u64,
     pub(crate) trap: u64,
 }
@@ -150,6 +151,7 @@ fn boot(fields: &Map<String, Value>) -> anyhow::Result<Boot> {
             total: number(sites, "total")?,
             inline: number(sites, "inline")?,
             call: number(sites, "call")?,
+            jump: number(sites, "jump")?,
             nop: number(sites, "nop")?,
             trap: number(sites, "trap")?,
         },
@@ -228,7 +230,7 @@ mod tests {
         let boot = parse(
             br#"{"event":"boot","protocol":"pvh v1","backend":"native","interfaces":[
             {"signature":"TCGTCGTCGTCG","base":1073741824,"max_leaf":1073741825}],
-            "sites":{"total":120,"inline":80,"call":30,"nop":5,"trap":1},
+            "sites":{"total":120,"inline":80,"call":30,"jump":2,"nop":5,"trap":1},
             "tsc_khz":2600000,"tsc_source":"pit"}"#,
         )
         .unwrap();
@@ -244,6 +246,7 @@ mod tests {
                 total: 120,
                 inline: 80,
                 call: 30,
+                jump: 2,
                 nop: 5,
                 trap: 1,
             },

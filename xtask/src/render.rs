@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_was_found_at_boot_is_not_said_twice() {
-        let boot = br#"@{"event":"boot","protocol":"pvh v1","backend":"native","interfaces":[],"sites":{"total":1,"inline":1,"call":0,"nop":0,"trap":0}}"#;
+        let boot = br#"@{"event":"boot","protocol":"pvh v1","backend":"native","interfaces":[],"sites":{"total":1,"inline":1,"call":0,"jump":0,"nop":0,"trap":0}}"#;
         assert_eq!(rendered(boot), None);
         assert!(shown(br#"@{"event":"boot"}"#).contains("malformed machine line"));
     }

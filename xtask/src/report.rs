@@ -97,7 +97,7 @@ pub(crate) fn print_table(reports: &[Report], out: &mut dyn Write) -> io::Result
         "host",
         "backend",
         "interfaces",
-        "sites: inline/call/nop/trap",
+        "sites: inline/call/jump/nop/trap",
         "checks: ok/failed/skipped",
         "seconds",
         "verdict",
@@ -118,8 +118,8 @@ fn interfaces(boot: &Boot) -> String {
 fn sites(boot: &Boot) -> String {
     let sites = boot.sites;
     format!(
-        "{}: {}/{}/{}/{}",
-        sites.total, sites.inline, sites.call, sites.nop, sites.trap
+        "{}: {}/{}/{}/{}/{}",
+        sites.total, sites.inline, sites.call, sites.jump, sites.nop, sites.trap
     )
 }
 
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::lines::Line;
 
-    const BOOT: &str = r#"@{"event":"boot","protocol":"pvh v1","backend":"native","interfaces":[{"signature":"TCGTCGTCGTCG","base":1073741824,"max_leaf":1073741825}],"sites":{"total":120,"inline":80,"call":30,"nop":9,"trap":1}}"#;
+    const BOOT: &str = r#"@{"event":"boot","protocol":"pvh v1","backend":"native","interfaces":[{"signature":"TCGTCGTCGTCG","base":1073741824,"max_leaf":1073741825}],"sites":{"total":120,"inline":80,"call":28,"jump":2,"nop":9,"trap":1}}"#;
 
     fn table(log: &[&str], verdict: Verdict) -> String {
         let mut transcript = Transcript::default();
@@ -162,9 +162,9 @@ mod tests {
         let ok = r#"@{"event":"check","name":"irq.flags","status":"pass"}"#;
         let skip = r#"@{"event":"check","name":"kvm.call","status":"skip"}"#;
         let expected = "\
-scenario  CPUs  host          backend  interfaces               sites: inline/call/nop/trap  checks: ok/failed/skipped  seconds  verdict
-tcg       2     QEMU 7.2 TCG  native   TCGTCGTCGTCG 0x40000000  120: 80/30/9/1               2/0/1                      1.23     PASS
-kvm       -     -             -        -                        -                            -                          -        SKIP: there is no /dev/kvm
+scenario  CPUs  host          backend  interfaces               sites: inline/call/jump/nop/trap  checks: ok/failed/skipped  seconds  verdict
+tcg       2     QEMU 7.2 TCG  native   TCGTCGTCGTCG 0x40000000  120: 80/28/2/9/1                  2/0/1                      1.23     PASS
+kvm       -     -             -        -                        -                                 -                          -        SKIP: there is no /dev/kvm
 ";
         assert_eq!(table(&[BOOT, ok, ok, skip], Verdict::Pass), expected);
     }

@@ -13,6 +13,7 @@ use crate::kernel::WordSize;
 
 mod setting;
 mod table;
+mod vmi;
 
 /// One way to boot the kernel: host software and guest mode.
 pub(crate) struct Scenario {
@@ -23,6 +24,10 @@ pub(crate) struct Scenario {
     pub(crate) default: bool,
     /// Which kernel it boots.
     pub(crate) word_size: WordSize,
+    /// The VMI ROMs that the machine has: names of their files.
+    pub(crate) roms: &'static [&'static str],
+    /// The backend that the kernel must come up by, if the scenario is about that.
+    pub(crate) backend: Option<&'static str>,
     /// What boots the kernel.
     pub(crate) carrier: Carrier,
     /// Whether the host runs one CPU only.

@@ -144,7 +144,7 @@ irq.disable    1      inline
 cpu.write_msr  1      inline
 
 2 call sites of 2 ops; the image knows 2 ops
-native makes of them: 2 inline, 0 call, 0 nop, 0 trap
+native makes of them: 2 inline, 0 call, 0 jump, 0 nop, 0 trap
 ";
         assert_eq!(text, expected);
     }

@@ -14,7 +14,7 @@ use crate::scenario::SCENARIOS;
 use crate::setup;
 use crate::step::{self, CargoStep, End};
 use crate::tally::Tally;
-use crate::{kernel, links, privileged};
+use crate::{kernel, links, privileged, vmi_rom};
 
 /// Runs all steps, also after a failed one, and prints the counts.
 pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -39,6 +39,7 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     }
     let qemu = setup::qemu(out).map_err(|error| format!("{error:#}"));
     links::run(&qemu, &mut tally, out)?;
+    vmi_rom::test(&qemu, &mut tally, out)?;
     if let Some(lab) = lab(kernels, qemu, &mut tally) {
         boot_all(lab, &mut tally, out)?;
     }
@@ -76,6 +77,14 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
             cmd!(
                 shell,
                 "{cargo} clippy {kernel...} {narrow...} -- -D warnings"
+            )
+            .env_remove("RUSTFLAGS"),
+        ),
+        step(
+            "lints of the VMI ROM",
+            cmd!(
+                shell,
+                "{cargo} clippy --package pvops-vmi-rom {narrow...} -- -D warnings"
             )
             .env_remove("RUSTFLAGS"),
         ),

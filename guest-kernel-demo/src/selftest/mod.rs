@@ -20,16 +20,14 @@ mod patch;
 mod segments;
 mod smp;
 mod stopped;
-#[cfg(target_arch = "x86_64")]
 mod suspension;
 mod tasks;
 mod time;
-#[cfg(target_arch = "x86_64")]
+#[cfg(target_arch = "x86")]
+mod vmi;
 mod xen_callbacks;
 mod xen_console;
-#[cfg(target_arch = "x86_64")]
 pub(crate) mod xen_domain;
-#[cfg(target_arch = "x86_64")]
 mod xen_events;
 #[cfg(target_arch = "x86_64")]
 mod xen_ports;
@@ -43,8 +41,7 @@ use pvops_core::cpu as op;
 use crate::console::{Json, println, report};
 use crate::cpus;
 use crate::text::{Text, text};
-#[cfg(target_arch = "x86_64")]
-use crate::{xen_trace, xenstore};
+use crate::xenstore;
 
 /// What a check found, or what is wrong.
 type Outcome = Result<Text, Text>;
@@ -93,7 +90,6 @@ const fn left_out(name: &'static str, reason: fn() -> Option<Text>) -> Check {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
 const fn toolstack(name: &'static str, run: fn() -> Outcome) -> Check {
     Check {
         lacks: xen_domain::nobody_answers,
@@ -115,7 +111,11 @@ static CHECKS: &[Check] = &[
     needs("rdmsr-fault", "cpu.msr_read_safe", cpu::msr_read_safe),
     check("cpu.msr_write_safe", cpu::msr_write_safe),
     check("cpu.tsc", cpu::tsc),
-    check("cpu.performance_counter", cpu::performance_counter),
+    needs(
+        "rdpmc-fault",
+        "cpu.performance_counter",
+        cpu::performance_counter,
+    ),
     needs("ring-0", "cpu.descriptor_tables", cpu::descriptor_tables),
     check("cpu.task_switched", cpu::task_switched),
     needs("xcr", "cpu.extended_control", cpu::extended_control),
@@ -171,6 +171,14 @@ static WORD_SIZE_CHECKS: &[Check] = &[
 #[cfg(target_arch = "x86")]
 static WORD_SIZE_CHECKS: &[Check] = &[
     check("tasks.sysenter", tasks::sysenter),
+    Check {
+        lacks: vmi::no_counts,
+        ..check("vmi.calls", vmi::calls)
+    },
+    Check {
+        lacks: vmi::no_counts,
+        ..check("vmi.lazy", vmi::lazy)
+    },
     left_out("cpu.priority", || Some(text!("CR8 is of 64-bit mode"))),
     left_out("cpu.bases", || {
         Some(text!("segments have their bases in descriptors"))
@@ -270,7 +278,6 @@ static KVM_SMP_CHECKS: &[Check] = &[
 ];
 
 /// The same, where the Xen backend takes events.
-#[cfg(target_arch = "x86_64")]
 static XEN_CHECKS: &[Check] = &[
     Check {
         lacks: xen_events::no_timer_to_bind,
@@ -285,6 +292,7 @@ static XEN_CHECKS: &[Check] = &[
         lacks: xen_callbacks::not_pv,
         ..check("xen.bad_return", xen_callbacks::bad_return)
     },
+    #[cfg(target_arch = "x86_64")]
     Check {
         lacks: xen_callbacks::not_pv,
         ..check("xen.ports", xen_ports::ports)
@@ -292,7 +300,6 @@ static XEN_CHECKS: &[Check] = &[
 ];
 
 /// The same, for more than one CPU.
-#[cfg(target_arch = "x86_64")]
 static XEN_SMP_CHECKS: &[Check] = &[
     check("xen.ipi", xen_events::ipi),
     check("xen.move", xen_events::move_between_cpus),
@@ -300,7 +307,6 @@ static XEN_SMP_CHECKS: &[Check] = &[
 ];
 
 /// The same, where this is a domain of Xen with a connection to xenstored.
-#[cfg(target_arch = "x86_64")]
 static XEN_DOMAIN_CHECKS: &[Check] = &[
     toolstack("xen.watch", xen_domain::watch),
     toolstack("xen.console", xen_console::typed_line),
@@ -379,7 +385,6 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> Summary {
     let only = command_line.value("only");
     let (mut checks, mut failed, mut skipped) = (0, 0, 0);
     let (smp, kvm) = (cpus::count() > 1, !Features::in_use().is_empty());
-    #[cfg(target_arch = "x86_64")]
     let xen = xen_events::is_on();
     let lists = [
         (CHECKS, true),
@@ -389,11 +394,8 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> Summary {
         (SMP_CHECKS, smp),
         (KVM_CHECKS, kvm),
         (KVM_SMP_CHECKS, smp && kvm),
-        #[cfg(target_arch = "x86_64")]
         (XEN_CHECKS, xen),
-        #[cfg(target_arch = "x86_64")]
         (XEN_SMP_CHECKS, smp && xen),
-        #[cfg(target_arch = "x86_64")]
         (XEN_DOMAIN_CHECKS, xenstore::is_there()),
         (NAMED_CHECKS, only.is_some()),
         (HAND_OVER_CHECKS, hand_over::has_been(command_line)),
@@ -441,7 +443,7 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> Summary {
 fn judged(check: &Check) -> Outcome {
     let detail = (check.run)()?;
     #[cfg(target_arch = "x86_64")]
-    xen_trace::judge(check.name)?;
+    crate::xen_trace::judge(check.name)?;
     Ok(detail)
 }
 

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pvops_backend_xen::console_ring::Console;
 use pvops_backend_xen::event_channel::{self as events, Port};
-use pvops_backend_xen::{self as xen, GaveUp, PeerEvents, XenError, pv, system_time_ns};
+use pvops_backend_xen::{self as xen, GaveUp, PeerEvents, XenError, system_time_ns};
 
 use super::Outcome;
 use super::xen_domain::{answer_to, comes, refused, send};
@@ -74,7 +74,10 @@ impl DomainConsole {
                 }
                 count
             }
-            Self::OfOps => pv::read_console(bytes),
+            #[cfg(target_arch = "x86_64")]
+            Self::OfOps => xen::pv::read_console(bytes),
+            #[cfg(target_arch = "x86")]
+            Self::OfOps => Ok(0),
         };
         count.map_err(|error| text!("the console: {error}"))
     }

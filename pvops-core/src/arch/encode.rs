@@ -11,6 +11,8 @@ use crate::binding::Template;
 pub(crate) const MAX_SITE: usize = 15;
 /// Length of the call through a slot.
 pub(crate) const INDIRECT_CALL: usize = 6;
+/// Length of `jmp rel32`.
+const JUMP: usize = 5;
 
 /// The one-byte breakpoint.
 pub(crate) const INT3: u8 = 0xcc;
@@ -48,6 +50,21 @@ pub(crate) fn call(distance: i32, out: &mut [u8]) {
     call[..2].copy_from_slice(&[CS, 0xe8]);
     call[2..].copy_from_slice(&distance.to_le_bytes());
     nops(rest);
+}
+
+/// From the end of a site's jump to `target`; `None` if that is out of a rel32's range.
+pub(crate) fn jump_distance(site: usize, target: usize) -> Option<i32> {
+    let distance = target.wrapping_sub(site.wrapping_add(JUMP)) as isize;
+    i32::try_from(distance).ok()
+}
+
+/// Fills a site with a jump over a distance.
+pub(crate) fn jump(distance: i32, out: &mut [u8]) {
+    let (jump, rest) = out.split_at_mut(JUMP);
+    jump[0] = 0xe9;
+    jump[1..].copy_from_slice(&distance.to_le_bytes());
+    // Never reached.
+    rest.fill(INT3);
 }
 
 /// Fills a site but for the room that it returns, where a template, not longer than the site, is to

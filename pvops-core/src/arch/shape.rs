@@ -124,8 +124,14 @@ macro_rules! class_of {
         // SAFETY: sites of this shape follow the C ABI.
         unsafe impl $crate::op::COp for $name {}
     };
-    (exit, $name:ident) => {};
-    (sysexit, $name:ident) => {};
+    (exit, $name:ident) => {
+        // SAFETY: sites of this shape never come back.
+        unsafe impl $crate::op::ExitOp for $name {}
+    };
+    (sysexit, $name:ident) => {
+        // SAFETY: sites of this shape never come back.
+        unsafe impl $crate::op::ExitOp for $name {}
+    };
     (hypercall, $name:ident) => {};
     ($shape:ident, $name:ident) => {
         // SAFETY: sites of this shape lose only what the shape says.

@@ -85,7 +85,7 @@ fn first_instruction(binding: &ErasedBinding, outcome: Outcome, length: usize) -
     match outcome {
         Outcome::Call => Some(INDIRECT_CALL),
         Outcome::Nop => Some(encode::first_nop_length(length)),
-        Outcome::Trap => Some(length),
+        Outcome::Jump | Outcome::Trap => Some(length),
         Outcome::Inline => binding
             .template()
             .filter(|template| template.is_single_instruction())

@@ -43,10 +43,11 @@ const MACHINE: [&str; 8] = ["-M", "q35", "-accel", "tcg", "-cpu", "max", "-smp",
 const CMDLINE: &str = "console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off";
 
 /// This machine's QEMU with all arguments to boot the appliance, whose QEMU gets `arguments`
-/// to boot `kernel` with so many MiB of `memory`.
+/// to boot `kernel` with so many MiB of `memory`. The appliance has `files` too, by their path there.
 pub(crate) fn command(
     appliance: &Built,
     kernel: &Path,
+    files: &[(&str, &[u8])],
     arguments: &[String],
     options: &Options<'_>,
     timeout: Duration,
@@ -54,11 +55,14 @@ pub(crate) fn command(
     let kernel = fs::read(kernel).with_context(|| kernel.display().to_string())?;
     // The appliance can say what hangs, if it is given the time.
     let seconds = format!("{}\n", timeout.as_secs() * 3 / 4);
-    let initramfs = appliance.initramfs_with(&[
+    let arguments = lines(arguments)?;
+    let mut all: Vec<(&str, &[u8])> = vec![
         (KERNEL.trim_start_matches('/'), &kernel),
-        ("guest/arguments", lines(arguments)?.as_bytes()),
+        ("guest/arguments", arguments.as_bytes()),
         ("guest/seconds", seconds.as_bytes()),
-    ])?;
+    ];
+    all.extend(files);
+    let initramfs = appliance.initramfs_with(&all)?;
     let memory = (OWN_MEMORY + options.mem).to_string();
     let mut command = Command::new(qemu::PROGRAM);
     command

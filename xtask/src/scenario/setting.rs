@@ -24,6 +24,15 @@ pub(super) fn emulated(qemu: &'static [&'static str]) -> Setting {
     }
 }
 
+/// The same with a VMI ROM: where it executes RDPMC for the kernel, the kernel can't tell a fault of that
+/// from another.
+pub(super) fn vmi(qemu: &'static [&'static str]) -> Setting {
+    Setting {
+        lacks: &["rdmsr-fault", "rdpmc-fault"],
+        ..emulated(qemu)
+    }
+}
+
 /// Stock KVM can do all that the kernel asks for. Not so TCG's SVM under it: where an exit comes
 /// between STI and HLT, an interrupt can slip in too, and HLT waits for ever.
 pub(super) fn stock_kvm(qemu: &'static [&'static str]) -> Setting {
@@ -170,6 +179,30 @@ pub(super) const COUNTING: &[&str] = &[
     "clock=vm,base=2020-01-01",
 ];
 pub(super) const COUNTING_ONLY: &[&str] = COUNTING.split_at(6).1;
+
+pub(super) const PLAIN_ROM: &[&str] = COUNTING_ROM.split_at(6).0;
+
+pub(super) const COUNTING_ROM: &[&str] = &[
+    "-M",
+    "q35",
+    "-accel",
+    "tcg",
+    "-cpu",
+    "max",
+    "-fw_cfg",
+    "name=opt/org.pvops/vmi-rom,string=count",
+];
+
+pub(super) const ROM_WITHOUT_TIMER: &[&str] = &[
+    "-M",
+    "q35",
+    "-accel",
+    "tcg",
+    "-cpu",
+    "max",
+    "-fw_cfg",
+    "name=opt/org.pvops/vmi-rom,string=no-timer",
+];
 
 pub(super) const KVM_Q35: &[&str] = &["-M", "q35", "-accel", "kvm", "-cpu", "host"];
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::setting::*;
-use super::{Carrier, Ending, Scenario};
+use super::{Carrier, Ending, Scenario, vmi};
 use crate::disturbance::Disturbance;
 use crate::kernel::WordSize;
 use crate::{figures, host};
@@ -42,6 +42,21 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         timeout: Duration::from_secs(240),
         ..NATIVE32
     },
+    vmi::VMI,
+    vmi::NO_TIMER,
+    // What a guest only tells.
+    vmi::with("vmi-bad-checksum", &["bad-checksum"], "vmi"),
+    vmi::with("vmi-relocation-kind", &["relocation-kind"], "vmi"),
+    vmi::with("vmi-relocation-outside", &["relocation-outside"], "vmi"),
+    // A bad one, and a good one behind it.
+    vmi::with("vmi-two", &["vmi", "major-13"], "vmi"),
+    // What a guest does not use.
+    vmi::with("vmi-long", &["long"], "native"),
+    vmi::with("vmi-major-13", &["major-13"], "native"),
+    vmi::with("vmi-license-outside", &["license-outside"], "native"),
+    vmi::with("vmi-no-pci-header", &["no-pci-header"], "native"),
+    vmi::with("vmi-init-fails", &["init-fails"], "native"),
+    vmi::with("vmi-no-iret", &["no-iret"], "native"),
     KVM_L1,
     // Whose Linux keeps swapping the guest's memory out.
     Scenario {
@@ -354,6 +369,8 @@ const TCG: Scenario = Scenario {
     host: "TCG",
     default: false,
     word_size: WordSize::Bits64,
+    roms: &[],
+    backend: None,
     carrier: Carrier::Qemu,
     single_cpu: false,
     cpus: &[1, 2, 4, 8],
@@ -366,7 +383,7 @@ const TCG: Scenario = Scenario {
 };
 
 /// The 32-bit kernel.
-const NATIVE32: Scenario = Scenario {
+pub(super) const NATIVE32: Scenario = Scenario {
     name: "native32",
     host: "TCG, 32-bit",
     word_size: WordSize::Bits32,

@@ -87,7 +87,7 @@ impl<'a> Forecast<'a> {
             .collect();
         let ops = ops.iter().filter_map(|&name| {
             let binding = **known.get(name)?;
-            let function = own.function(binding.target());
+            let function = own.function(binding.destination());
             let target = function
                 .as_ref()
                 .and_then(|function| callee::find(image, function));
@@ -167,18 +167,20 @@ impl Op {
         disassembler: &mut Disassembler,
     ) -> String {
         let bytes: Vec<u8> = bytes.iter().map(|byte| byte.unwrap_or(0)).collect();
-        if outcome != Outcome::Call {
-            return disassembler.one_line(&bytes, address);
-        }
+        let instruction = match outcome {
+            Outcome::Call => "call",
+            Outcome::Jump => "jmp",
+            _ => return disassembler.one_line(&bytes, address),
+        };
         let function = match &self.function {
             Some(function) => function.to_string(),
             None => "a function without a name".into(),
         };
-        let call = decode(64, &bytes, address).next();
-        let padding = &bytes[call.map_or(0, |call| call.len())..];
+        let first = decode(64, &bytes, address).next();
+        let padding = &bytes[first.map_or(0, |first| first.len())..];
         match disassembler.one_line(padding, address) {
-            padding if padding.is_empty() => format!("call {function}"),
-            padding => format!("call {function}; {padding}"),
+            padding if padding.is_empty() => format!("{instruction} {function}"),
+            padding => format!("{instruction} {function}; {padding}"),
         }
     }
 }

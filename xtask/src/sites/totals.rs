@@ -8,7 +8,13 @@ use pvops_core::binding::Outcome;
 use crate::table;
 
 /// In the order in which outcomes are told.
-const OUTCOMES: [Outcome; 4] = [Outcome::Inline, Outcome::Call, Outcome::Nop, Outcome::Trap];
+const OUTCOMES: [Outcome; 5] = [
+    Outcome::Inline,
+    Outcome::Call,
+    Outcome::Jump,
+    Outcome::Nop,
+    Outcome::Trap,
+];
 
 /// Counts of sites by op number and outcome.
 #[derive(Default)]
@@ -67,6 +73,7 @@ fn word(outcome: Option<Outcome>) -> &'static str {
     match outcome {
         Some(Outcome::Inline) => "inline",
         Some(Outcome::Call) => "call",
+        Some(Outcome::Jump) => "jump",
         Some(Outcome::Nop) => "nop",
         Some(Outcome::Trap) => "trap",
         None => "unknown",

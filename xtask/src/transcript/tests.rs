@@ -4,7 +4,7 @@ use super::*;
 use crate::lines::{MAX_LINE_LENGTH, read_line};
 use proptest::prelude::*;
 
-const BOOT: &str = r#"@{"event":"boot","protocol":"pvh v1","backend":"native","interfaces":[],"sites":{"total":2,"inline":2,"call":0,"nop":0,"trap":0}}"#;
+const BOOT: &str = r#"@{"event":"boot","protocol":"pvh v1","backend":"native","interfaces":[],"sites":{"total":2,"inline":2,"call":0,"jump":0,"nop":0,"trap":0}}"#;
 const OK: &str = r#"@{"event":"check","name":"irq.flags","status":"pass","detail":""}"#;
 const FAIL: &str = r#"@{"event":"check","name":"mmu.map","status":"fail","detail":"no"}"#;
 const SKIP: &str = r#"@{"event":"check","name":"kvm.call","status":"skip","detail":"lacks it"}"#;

@@ -15,5 +15,8 @@ pub(crate) const MAPPED: u64 = 0x3000_0000;
 /// Where the addresses begin that are mapped for a purpose each.
 pub(crate) const WINDOWS: usize = DIRECT_MAP + MAPPED as usize;
 
+/// Memory that is mapped in small pages: option ROMs may be executed.
+pub(crate) const SMALL_PAGES: Range<u64> = 0..0x20_0000;
+
 /// Addresses of programs.
 pub(crate) const USER: Range<usize> = 4096..KERNEL_OFFSET;

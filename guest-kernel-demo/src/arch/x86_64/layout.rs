@@ -15,6 +15,9 @@ pub(crate) const MAPPED: u64 = 4 << 30;
 /// Where the addresses begin that are mapped for a purpose each.
 pub(crate) const WINDOWS: usize = 0xffff_ffff_c000_0000;
 
+/// Memory that is mapped in small pages.
+pub(crate) const SMALL_PAGES: Range<u64> = 0..0;
+
 /// Addresses of programs. The highest page of the lower half is no program's: behind a system call
 /// at its end there is no canonical address to return to.
 pub(crate) const USER: Range<usize> = 4096..0x7fff_ffff_f000;

@@ -1,5 +1,6 @@
 //! A backend whose CPU is made of variables, with an op of every outcome and shape.
 
+use std::arch::naked_asm;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use pvops_backend_native as native;
@@ -33,6 +34,8 @@ pub(crate) fn bindings() -> Bindings {
             write_fs_base: preserve!(cpu::write_fs_base, write_base),
             write_gdt_entry: preserve!(cpu::write_gdt_entry, write_descriptor),
             load_tls: call!(cpu::load_tls, load_tls),
+            // SAFETY: the second is the instruction, the first as well but for the return address.
+            interrupt_return: unsafe { Binding::exit_by_jump(return_from_call, return_from_jump) },
             ..native.cpu
         },
         irq: bindings::irq {
@@ -121,6 +124,16 @@ unsafe extern "C" fn save_flags() -> usize {
 
 unsafe extern "C" fn restore_flags(flags: usize) {
     FLAGS.store(flags, Ordering::Relaxed);
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn return_from_call() {
+    naked_asm!("add rsp, 8", "iretq")
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn return_from_jump() {
+    naked_asm!("iretq")
 }
 
 /// Uses vector registers and wants an aligned stack, as any function may.

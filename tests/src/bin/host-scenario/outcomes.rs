@@ -18,7 +18,13 @@ pub(crate) fn install() -> Outcome {
     let counts = unsafe { install_backend(&BACKEND, &PROCESS, &Interfaces::default()) };
     let counts = counts.map_err(|error| error.to_string())?;
     equal("the number of sites", counts.total(), image_sites().len())?;
-    let all = [counts.inline, counts.call, counts.nop, counts.trap];
+    let all = [
+        counts.inline,
+        counts.call,
+        counts.jump,
+        counts.nop,
+        counts.trap,
+    ];
     ensure!(!all.contains(&0), "not all outcomes occur: {counts:?}");
     println!("     {} sites: {counts:?}", counts.total());
     Ok(())
@@ -75,6 +81,15 @@ pub(crate) fn outcomes() -> Outcome {
                 ensure!(
                     first.len() == 6,
                     "{what}: the call is not one instruction of six bytes"
+                );
+            }
+            (binding::Outcome::Jump, _) => {
+                equal(&what, first.code(), Code::Jmp_rel32_64)?;
+                let target = first.near_branch64() as usize;
+                equal(&what, target, binding.destination())?;
+                ensure!(
+                    target != binding.target(),
+                    "{what}: jumps to what is called"
                 );
             }
             (binding::Outcome::Nop, _) => {

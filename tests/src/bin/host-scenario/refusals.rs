@@ -88,14 +88,18 @@ pub(crate) fn out_of_range() -> Outcome {
 
 #[cfg(target_pointer_width = "64")]
 pub(crate) fn out_of_range() -> Outcome {
-    let records = far_site(<op::irq::disable as Op>::NUMBER, 6)?;
-    // SAFETY: the site is in the page.
-    match unsafe { patch::verify(records, &backend::bindings()) } {
-        Err(PatchError::OutOfRange { site, .. }) => {
-            equal("the named site", site, records[0].address())
+    let (call, jump) = (op::irq::disable::NUMBER, op::cpu::interrupt_return::NUMBER);
+    for (op, length) in [(call, 6), (jump, 13)] {
+        let records = far_site(op, length)?;
+        // SAFETY: the site is in the page.
+        match unsafe { patch::verify(records, &backend::bindings()) } {
+            Err(PatchError::OutOfRange { site, .. }) => {
+                equal("the named site", site, records[0].address())?;
+            }
+            other => return Err(format!("{other:?}")),
         }
-        other => Err(format!("{other:?}")),
     }
+    Ok(())
 }
 
 pub(crate) fn twice() -> Outcome {

@@ -1,0 +1,86 @@
+//! Counters of cycles: the CPU's time-stamp counter, or KVM's clock and steal time, where a cycle is a
+//! nanosecond.
+
+use core::arch::x86::_rdtsc;
+use core::cell::Cell;
+
+use super::cpu::Cpu;
+use super::entries::Arguments;
+use super::interrupts_off::InterruptsOff;
+use super::pit;
+use super::state::State;
+use crate::abi::time::Counter;
+
+/// The counters' rate.
+pub(super) struct Clock {
+    /// 0 if there are no counters.
+    cycles_per_second: Cell<u64>,
+}
+
+const KVM_CYCLES_PER_SECOND: u64 = 1_000_000_000;
+
+impl Clock {
+    pub(super) fn start(&self, state: &State) {
+        let rate = match state.kvm.get() {
+            Some(kvm) if kvm.has_clock() => Some(KVM_CYCLES_PER_SECOND),
+            _ => pit::measure(time_stamp),
+        };
+        self.cycles_per_second.set(rate.unwrap_or(0));
+    }
+
+    pub(super) fn stop(&self) {
+        self.cycles_per_second.set(0);
+    }
+
+    /// Cycles per second; 0 without counters.
+    pub(super) fn rate(&self) -> u64 {
+        self.cycles_per_second.get()
+    }
+}
+
+/// GetCycleFrequency.
+pub(super) extern "C" fn frequency(_: &Arguments) -> u64 {
+    State::get().clock.rate()
+}
+
+/// GetCycleCounter.
+pub(super) extern "C" fn counter(arguments: &Arguments) -> u64 {
+    let state = State::get();
+    let interrupts_off = InterruptsOff::new();
+    let cpu = Cpu::current(state, &interrupts_off);
+    match Counter(arguments.eax) {
+        Counter::REAL => real(state, cpu),
+        Counter::AVAILABLE => real(state, cpu).saturating_sub(stolen(state, cpu)),
+        Counter::STOLEN => stolen(state, cpu),
+        _ => 0,
+    }
+}
+
+/// A counter that has alarms.
+pub(super) fn now(state: &State, cpu: &Cpu, counter: Counter) -> u64 {
+    let stolen = match counter {
+        Counter::AVAILABLE => stolen(state, Some(cpu)),
+        _ => 0,
+    };
+    real(state, Some(cpu)).saturating_sub(stolen)
+}
+
+/// Real cycles.
+pub(super) fn real(state: &State, cpu: Option<&Cpu>) -> u64 {
+    match (state.kvm.get(), cpu) {
+        (Some(kvm), Some(cpu)) if kvm.has_clock() => cpu.records.nanoseconds(),
+        _ => time_stamp(),
+    }
+}
+
+fn stolen(state: &State, cpu: Option<&Cpu>) -> u64 {
+    match (state.kvm.get(), cpu) {
+        (Some(kvm), Some(cpu)) if kvm.has_clock() => cpu.records.stolen_nanoseconds(),
+        _ => 0,
+    }
+}
+
+fn time_stamp() -> u64 {
+    // SAFETY: it only tells.
+    unsafe { _rdtsc() }
+}

@@ -1,0 +1,73 @@
+//! What the ROM knows of each CPU, and which CPU it runs on.
+
+use core::arch::asm;
+use core::arch::x86::__cpuid;
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use super::alarm::Alarms;
+use super::deferred::Queue;
+use super::interrupts_off::InterruptsOff;
+use super::kvm::Records;
+use super::state::State;
+
+/// One CPU. Only that CPU uses it, with interrupts off, but for `gdt`.
+#[repr(C)]
+pub(super) struct Cpu {
+    /// KVM's records; first, for their alignment.
+    pub(super) records: Records,
+    /// The base of its descriptor table: each CPU has its own. 0 if it isn't known, or not its own.
+    gdt: AtomicU32,
+    /// Whether KVM knows the records.
+    pub(super) is_known_to_kvm: Cell<bool>,
+    pub(super) queue: Queue,
+    pub(super) alarms: Alarms,
+}
+
+impl Cpu {
+    /// The CPU that this runs on, if the ROM has room for it.
+    pub(super) fn current<'a>(state: &'a State, _: &InterruptsOff) -> Option<&'a Self> {
+        let base = gdt_base();
+        let own = |cpu: &&Self| cpu.gdt.load(Ordering::Relaxed) == base;
+        let cpu = match state.cpus.iter().find(own) {
+            Some(cpu) => cpu,
+            // The identifier that its local APIC began with. Slow on a hypervisor, hence the above.
+            None => state.cpus.get((__cpuid(1).ebx >> 24) as usize)?,
+        };
+        if let Some(kvm) = state.kvm.get() {
+            kvm.introduce(state, cpu);
+        }
+        Some(cpu)
+    }
+
+    /// To be called with another descriptor table loaded.
+    pub(super) fn loaded_gdt(state: &State, interrupts_off: &InterruptsOff) {
+        let base = gdt_base();
+        let shared = state.shared_gdt.load(Ordering::Relaxed);
+        let mut known = state.cpus.iter().map(|cpu| &cpu.gdt);
+        // The table tells nothing while others have it too.
+        let other = known.find(|gdt| gdt.load(Ordering::Relaxed) == base);
+        if let Some(other) = other {
+            other.store(0, Ordering::Relaxed);
+        }
+        let Some(cpu) = Self::current(state, interrupts_off) else {
+            return;
+        };
+        let is_own = other.is_none_or(|other| core::ptr::eq(other, &cpu.gdt));
+        if is_own && base != shared {
+            cpu.gdt.store(base, Ordering::Relaxed);
+        } else {
+            cpu.gdt.store(0, Ordering::Relaxed);
+            state.shared_gdt.store(base, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Never 0 where it matters: a table at 0 is taken for an unknown one.
+fn gdt_base() -> u32 {
+    let mut operand = [0_u16; 3];
+    // SAFETY: SGDT stores six bytes.
+    unsafe { asm!("sgdt [{}]", in(reg) &raw mut operand, options(nostack, preserves_flags)) };
+    let base = u32::from(operand[1]) | u32::from(operand[2]) << 16;
+    base.max(1)
+}

@@ -1,0 +1,103 @@
+//! What reaches the VMI ROM, by its own counts.
+
+use pvops_backend_vmi::abi::call::Call;
+use pvops_backend_vmi::abi::extension::statistic;
+use pvops_backend_vmi::read_count;
+use pvops_core::{cpu, io, irq, mmu, time};
+
+use super::Outcome;
+use crate::layout::{PAGE, SCRATCH};
+use crate::paging;
+use crate::tables::Flags;
+use crate::text::{Text, ensure, text};
+
+/// Why there are no counts.
+pub(super) fn no_counts() -> Option<Text> {
+    match read_count(statistic::COUNTING) {
+        None => Some(text!("no VMI ROM of ours is in use")),
+        Some(0) => Some(text!("the ROM was not told to count")),
+        Some(_) => None,
+    }
+}
+
+fn counted(number: u32) -> Result<u64, Text> {
+    read_count(number).ok_or_else(|| text!("the ROM does not tell number {number:#x}"))
+}
+
+/// Each op makes the call that it is bound to, once.
+pub(super) fn calls() -> Outcome {
+    const ROUNDS: u64 = 100;
+    const ADDRESS: usize = SCRATCH.start + 16 * PAGE;
+    let entry = paging::entry(ADDRESS, 0).map_err(|_| text!("no memory for a table"))?;
+    let ops: [(Call, &dyn Fn()); 12] = [
+        (Call::CPUID, &|| _ = cpu::cpuid(0, 0)),
+        (Call::GET_CR0, &|| _ = cpu::read_cr0()),
+        (Call::GET_CR2, &|| _ = mmu::read_cr2()),
+        (Call::GET_CR3, &|| _ = mmu::read_cr3()),
+        (Call::RDTSC, &|| _ = cpu::read_tsc()),
+        (Call::CLTS, &cpu::clear_task_switched),
+        (Call::GET_INTERRUPT_MASK, &|| _ = irq::save_flags()),
+        // SAFETY: nothing is mapped there before or after.
+        (Call::SET_PXE_LONG, &|| unsafe { mmu::set_pte(entry, 0) }),
+        (Call::INVAL_PAGE, &|| mmu::flush_tlb_page(ADDRESS)),
+        (Call::FLUSH_TLB, &mmu::flush_tlb),
+        (Call::IO_DELAY, &io::delay),
+        (Call::GET_CYCLE_COUNTER, &|| _ = time::clock_ns()),
+    ];
+    let count = ops.len();
+    let flags = irq::save_flags();
+    for (call, op) in ops {
+        // No handler makes calls meanwhile.
+        irq::disable();
+        let before = counted(call.0);
+        (0..ROUNDS).for_each(|_| op());
+        let after = counted(call.0);
+        // SAFETY: the flags are those of before.
+        unsafe { irq::restore_flags(flags) };
+        let made = after? - before?;
+        let name = call.name().unwrap_or("?");
+        ensure!(made == ROUNDS, "{made} calls of {name} for {ROUNDS} ops");
+    }
+    Ok(text!("{count} calls, {ROUNDS} times each"))
+}
+
+/// In lazy mode changes wait, and are made when it ends; in a handler's eager mode they do not wait.
+pub(super) fn lazy() -> Outcome {
+    const PAGES: usize = 8;
+    const START: usize = SCRATCH.start + 24 * PAGE;
+    let entry =
+        |page| paging::entry(START + page * PAGE, 0).map_err(|_| text!("no memory for a table"));
+    let value = mmu::make_entry(Flags::READ_ONLY.bits() & !Flags::PRESENT.bits() | 1 << 20);
+    let store = |value| {
+        for page in 0..PAGES {
+            // SAFETY: what is stored maps nothing.
+            unsafe { mmu::set_pte(entry(page)?, value) };
+        }
+        Ok(())
+    };
+    let stored = || {
+        let holds = |page: &usize| {
+            // SAFETY: the entries are in the kernel's tables.
+            entry(*page).is_ok_and(|entry| unsafe { entry.read_volatile() } == value)
+        };
+        (0..PAGES).filter(holds).count()
+    };
+    let before = counted(statistic::DEFERRED)?;
+    let lazy = mmu::lazy();
+    store(value)?;
+    let waiting = PAGES - stored();
+    drop(lazy);
+    let made = stored();
+    let deferred = counted(statistic::DEFERRED)? - before;
+    let lazy = mmu::lazy();
+    let eager = mmu::eager();
+    store(0)?;
+    let left = stored();
+    drop(eager);
+    drop(lazy);
+    ensure!(
+        (waiting, made, deferred, left) == (PAGES, PAGES, PAGES as u64, 0),
+        "{waiting} of {PAGES} waited, {made} were made, {deferred} by the ROM's count; {left} are left"
+    );
+    Ok(text!("{PAGES} changes waited"))
+}
