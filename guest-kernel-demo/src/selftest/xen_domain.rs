@@ -253,7 +253,7 @@ unsafe impl SpareFrames for Spare {
 
     fn give_back(&mut self, frame: FrameNumber) {
         // SAFETY: it was taken, and nobody has used it since.
-        unsafe { frames::free(u64::from(frame.0) * PAGE as u64) };
+        unsafe { frames::free(frame.0 as u64 * PAGE as u64) };
     }
 }
 
