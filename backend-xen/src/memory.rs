@@ -28,9 +28,15 @@ impl FrameNumber {
     }
 
     /// The guest's own number of the frame at a physical address; `None` if it is too large for a word,
-    /// as Xen takes it.
-    pub(crate) fn of_guest(address: u64) -> Option<Self> {
+    /// as Xen takes it. Any context.
+    pub fn of_guest(address: u64) -> Option<Self> {
         Word::try_from(address / 4096).ok().map(FrameNumber)
+    }
+
+    /// The other way round: where the frame begins that has this number of the guest's. Any context.
+    pub const fn guest_address(self) -> u64 {
+        // A word may be 32 bits.
+        self.0 as usize as u64 * 4096
     }
 }
 

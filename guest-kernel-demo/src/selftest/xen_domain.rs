@@ -15,7 +15,7 @@ use pvops_backend_xen::grant_table::{
 use pvops_backend_xen::memory::{FrameNumber, current_reservation};
 use pvops_backend_xen::shutdown_request::{self, ShutdownRequest};
 use pvops_backend_xen::xenstore::{Error, NO_TRANSACTION};
-use pvops_backend_xen::{DomainId, Word, XenError, poll_until, system_time_ns};
+use pvops_backend_xen::{DomainId, XenError, poll_until, system_time_ns};
 use pvops_core::time;
 use spin::Mutex;
 
@@ -247,13 +247,12 @@ struct Spare;
 unsafe impl SpareFrames for Spare {
     fn take(&mut self) -> Option<FrameNumber> {
         let (physical, _) = frames::allocate()?;
-        let number = Word::try_from(physical / PAGE as u64);
-        number.ok().map(FrameNumber)
+        FrameNumber::of_guest(physical)
     }
 
     fn give_back(&mut self, frame: FrameNumber) {
         // SAFETY: it was taken, and nobody has used it since.
-        unsafe { frames::free(frame.0 as u64 * PAGE as u64) };
+        unsafe { frames::free(frame.guest_address()) };
     }
 }
 
