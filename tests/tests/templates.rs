@@ -82,8 +82,8 @@ fn kvm_templates_are_the_native_ones_but_for_what_it_calls_or_needs_not() {
     assert_eq!(found, wanted);
 }
 
-#[cfg(target_arch = "x86_64")]
 /// What a PV guest of Xen has at call sites that the native backend does not have there.
+#[cfg(target_arch = "x86_64")]
 const XEN_PV: &[(&str, &str)] = &[
     ("cpu.read_cr8", "xor eax,eax"),
     (
@@ -99,8 +99,8 @@ const XEN_PV: &[(&str, &str)] = &[
     ("system.hypercall", "syscall"),
 ];
 
-#[cfg(target_arch = "x86_64")]
 /// What it has as hardware: what ring 3 may do, and what Xen emulates and nobody does often.
+#[cfg(target_arch = "x86_64")]
 const XEN_PV_NATIVE: &[&str] = &[
     "cpu.read_cr4",
     "cpu.write_cr4",
@@ -121,7 +121,6 @@ const XEN_PV_NATIVE: &[&str] = &[
     "io.out16",
     "io.out32",
     "io.delay",
-    "system.yield_cpu",
 ];
 
 #[cfg(target_arch = "x86_64")]
