@@ -44,7 +44,7 @@ pub use handlers::Handler;
 pub use kinds::{BindPirqFlags, Pirq, Port, Priority, Status, StatusKind, Virq};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use upcall::visit_all;
-pub(crate) use upcall::{End, end_by, lent_vector, stray};
+pub(crate) use upcall::{End, end_by, keep_with_first_cpu, lent_vector, stray};
 pub use upcall::{handle_upcall, set_vector, stray_events};
 
 use handlers::Handlers;
@@ -85,7 +85,8 @@ pub(crate) fn forget() {
 /// # Errors
 ///
 /// [`XenError::EXISTS`] if it is bound already, [`XenError::NO_SUCH_CALL`] if the kernel has lent no
-/// vector, [`XenError::NOT_FOUND`] if the CPU was not brought up, [`XenError::OUT_OF_MEMORY`] if there is
+/// vector, [`XenError::NOT_FOUND`] if the CPU was not brought up, [`XenError::INVALID`] if
+/// [events come to CPU 0 only](crate::hvm::Callback::comes_to_each_cpu) and it is another, [`XenError::OUT_OF_MEMORY`] if there is
 /// no frame left, else what Xen says.
 pub fn bind_virq(virq: Virq, cpu: usize, handler: Handler) -> Result<Port, XenError> {
     let vcpu = vcpu::id(cpu).ok_or(XenError::NOT_FOUND)?;
@@ -224,9 +225,13 @@ pub fn unmask(port: Port) -> Result<(), XenError> {
 /// # Errors
 ///
 /// [`XenError::INVALID`] for ports that belong to a CPU for good: of IPIs and of virtual interrupts that
-/// each CPU has.
+/// each CPU has; and for other CPUs than 0 where
+/// [events come to that only](crate::hvm::Callback::comes_to_each_cpu).
 pub fn set_cpu(port: Port, cpu: usize) -> Result<(), XenError> {
     let vcpu = vcpu::id(cpu).ok_or(XenError::NOT_FOUND)?;
+    if !upcall::is_reached(vcpu) {
+        return Err(XenError::INVALID);
+    }
     let slot = HANDLERS.get(port).ok_or(XenError::NOT_FOUND)?;
     let abi = abi()?;
     // Unmasking announces an event anew that was announced to the CPU of before, which leaves it now.
@@ -276,6 +281,9 @@ fn bind(
     operation: impl FnOnce() -> Result<Port, XenError>,
 ) -> Result<Port, XenError> {
     abi()?;
+    if !upcall::is_reached(vcpu) {
+        return Err(XenError::INVALID);
+    }
     let port = operation()?;
     take_into_use(port, vcpu, handler).inspect_err(|_| {
         // It was ours, so Xen takes it back.

@@ -180,7 +180,7 @@ fn low_frame(map: &MemoryMap) -> Option<u64> {
 }
 
 /// This CPU's local APIC id: CPUID leaf 0xb where there is one, which has all its bits.
-fn apic_id() -> u32 {
+pub(crate) fn apic_id() -> u32 {
     const TOPOLOGY: u32 = 0xb;
     if cpu::cpuid(0, 0).eax >= TOPOLOGY && cpu::cpuid(TOPOLOGY, 0).ebx != 0 {
         return cpu::cpuid(TOPOLOGY, 0).edx;

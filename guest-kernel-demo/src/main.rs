@@ -18,6 +18,7 @@ mod exit;
 mod frames;
 mod hand_over;
 mod interrupts;
+mod io_apic;
 mod layout;
 #[cfg(target_arch = "x86_64")]
 mod measure;
@@ -227,8 +228,16 @@ fn prepare_for_xen(command_line: CommandLine<'_>, machine: &mut boot::Machine) {
     if command_line.value("xen-events") == Some("2level") {
         xen::event_channel::want_two_level();
     }
-    if command_line.value("xen-callback") == Some("vector") {
-        xen::hvm::set_callback(xen::hvm::Callback::Vector);
+    match command_line.value("xen-callback") {
+        Some("vector") => xen::hvm::set_callback(xen::hvm::Callback::Vector),
+        Some("gsi") => {
+            /// Nothing else is there in Xen's HVM guests.
+            const INPUT: u8 = 24;
+            xen::hvm::set_callback(xen::hvm::Callback::Gsi(INPUT.into()));
+            // SAFETY: only HVM guests are told so, which have such an input.
+            unsafe { io_apic::direct_to_boot_cpu(INPUT, trap::EVENT_VECTOR) };
+        }
+        _ => {}
     }
     if command_line.value("xen-start") == Some("call") {
         xen::hvm::start_cpus_by_call();

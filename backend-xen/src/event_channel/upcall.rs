@@ -1,6 +1,6 @@
 //! The interrupt by which Xen says that there are events.
 
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use pvops_core::{apic, atomic64};
 
@@ -8,7 +8,8 @@ use super::fifo::Left;
 use super::kinds::Port;
 use super::{HANDLERS, Handler, abi};
 use crate::shared_info::{self, VcpuInfo};
-use crate::{is_pv, vcpu, version};
+use crate::vcpu::{self, VcpuId};
+use crate::{is_pv, version};
 
 /// Lends the vector by which Xen says that there are events. Without one, there are none. Call it before
 /// [`install`](pvops_core::install()).
@@ -68,6 +69,17 @@ pub(crate) fn end_by(end: End) {
     END.store(end as u8, Ordering::Relaxed);
 }
 
+/// Says whether virtual CPU 0 takes all events, as the interrupt comes nowhere else. On the boot CPU, before
+/// it comes.
+pub(crate) fn keep_with_first_cpu(is_kept: bool) {
+    IS_KEPT_WITH_FIRST.store(is_kept, Ordering::Relaxed);
+}
+
+/// Whether a virtual CPU takes events.
+pub(super) fn is_reached(vcpu: VcpuId) -> bool {
+    vcpu == VcpuId(0) || !IS_KEPT_WITH_FIRST.load(Ordering::Relaxed)
+}
+
 /// The vector that the kernel has lent.
 pub(crate) fn lent_vector() -> Option<u8> {
     let vector = VECTOR.load(Ordering::Relaxed);
@@ -77,6 +89,7 @@ pub(crate) fn lent_vector() -> Option<u8> {
 const NO_VECTOR: u8 = 0;
 static VECTOR: AtomicU8 = AtomicU8::new(NO_VECTOR);
 static END: AtomicU8 = AtomicU8::new(End::ByItself as u8);
+static IS_KEPT_WITH_FIRST: AtomicBool = AtomicBool::new(false);
 static STRAY: AtomicU64 = AtomicU64::new(0);
 
 /// Takes all events of this CPU, and has `deliver` see to the ports that have handlers. In the upcall.

@@ -9,7 +9,7 @@ use spin::Mutex;
 
 use super::parameters::set_parameter;
 use crate::error::XenError;
-use crate::event_channel::{End, end_by};
+use crate::event_channel::{End, end_by, keep_with_first_cpu};
 use crate::hypercall::{self, HypercallNumber};
 use crate::vcpu::VcpuId;
 
@@ -91,6 +91,7 @@ fn choose(wanted: Option<Callback>, vcpu: VcpuId, vector: u8) -> Result<Callback
         Callback::Vector => End::ByItself,
         _ => End::AtLocalApic,
     });
+    keep_with_first_cpu(!chosen.comes_to_each_cpu());
     if wanted == Some(Callback::LocalApic) {
         set_upcall_vector(vcpu, vector)?;
     }
@@ -100,6 +101,11 @@ fn choose(wanted: Option<Callback>, vcpu: VcpuId, vector: u8) -> Result<Callback
 }
 
 impl Callback {
+    /// Whether each CPU takes events of its own. Else CPU 0 takes all.
+    pub fn comes_to_each_cpu(self) -> bool {
+        matches!(self, Callback::LocalApic | Callback::Vector)
+    }
+
     /// The parameter's value: the kind in bits 56 to 63.
     fn encode(self, vector: u8) -> u64 {
         const PCI_INTERRUPT: u64 = 1 << 56;

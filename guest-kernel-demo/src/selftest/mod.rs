@@ -301,7 +301,10 @@ static XEN_CHECKS: &[Check] = &[
 
 /// The same, for more than one CPU.
 static XEN_SMP_CHECKS: &[Check] = &[
-    check("xen.ipi", xen_events::ipi),
+    Check {
+        lacks: xen_events::first_cpu_takes_all,
+        ..check("xen.ipi", xen_events::ipi)
+    },
     check("xen.move", xen_events::move_between_cpus),
     check("xen.lock_sleep", lock::woken),
 ];

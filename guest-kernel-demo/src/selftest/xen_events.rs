@@ -24,10 +24,20 @@ pub(super) fn no_timer_to_bind() -> Option<Text> {
         .then(|| text!("the timer is the library's, for time.set_event"))
 }
 
-/// A virtual timer of each CPU comes there, not before its time.
+/// Why other CPUs take no events, if they don't.
+pub(super) fn first_cpu_takes_all() -> Option<Text> {
+    takes_all().then(|| text!("CPU 0 takes all events"))
+}
+
+fn takes_all() -> bool {
+    hvm::callback().is_some_and(|callback| !callback.comes_to_each_cpu())
+}
+
+/// A virtual timer of each CPU that takes events comes there, not before its time.
 pub(super) fn timer() -> Outcome {
     let this = per_cpu::index();
-    for cpu in 0..cpus::count() {
+    let cpus = if takes_all() { 1 } else { cpus::count() };
+    for cpu in 0..cpus {
         let result = if cpu == this {
             timer_here(0)
         } else {
@@ -45,8 +55,7 @@ pub(super) fn timer() -> Outcome {
         "two-level"
     };
     Ok(text!(
-        "{TIMER_ROUNDS} on each of {} CPUs, {abi}, {:?}",
-        cpus::count(),
+        "{TIMER_ROUNDS} on each of {cpus} CPUs, {abi}, {:?}",
         hvm::callback()
     ))
 }
@@ -285,9 +294,12 @@ pub(super) fn ipi() -> Outcome {
     ))
 }
 
-/// A port moves from CPU to CPU, and no event is lost on the way.
+/// A port moves from CPU to CPU, and no event is lost on the way. Where one takes all, no other may have any.
 pub(super) fn move_between_cpus() -> Outcome {
     const ROUNDS: u32 = 30;
+    if takes_all() {
+        return stay_with_first_cpu();
+    }
     let one = events::bind_unbound(DomainId::SELF, count).map_err(refused)?;
     let other = events::bind_interdomain(DomainId::SELF, one, ignore).map_err(refused)?;
     for round in 0..ROUNDS {
@@ -313,6 +325,22 @@ pub(super) fn move_between_cpus() -> Outcome {
     let strays = events::stray_events();
     ensure!(strays == 0, "{strays} events were nobody's");
     Ok(text!("{ROUNDS} moves among {} CPUs", cpus::count()))
+}
+
+fn stay_with_first_cpu() -> Outcome {
+    let port = events::bind_unbound(DomainId::SELF, count).map_err(refused)?;
+    let moved = events::set_cpu(port, 1);
+    ensure!(
+        moved == Err(XenError::INVALID),
+        "a port was moved: {moved:?}"
+    );
+    let bound = events::bind_ipi(1, count);
+    ensure!(
+        bound == Err(XenError::INVALID),
+        "another CPU has one: {bound:?}"
+    );
+    events::close(port).map_err(refused)?;
+    Ok(text!("ports stay with CPU 0"))
 }
 
 static COUNTS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];

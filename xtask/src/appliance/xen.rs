@@ -110,7 +110,7 @@ pub(crate) static DOMAINS: [Domain; 5] = [
         report: "xen-domu-hvm-grub",
         configuration: "type=\"hvm\"\ndevice_model_args_hvm=[DRIVES]\nvga=\"none\"\nvnc=0\n\
                         tsc_mode=\"native\"\n",
-        cmdline: "",
+        cmdline: "xen-callback=gsi",
         restarts: 0,
         lacks: &["com1", "cr8", "sti-shadow"],
     },
