@@ -37,7 +37,7 @@ pub fn xenstore_ring(kernel: &dyn Kernel) -> Result<GivenRing<xenstore::Page>, X
 }
 
 /// The ring to the console: CONSOLE_PFN and CONSOLE_EVTCHN in PVH and HVM guests. In PV guests the op
-/// `system.console_byte` has it, and [`pv::read_console`] reads from it.
+/// `system.console_byte` has it, and `pv::read_console` reads from it.
 ///
 /// # Errors
 ///

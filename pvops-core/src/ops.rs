@@ -138,7 +138,7 @@ declare_ops! {
         /// Nobody may rely on GS as it was: interrupts off.
         [plain; 64 bit] unsafe fn swapgs();
         /// Leaves an interrupt or exception handler, for the kernel or a program, as the frame says:
-        /// IRET. Interrupts off. For user mode, after [`swapgs`](fn@crate::cpu::swapgs); by
+        /// IRET. Interrupts off. For user mode, after `swapgs` in 64-bit code; by
         /// [`asm_site!`](crate::asm_site) where the general registers, which go along as they are,
         /// are the interrupted code's own again.
         ///

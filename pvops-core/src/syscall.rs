@@ -1,7 +1,7 @@
-//! System calls: where they enter the kernel.
+//! System calls of 64-bit programs: where they enter the kernel.
 
-/// What [`cpu::setup_syscall`](fn@crate::cpu::setup_syscall) wants to know. Both entries begin with
-/// interrupts off and all other registers as the program has them.
+/// What `cpu::setup_syscall` wants to know. Both entries begin with interrupts off and all other
+/// registers as the program has them.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct SyscallEntry {
@@ -15,7 +15,6 @@ pub struct SyscallEntry {
     /// The kernel's code selector; that of its stack is 8 more.
     pub kernel_code: u16,
     /// The selector, 8 less than that of the program's stack segment and 16 less than that of its
-    /// 64-bit code segment, that [`syscall_return`](fn@crate::cpu::syscall_return) gives the program;
-    /// its low two bits are 3.
+    /// 64-bit code segment, that `cpu::syscall_return` gives the program; its low two bits are 3.
     pub user_base: u16,
 }

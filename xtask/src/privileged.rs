@@ -23,10 +23,11 @@ enum Place {
     Symbol(&'static str),
 }
 
-static PERMITS: [Permit; 13] = [
+static PERMITS: [Permit; 14] = [
     any(Place::Module("pvops_backend_native")),
     any(Place::Module("pvops_backend_kvm")),
     any(Place::Module("pvops_backend_xen")),
+    any(Place::Module("pvops_backend_vmi")),
     // The stub of that crate that Xen calls with events.
     only(Place::Symbol("xen_event"), "syscall"),
     // From the loader's world to the kernel's.

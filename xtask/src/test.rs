@@ -46,6 +46,15 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     Ok(tally.close(out)?)
 }
 
+/// What kernels link; the rest of the workspace is tools.
+const LIBRARIES: [&str; 5] = [
+    "--package=pvops-core",
+    "--package=pvops-backend-native",
+    "--package=pvops-backend-kvm",
+    "--package=pvops-backend-xen",
+    "--package=pvops-backend-vmi",
+];
+
 fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
     let cargo = &kernel::cargo();
     let step = |title, command| CargoStep {
@@ -97,20 +106,21 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
             cmd!(shell, "{cargo} doc {kernel...} {wide...} --no-deps")
                 .env("RUSTDOCFLAGS", "-D warnings"),
         ),
+        // All that such a kernel links, as some of it is for one word size.
+        step(
+            "documentation of the 32-bit kernel",
+            cmd!(
+                shell,
+                "{cargo} doc {kernel...} {LIBRARIES...} {narrow...} --no-deps"
+            )
+            .env("RUSTDOCFLAGS", "-D warnings"),
+        ),
     ]
 }
 
-fn host_tests(shell: &Shell) -> [CargoStep<'_>; 5] {
+fn host_tests(shell: &Shell) -> [CargoStep<'_>; 6] {
     let cargo = &kernel::cargo();
     const TARGET_32: &str = links::TARGET_32;
-    // What kernels link; the rest is tools.
-    let narrow = [
-        "--package=pvops-core",
-        "--package=pvops-backend-native",
-        "--package=pvops-backend-kvm",
-        "--package=pvops-backend-xen",
-        "--package=pvops-tests",
-    ];
     let loom_target = kernel::other_target_directory("loom");
     [
         CargoStep {
@@ -125,18 +135,27 @@ fn host_tests(shell: &Shell) -> [CargoStep<'_>; 5] {
             title: "host tests, 32-bit",
             command: cmd!(
                 shell,
-                "{cargo} test --target {TARGET_32} {narrow...} --lib --tests --no-fail-fast"
+                "{cargo} test --target {TARGET_32} {LIBRARIES...} --package pvops-tests --lib --tests --no-fail-fast"
             )
             .env("RUSTFLAGS", links::RUSTFLAGS_32),
             tests: true,
         },
-        // The host tests run it in debug, where its threads are slower to meet the patcher.
+        // The host tests run it in debug, with fewer changes, and its threads slower to meet the patcher.
         CargoStep {
             title: "live patching, release",
             command: cmd!(
                 shell,
                 "{cargo} test --release --package pvops-tests --test programs sites_change"
             ),
+            tests: true,
+        },
+        CargoStep {
+            title: "live patching, release, 32-bit",
+            command: cmd!(
+                shell,
+                "{cargo} test --release --target {TARGET_32} --package pvops-tests --test programs sites_change"
+            )
+            .env("RUSTFLAGS", links::RUSTFLAGS_32),
             tests: true,
         },
         CargoStep {

@@ -1,8 +1,8 @@
 //! An option ROM that offers VMI 3.0 to a 32-bit guest in ring 0.
 //!
-//! The BIOS calls it once ([`post`]). It takes some memory then, as the ROM itself is read-only from the
-//! end of POST on ([`state`]). A guest finds it, calls `VMI_Init` ([`init`]) and asks where each call is
-//! ([`entries`]). Code runs wherever the guest has mapped the ROM, so there are no addresses in it; it
+//! The BIOS calls it once (`post`). It takes some memory then, as the ROM itself is read-only from the
+//! end of POST on (`state`). A guest finds it, calls `VMI_Init` (`init`) and asks where each call is
+//! (`entries`). Code runs wherever the guest has mapped the ROM, so there are no addresses in it; it
 //! reaches its memory by the distance from itself.
 //!
 //! `native` does what each call says with the bare instruction; `kvm` uses KVM's interfaces beneath.

@@ -177,7 +177,7 @@ mod tests {
         slot.clear();
         assert!(handlers.get(port).unwrap().handler().is_none());
         slot.set(VcpuId(9), handler);
-        slot.next.store(END_OF_LIST, Ordering::Relaxed);
+        slot.next.store(port.0, Ordering::Relaxed);
         handlers.clear();
         assert!(handlers.get(port).unwrap().handler().is_none());
         assert_eq!(slot.next.load(Ordering::Relaxed), NOT_LISTED);

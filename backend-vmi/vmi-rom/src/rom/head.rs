@@ -1,6 +1,6 @@
 //! The ROM's beginning: its headers, what the BIOS calls, and the two entries at fixed places.
 //!
-//! At POST the ROM is still writable. It takes [`SIZE_KIB`](super::state::SIZE_KIB) KiB from the top of
+//! At POST the ROM is still writable. It takes [`SIZE_KIB`] KiB from the top of
 //! the memory below 640 KiB: from INT 12h by the word at 40:13, from INT 15h, AX=E820h, by a hook. It
 //! notes where that is in itself, and mends its checksum.
 

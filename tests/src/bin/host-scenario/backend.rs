@@ -1,6 +1,5 @@
 //! A backend whose CPU is made of variables, with an op of every outcome and shape.
 
-use std::arch::naked_asm;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use pvops_backend_native as native;
@@ -9,6 +8,8 @@ use pvops_core::binding::Binding;
 use pvops_core::lazy::LazyDepth;
 use pvops_core::probe::CpuIdResult;
 use pvops_core::{Bindings, bindings, call, inline, op, preserve};
+
+use crate::exits::{return_from_call, return_from_jump};
 
 /// The backend.
 pub(crate) static BACKEND: Backend = Backend {
@@ -124,16 +125,6 @@ unsafe extern "C" fn save_flags() -> usize {
 
 unsafe extern "C" fn restore_flags(flags: usize) {
     FLAGS.store(flags, Ordering::Relaxed);
-}
-
-#[unsafe(naked)]
-unsafe extern "C" fn return_from_call() {
-    naked_asm!("add rsp, 8", "iretq")
-}
-
-#[unsafe(naked)]
-unsafe extern "C" fn return_from_jump() {
-    naked_asm!("iretq")
 }
 
 /// Uses vector registers and wants an aligned stack, as any function may.

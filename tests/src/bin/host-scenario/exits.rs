@@ -29,3 +29,4 @@ cfg_if::cfg_if! {
     }
 }
 use selected::{call_exit, exit_and_return};
+pub(crate) use selected::{return_from_call, return_from_jump};

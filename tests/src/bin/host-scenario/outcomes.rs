@@ -84,8 +84,8 @@ pub(crate) fn outcomes() -> Outcome {
                 );
             }
             (binding::Outcome::Jump, _) => {
-                equal(&what, first.code(), Code::Jmp_rel32_64)?;
-                let target = first.near_branch64() as usize;
+                equal(&what, first.code(), JUMP)?;
+                let target = first.near_branch_target() as usize;
                 equal(&what, target, binding.destination())?;
                 ensure!(
                     target != binding.target(),
@@ -104,8 +104,12 @@ pub(crate) fn outcomes() -> Outcome {
 
 #[cfg(target_pointer_width = "64")]
 const CALL: Code = Code::Call_rel32_64;
+#[cfg(target_pointer_width = "64")]
+const JUMP: Code = Code::Jmp_rel32_64;
 #[cfg(target_pointer_width = "32")]
 const CALL: Code = Code::Call_rel32_32;
+#[cfg(target_pointer_width = "32")]
+const JUMP: Code = Code::Jmp_rel32_32;
 
 fn is_nop(instruction: &Instruction) -> bool {
     let is_of_32_bit_code = instruction.code() == Code::Lea_r32_m

@@ -50,3 +50,15 @@ pub(super) unsafe extern "C" fn call_exit(
         "ret",
     )
 }
+
+/// IRET, for sites that call it.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn return_from_call() {
+    naked_asm!("add rsp, 8", "iretq")
+}
+
+/// IRET, for sites that jump to it.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn return_from_jump() {
+    naked_asm!("iretq")
+}
