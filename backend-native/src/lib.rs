@@ -38,6 +38,7 @@ pub use pm_timer::set_pm_timer;
 pub use reset::{reset, set_reset_control};
 pub use shootdown::flush_tlb_multi_but;
 pub use smp::apic_id;
+pub use start::efer;
 pub use tsc::set_tsc_khz;
 
 /// The backend for machines without a hypervisor, or with one that offers nothing we know.

@@ -3,6 +3,7 @@
 use core::arch::{asm, naked_asm};
 use core::hint::spin_loop;
 
+use pvops_backend_native as native;
 use pvops_core::cpu_start::{CpuStart, StartStatus};
 use pvops_core::descriptor::DescriptorTablePointer;
 use pvops_core::{apic, bindings, call, cpu, time};
@@ -76,6 +77,7 @@ fn initial_state(start: &CpuStart, page_table: u32) -> ApState {
         cr0: cpu::read_cr0() as u32,
         cr3: page_table,
         cr4: cpu::read_cr4() as u32,
+        efer: [native::efer(), 0],
         eip: enter as *const () as u32,
         eax: start.argument as u32,
         ecx: start.entry as usize as u32,
