@@ -383,11 +383,9 @@ fn judge(
     let transcript = &guest.transcript;
     let mut verdict = transcript.verdict(&guest.end, scenario.ending);
     if verdict == Verdict::Pass
-        && let (Some(wanted), Some(boot)) = (scenario.backend, &transcript.boot)
-        && boot.backend != wanted
+        && let Err(reason) = transcript.check_boot(scenario.backend, scenario.says)
     {
-        let found = &boot.backend;
-        verdict = Verdict::Fail(format!("it came up by the backend {found}, not {wanted}"));
+        verdict = Verdict::Fail(reason);
     }
     if verdict == Verdict::Pass
         && let Some(figures) = scenario.figures

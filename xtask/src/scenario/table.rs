@@ -44,19 +44,16 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     },
     vmi::VMI,
     vmi::NO_TIMER,
-    // What a guest only tells.
-    vmi::with("vmi-bad-checksum", &["bad-checksum"], "vmi"),
-    vmi::with("vmi-relocation-kind", &["relocation-kind"], "vmi"),
-    vmi::with("vmi-relocation-outside", &["relocation-outside"], "vmi"),
-    // A bad one, and a good one behind it.
-    vmi::with("vmi-two", &["vmi", "major-13"], "vmi"),
-    // What a guest does not use.
-    vmi::with("vmi-long", &["long"], "native"),
-    vmi::with("vmi-major-13", &["major-13"], "native"),
-    vmi::with("vmi-license-outside", &["license-outside"], "native"),
-    vmi::with("vmi-no-pci-header", &["no-pci-header"], "native"),
-    vmi::with("vmi-init-fails", &["init-fails"], "native"),
-    vmi::with("vmi-no-iret", &["no-iret"], "native"),
+    vmi::BAD_CHECKSUM,
+    vmi::RELOCATION_KIND,
+    vmi::RELOCATION_OUTSIDE,
+    vmi::TWO,
+    vmi::LONG,
+    vmi::MAJOR_13,
+    vmi::LICENSE_OUTSIDE,
+    vmi::NO_PCI_HEADER,
+    vmi::INIT_FAILS,
+    vmi::NO_IRET,
     KVM_L1,
     // Whose Linux keeps swapping the guest's memory out.
     Scenario {
@@ -371,6 +368,7 @@ const TCG: Scenario = Scenario {
     word_size: WordSize::Bits64,
     roms: &[],
     backend: None,
+    says: None,
     carrier: Carrier::Qemu,
     single_cpu: false,
     cpus: &[1, 2, 4, 8],
