@@ -32,6 +32,7 @@ mod start;
 mod tsc;
 
 pub use acpi::{power_off, set_sleep_control};
+pub use apic::stay_out_of_x2apic;
 pub use hpet::set_hpet;
 pub use hypercall::HypercallInstruction;
 pub use pm_timer::set_pm_timer;

@@ -44,6 +44,8 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     },
     vmi::VMI,
     vmi::NO_TIMER,
+    vmi::KVM,
+    vmi::KVM_L1,
     vmi::BAD_CHECKSUM,
     vmi::RELOCATION_KIND,
     vmi::RELOCATION_OUTSIDE,

@@ -1,7 +1,9 @@
 //! The 32-bit kernel with option ROMs that say they speak VMI: the good one, and ones with a fault.
 
+use std::time::Duration;
+
 use super::setting::*;
-use super::{Scenario, table::NATIVE32};
+use super::{Carrier, Scenario, table::NATIVE32};
 
 /// Told to count calls, which the kernel looks at.
 pub(super) const VMI: Scenario = Scenario {
@@ -18,6 +20,24 @@ pub(super) const VMI: Scenario = Scenario {
 pub(super) const NO_TIMER: Scenario = Scenario {
     name: "vmi-no-timer",
     prepare: |_| Ok(vmi(ROM_WITHOUT_TIMER)),
+    ..VMI
+};
+
+/// The ROM uses KVM's clock, steal time, ends of interrupts and hypercalls beneath VMI.
+pub(super) const KVM: Scenario = Scenario {
+    name: "vmi-kvm",
+    host: "KVM with the VMI ROM, 32-bit",
+    timeout: Duration::from_secs(120),
+    prepare: vmi_kvm,
+    ..VMI
+};
+
+pub(super) const KVM_L1: Scenario = Scenario {
+    name: "vmi-kvm-l1",
+    host: "TCG, Linux with KVM with the VMI ROM, 32-bit",
+    carrier: Carrier::KvmAppliance(&[]),
+    timeout: Duration::from_secs(240),
+    prepare: |_| Ok(vmi_stock_kvm()),
     ..VMI
 };
 
