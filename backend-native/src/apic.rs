@@ -4,7 +4,7 @@
 
 use core::arch::asm;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::smp;
 use pvops_core::backend::Host;
@@ -38,8 +38,16 @@ pub(crate) fn start(host: &Host<'_>) -> Apic {
     apic
 }
 
+/// Has all CPUs keep to their page of registers: for a backend whose host serves that page, and knows nothing
+/// of x2APIC mode. Before this crate's ops are bound, while no CPU is in that mode.
+pub fn stay_out_of_x2apic() {
+    IS_X2APIC_WANTED.store(false, Ordering::Relaxed);
+}
+
+static IS_X2APIC_WANTED: AtomicBool = AtomicBool::new(true);
+
 impl Apic {
-    /// What this CPU has.
+    /// What this CPU has, and is to be used.
     pub(crate) fn detect() -> Self {
         const FEATURES: u32 = 1;
         const EDX_APIC: u32 = 1 << 9;
@@ -47,7 +55,7 @@ impl Apic {
         let features = cpu::cpuid(FEATURES, 0);
         if features.edx & EDX_APIC == 0 {
             Apic::Absent
-        } else if features.ecx & ECX_X2APIC != 0 {
+        } else if features.ecx & ECX_X2APIC != 0 && IS_X2APIC_WANTED.load(Ordering::Relaxed) {
             Apic::Msr
         } else {
             Apic::Memory

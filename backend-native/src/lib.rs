@@ -32,12 +32,14 @@ mod start;
 mod tsc;
 
 pub use acpi::{power_off, set_sleep_control};
+pub use apic::stay_out_of_x2apic;
 pub use hpet::set_hpet;
 pub use hypercall::HypercallInstruction;
 pub use pm_timer::set_pm_timer;
 pub use reset::{reset, set_reset_control};
 pub use shootdown::flush_tlb_multi_but;
 pub use smp::apic_id;
+pub use start::efer;
 pub use tsc::set_tsc_khz;
 
 /// The backend for machines without a hypervisor, or with one that offers nothing we know.

@@ -44,6 +44,10 @@ pub static BACKEND: Backend = Backend {
 fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     let routes = start::start()?;
     let binder = Binder::new(routes);
+    if apic::has_both(&binder) {
+        // The ROM's calls are about the page of registers.
+        native::stay_out_of_x2apic();
+    }
     let clock = time::start();
     let frequency = clock.map(|khz| TscFrequency { khz, source: "vmi" });
     let native = native::bind_with_tsc(host, frequency)?;
@@ -60,9 +64,10 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     })
 }
 
-/// Tells the ROM on this CPU where the kernel has mapped its memory.
+/// Tells the ROM on this CPU where the kernel has mapped its memory, and of its descriptor table.
 fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     native::bring_up_cpu(host)?;
     mmu::set_linear_mapping();
+    cpu::tell_gdt();
     Ok(())
 }

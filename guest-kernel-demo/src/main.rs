@@ -132,7 +132,7 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     boot::report(backend, interfaces, sites);
     #[cfg(target_arch = "x86")]
     {
-        vmi::report();
+        vmi::report(backend);
         paging::announce();
     }
     let command_line = xenstore::start(command_line);

@@ -3,7 +3,8 @@
 use core::ptr::NonNull;
 
 use pvops_backend_vmi::rom::{Rom, scan};
-use pvops_backend_vmi::{LowMemory, Start, routes, use_rom};
+use pvops_backend_vmi::{BACKEND, LowMemory, Start, routes, use_rom};
+use pvops_core::backend::Backend;
 use pvops_core::boot_info::PhysicalMemory;
 
 use crate::console::println;
@@ -77,9 +78,11 @@ pub(crate) unsafe fn prepare(rom: Rom) -> Result<(), MapError> {
     Ok(())
 }
 
-/// Says what the ROM has, and which of its answers can't be used.
-pub(crate) fn report() {
-    if let Some(routes) = routes() {
+/// Says what the ROM in use has, and which of its answers can't be used.
+pub(crate) fn report(backend: &Backend) {
+    if backend.name == BACKEND.name
+        && let Some(routes) = routes()
+    {
         println!("{routes}");
         for (call, misfit) in routes.misfits() {
             println!("VMI_{}: {misfit}", call.name().unwrap_or("?"));

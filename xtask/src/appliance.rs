@@ -151,6 +151,14 @@ impl Built {
         Ok(path)
     }
 
+    /// What is in the initramfs under that path.
+    pub(crate) fn file(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let content =
+            fs::read(self.initramfs()).with_context(|| self.initramfs().display().to_string())?;
+        let found = archive::find(&content, path)?;
+        found.with_context(|| format!("the appliance has no {path}"))
+    }
+
     fn initramfs(&self) -> PathBuf {
         self.directory.join("initramfs.cpio")
     }

@@ -267,12 +267,25 @@ impl Lab {
                     Ok(built) => built,
                     Err(reason) => return Ok(Err(reason)),
                 };
+                let mut files = match self.roms(scenario, out)? {
+                    Ok(paths) => kvm::files_of(&paths)?,
+                    Err(reason) => return Ok(Err(reason)),
+                };
                 let mut arguments = qemu::arguments(scenario, setting, options, kvm::KERNEL);
+                for (path, _) in &files {
+                    arguments.extend(["-option-rom".into(), format!("/{path}")]);
+                }
+                if scenario.word_size == WordSize::Bits32 {
+                    match kvm::module_for_32_bit(&built)? {
+                        Ok(module) => files.push(module),
+                        Err(reason) => return Ok(Err(reason)),
+                    }
+                }
                 if let Some(disturber) = disturber {
                     arguments.extend(disturber.arguments(kvm::SECOND_SERIAL_PORT));
                 }
                 let timeout = scenario.timeout;
-                let command = kvm::command(&built, kernel, &[], &arguments, options, timeout);
+                let command = kvm::command(&built, kernel, &files, &arguments, options, timeout);
                 command.map(|mut command| {
                     command.args(more);
                     if let Some(disturber) = disturber {
@@ -383,11 +396,9 @@ fn judge(
     let transcript = &guest.transcript;
     let mut verdict = transcript.verdict(&guest.end, scenario.ending);
     if verdict == Verdict::Pass
-        && let (Some(wanted), Some(boot)) = (scenario.backend, &transcript.boot)
-        && boot.backend != wanted
+        && let Err(reason) = transcript.check_boot(scenario.backend, scenario.says)
     {
-        let found = &boot.backend;
-        verdict = Verdict::Fail(format!("it came up by the backend {found}, not {wanted}"));
+        verdict = Verdict::Fail(reason);
     }
     if verdict == Verdict::Pass
         && let Some(figures) = scenario.figures

@@ -28,6 +28,8 @@ pub(crate) struct Scenario {
     pub(crate) roms: &'static [&'static str],
     /// The backend that the kernel must come up by, if the scenario is about that.
     pub(crate) backend: Option<&'static str>,
+    /// A part of what the kernel must say before its first check, if the scenario is about that.
+    pub(crate) says: Option<&'static str>,
     /// What boots the kernel.
     pub(crate) carrier: Carrier,
     /// Whether the host runs one CPU only.

@@ -46,6 +46,8 @@ pub(crate) enum Verdict {
 #[derive(Default)]
 pub(crate) struct Transcript {
     pub(crate) boot: Option<Boot>,
+    /// What it said for people before its first check.
+    boot_text: Vec<String>,
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     /// Name and reason of each skipped check.
@@ -91,13 +93,21 @@ impl Transcript {
         self.resetting = line.bytes.trim_ascii_end() == RESETTING;
         self.has_reset |= self.resetting;
         match &content {
-            Content::Text => {}
+            Content::Text => self.note_text(line),
             Content::Event(event) => self.note_event(event),
             Content::Fault(fault) => {
                 self.first_fault.get_or_insert(fault.clone());
             }
         }
         content
+    }
+
+    fn note_text(&mut self, line: &Line) {
+        const MAX_LINES: usize = 200;
+        if self.passed + self.failed == 0 && self.boot_text.len() < MAX_LINES {
+            let text = String::from_utf8_lossy(&line.bytes);
+            self.boot_text.push(text.into_owned());
+        }
     }
 
     fn note_event(&mut self, event: &Event) {
@@ -192,6 +202,28 @@ impl Transcript {
             Some(reason) => Verdict::Fail(reason),
             None => Verdict::Pass,
         }
+    }
+
+    /// # Errors
+    /// The kernel came up by another backend than the wanted one, or did not say what it should have before
+    /// its first check.
+    pub(crate) fn check_boot(
+        &self,
+        backend: Option<&str>,
+        says: Option<&str>,
+    ) -> Result<(), String> {
+        let found = self.boot.as_ref().map_or("none", |boot| &boot.backend);
+        if let Some(wanted) = backend
+            && found != wanted
+        {
+            return Err(format!("it came up by the backend {found}, not {wanted}"));
+        }
+        if let Some(wanted) = says
+            && !self.boot_text.iter().any(|line| line.contains(wanted))
+        {
+            return Err(format!("it did not say {wanted:?} before its first check"));
+        }
+        Ok(())
     }
 
     /// The most telling reason comes first.

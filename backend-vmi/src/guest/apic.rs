@@ -9,7 +9,7 @@ use crate::abi::call::Call;
 
 /// The ROM's calls only save exits: what it does not have, or has half of, is left to the registers.
 pub(super) fn bind(binder: &Binder<'_>, native: bindings::apic) -> bindings::apic {
-    if !(binder.has(Call::APIC_READ) && binder.has(Call::APIC_WRITE)) {
+    if !has_both(binder) {
         return native;
     }
     bindings::apic {
@@ -19,6 +19,11 @@ pub(super) fn bind(binder: &Binder<'_>, native: bindings::apic) -> bindings::api
         eoi: unsafe { Binding::preserve(end_of_interrupt) },
         write_icr: call!(apic::write_icr, write_icr),
     }
+}
+
+/// Whether the ROM serves the local APIC.
+pub(super) fn has_both(binder: &Binder<'_>) -> bool {
+    binder.has(Call::APIC_READ) && binder.has(Call::APIC_WRITE)
 }
 
 by_jump!(

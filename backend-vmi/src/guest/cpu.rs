@@ -1,7 +1,9 @@
 //! Registers, descriptor tables and the ways out of the kernel.
 
+use core::arch::asm;
+
 use pvops_core::binding::Binding;
-use pvops_core::descriptor::GateDescriptor;
+use pvops_core::descriptor::{DescriptorTablePointer, GateDescriptor};
 use pvops_core::{bindings, call, cpu, preserve};
 
 use super::binder::Binder;
@@ -107,6 +109,22 @@ by_jump!(
     "mov eax, ss",
     "and eax, 0xfffc"
 );
+
+/// Loads the descriptor table again that is loaded: the first CPU has one before there is a ROM, and a ROM
+/// may want to know it, as ours does to tell CPUs apart.
+pub(super) fn tell_gdt() {
+    let table = loaded_gdt();
+    // SAFETY: it is the table in use.
+    unsafe { cpu::load_gdt(&raw const table) };
+}
+
+/// The descriptor table that is loaded.
+pub(super) fn loaded_gdt() -> DescriptorTablePointer {
+    let mut table = DescriptorTablePointer { limit: 0, base: 0 };
+    // SAFETY: stores six bytes.
+    unsafe { asm!("sgdt [{}]", in(reg) &raw mut table, options(nostack, preserves_flags)) };
+    table
+}
 
 /// Sets the I/O privilege level, 0 to 3, of the running task.
 ///

@@ -3,11 +3,12 @@
 use core::arch::{asm, naked_asm};
 use core::hint::spin_loop;
 
+use pvops_backend_native as native;
 use pvops_core::cpu_start::{CpuStart, StartStatus};
-use pvops_core::descriptor::DescriptorTablePointer;
 use pvops_core::{apic, bindings, call, cpu, time};
 
 use super::binder::Binder;
+use super::cpu::loaded_gdt;
 use super::entries::call_if_there;
 use crate::abi::ap_state::ApState;
 use crate::abi::call::Call;
@@ -61,11 +62,10 @@ const ASSERT: u64 = 1 << 14;
 
 /// The registers of this CPU, but for what the new one is given.
 fn initial_state(start: &CpuStart, page_table: u32) -> ApState {
-    let mut descriptors = DescriptorTablePointer { limit: 0, base: 0 };
+    let descriptors = loaded_gdt();
     let (cs, ss, ds, es): (u32, u32, u32, u32);
     // SAFETY: reads registers.
     unsafe {
-        asm!("sgdt [{}]", in(reg) &raw mut descriptors, options(nostack, preserves_flags));
         asm!(
             "mov {:e}, cs", "mov {:e}, ss", "mov {:e}, ds", "mov {:e}, es",
             out(reg) cs, out(reg) ss, out(reg) ds, out(reg) es,
@@ -76,6 +76,7 @@ fn initial_state(start: &CpuStart, page_table: u32) -> ApState {
         cr0: cpu::read_cr0() as u32,
         cr3: page_table,
         cr4: cpu::read_cr4() as u32,
+        efer: [native::efer(), 0],
         eip: enter as *const () as u32,
         eax: start.argument as u32,
         ecx: start.entry as usize as u32,

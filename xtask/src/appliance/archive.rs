@@ -57,6 +57,23 @@ impl<W: Write> Archive<W> {
     }
 }
 
+/// The content of a file in an archive.
+pub(crate) fn find(mut bytes: &[u8], path: &str) -> io::Result<Option<Vec<u8>>> {
+    loop {
+        let reader = newc::Reader::new(bytes)?;
+        if reader.entry().is_trailer() {
+            return Ok(None);
+        }
+        let is_wanted = reader.entry().name() == path;
+        let mut content = Vec::new();
+        if is_wanted {
+            reader.to_writer(&mut content)?;
+            return Ok(Some(content));
+        }
+        bytes = reader.finish()?;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +111,17 @@ mod tests {
         ]
         .map(|(name, mode, content)| (name.to_string(), mode, content));
         assert_eq!(read(&bytes), (expected.to_vec(), &[][..]));
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_path() {
+        let mut archive = Archive::new(Vec::new());
+        archive.add("init", b"#!/bin/sh\n").unwrap();
+        archive.add("usr/share/one", b"1").unwrap();
+        let bytes = archive.finish().unwrap();
+        assert_eq!(find(&bytes, "usr/share/one").unwrap().unwrap(), b"1");
+        assert_eq!(find(&bytes, "one").unwrap(), None);
+        assert!(find(b"070701", "one").is_err());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The appliance with stock KVM: Linux, its module for AMD's SVM, and Debian's QEMU.
 
+mod accessed_bit;
+
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -47,7 +49,7 @@ const CMDLINE: &str = "console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off";
 pub(crate) fn command(
     appliance: &Built,
     kernel: &Path,
-    files: &[(&str, &[u8])],
+    files: &[(String, Vec<u8>)],
     arguments: &[String],
     options: &Options<'_>,
     timeout: Duration,
@@ -61,7 +63,11 @@ pub(crate) fn command(
         ("guest/arguments", arguments.as_bytes()),
         ("guest/seconds", seconds.as_bytes()),
     ];
-    all.extend(files);
+    all.extend(
+        files
+            .iter()
+            .map(|(path, bytes)| (path.as_str(), bytes.as_slice())),
+    );
     let initramfs = appliance.initramfs_with(&all)?;
     let memory = (OWN_MEMORY + options.mem).to_string();
     let mut command = Command::new(qemu::PROGRAM);
@@ -74,6 +80,33 @@ pub(crate) fn command(
         .arg("-initrd")
         .arg(initramfs);
     Ok(command)
+}
+
+/// Files of this machine, each with its path in the appliance.
+pub(crate) fn files_of(paths: &[PathBuf]) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let file = |path: &PathBuf| {
+        let shown = path.display();
+        let name = path
+            .file_name()
+            .with_context(|| format!("odd path {shown}"))?;
+        let bytes = fs::read(path).with_context(|| shown.to_string())?;
+        Ok((format!("guest/{}", name.display()), bytes))
+    };
+    paths.iter().map(file).collect()
+}
+
+/// The module `kvm` of the appliance as 32-bit guests need it, with its path there. When this KVM can't be
+/// had so, the inner error is the reason.
+///
+/// # Errors
+/// The appliance can't be read.
+pub(crate) fn module_for_32_bit(
+    appliance: &Built,
+) -> anyhow::Result<Result<(String, Vec<u8>), String>> {
+    const PATH: &str = "modules/kvm";
+    let mut module = appliance.file(PATH)?;
+    let allowed = accessed_bit::allow(&mut module);
+    Ok(allowed.map(|()| (PATH.into(), module)))
 }
 
 /// The script reads one argument a line.

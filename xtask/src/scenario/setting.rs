@@ -139,6 +139,23 @@ pub(super) fn kvm32(host: &Host) -> Result<Setting, String> {
     }
 }
 
+/// This machine's KVM with the VMI ROM, as [`kvm32`] and [`vmi`].
+pub(super) fn vmi_kvm(host: &Host) -> Result<Setting, String> {
+    Ok(Setting {
+        qemu: KVM_ROM,
+        lacks: &["rdpmc-fault", "evictions", "overcommitment"],
+        ..kvm32(host)?
+    })
+}
+
+/// Stock KVM with the VMI ROM.
+pub(super) fn vmi_stock_kvm() -> Setting {
+    Setting {
+        lacks: &["sti-shadow", "rdpmc-fault", "evictions"],
+        ..stock_kvm(KVM_ROM)
+    }
+}
+
 /// This machine's KVM with [`MICROVM`].
 pub(super) fn kvm_microvm(host: &Host) -> Result<Setting, String> {
     let setting = kvm(host)?;
@@ -202,6 +219,18 @@ pub(super) const ROM_WITHOUT_TIMER: &[&str] = &[
     "max",
     "-fw_cfg",
     "name=opt/org.pvops/vmi-rom,string=no-timer",
+];
+
+/// The ROM uses what KVM has, and counts calls.
+const KVM_ROM: &[&str] = &[
+    "-M",
+    "q35",
+    "-accel",
+    "kvm",
+    "-cpu",
+    "host",
+    "-fw_cfg",
+    "name=opt/org.pvops/vmi-rom,string=kvm count",
 ];
 
 pub(super) const KVM_Q35: &[&str] = &["-M", "q35", "-accel", "kvm", "-cpu", "host"];

@@ -1,7 +1,9 @@
 //! The 32-bit kernel with option ROMs that say they speak VMI: the good one, and ones with a fault.
 
+use std::time::Duration;
+
 use super::setting::*;
-use super::{Scenario, table::NATIVE32};
+use super::{Carrier, Scenario, table::NATIVE32};
 
 /// Told to count calls, which the kernel looks at.
 pub(super) const VMI: Scenario = Scenario {
@@ -21,19 +23,108 @@ pub(super) const NO_TIMER: Scenario = Scenario {
     ..VMI
 };
 
-/// The kernel with these ROMs, which has to come up by that backend.
-pub(super) const fn with(
-    name: &'static str,
-    roms: &'static [&'static str],
-    backend: &'static str,
-) -> Scenario {
-    Scenario {
-        name,
-        cpus: &[1],
-        roms,
-        backend: Some(backend),
-        cmdline: "only=irq.flags,tasks.wild",
-        prepare: |_| Ok(vmi(PLAIN_ROM)),
-        ..VMI
-    }
-}
+/// The ROM uses KVM's clock, steal time, ends of interrupts and hypercalls beneath VMI.
+pub(super) const KVM: Scenario = Scenario {
+    name: "vmi-kvm",
+    host: "KVM with the VMI ROM, 32-bit",
+    timeout: Duration::from_secs(120),
+    prepare: vmi_kvm,
+    ..VMI
+};
+
+pub(super) const KVM_L1: Scenario = Scenario {
+    name: "vmi-kvm-l1",
+    host: "TCG, Linux with KVM with the VMI ROM, 32-bit",
+    carrier: Carrier::KvmAppliance(&[]),
+    timeout: Duration::from_secs(240),
+    prepare: |_| Ok(vmi_stock_kvm()),
+    ..VMI
+};
+
+/// The ROMs with a fault need not be looked at for long: most leave the kernel native.
+const MALFORMED: Scenario = Scenario {
+    cpus: &[1],
+    backend: Some("native"),
+    cmdline: "only=irq.flags,tasks.wild",
+    prepare: |_| Ok(vmi(PLAIN_ROM)),
+    ..VMI
+};
+
+// What a guest only tells.
+
+pub(super) const BAD_CHECKSUM: Scenario = Scenario {
+    name: "vmi-bad-checksum",
+    roms: &["bad-checksum"],
+    backend: Some("vmi"),
+    says: Some(" are its own, the checksum is 0xff and not 0"),
+    ..MALFORMED
+};
+
+pub(super) const RELOCATION_KIND: Scenario = Scenario {
+    name: "vmi-relocation-kind",
+    roms: &["relocation-kind"],
+    backend: Some("vmi"),
+    says: Some("VMI_RDTSC: unknown relocation type 9"),
+    ..MALFORMED
+};
+
+pub(super) const RELOCATION_OUTSIDE: Scenario = Scenario {
+    name: "vmi-relocation-outside",
+    roms: &["relocation-outside"],
+    backend: Some("vmi"),
+    says: Some("VMI_RDTSC: the code at 0xc8"),
+    ..MALFORMED
+};
+
+/// A bad one behind a good one.
+pub(super) const TWO: Scenario = Scenario {
+    name: "vmi-two",
+    roms: &["vmi", "major-13"],
+    backend: Some("vmi"),
+    says: Some(" is not used: it speaks API 13, and this guest API 3"),
+    ..MALFORMED
+};
+
+// What a guest does not use.
+
+pub(super) const LONG: Scenario = Scenario {
+    name: "vmi-long",
+    roms: &["long"],
+    says: Some(" is not used: its length of 130560 bytes can't be"),
+    ..MALFORMED
+};
+
+pub(super) const MAJOR_13: Scenario = Scenario {
+    name: "vmi-major-13",
+    roms: &["major-13"],
+    says: Some(" is not used: it speaks API 13, and this guest API 3"),
+    ..MALFORMED
+};
+
+pub(super) const LICENSE_OUTSIDE: Scenario = Scenario {
+    name: "vmi-license-outside",
+    roms: &["license-outside"],
+    says: Some(" is not used: its licence at 0xfff0 is not in the ROM"),
+    ..MALFORMED
+};
+
+pub(super) const NO_PCI_HEADER: Scenario = Scenario {
+    name: "vmi-no-pci-header",
+    roms: &["no-pci-header"],
+    says: Some(" is not used: it has no PCI header"),
+    ..MALFORMED
+};
+
+pub(super) const INIT_FAILS: Scenario = Scenario {
+    name: "vmi-init-fails",
+    roms: &["init-fails"],
+    says: Some("not by the backend vmi: VMI_Init failed, and has left the machine as it was"),
+    ..MALFORMED
+};
+
+pub(super) const NO_IRET: Scenario = Scenario {
+    name: "vmi-no-iret",
+    roms: &["no-iret"],
+    says: Some("not by the backend vmi: the VMI ROM gives no IRET"),
+    ..MALFORMED
+};

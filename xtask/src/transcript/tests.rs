@@ -75,6 +75,28 @@ fn status_and_result_line_must_both_say_pass() {
 }
 
 #[test]
+fn the_backend_and_what_is_said_at_boot_are_compared() {
+    let log = ["a ROM, of 3 bytes", BOOT, OK, "too late", PASS_1].join("\n");
+    let transcript = read(log.as_bytes());
+    assert_eq!(transcript.check_boot(None, None), Ok(()));
+    assert_eq!(transcript.check_boot(Some("native"), Some("of 3")), Ok(()));
+    assert_eq!(
+        transcript.check_boot(Some("vmi"), None).unwrap_err(),
+        "it came up by the backend native, not vmi"
+    );
+    assert_eq!(
+        read(OK.as_bytes())
+            .check_boot(Some("vmi"), None)
+            .unwrap_err(),
+        "it came up by the backend none, not vmi"
+    );
+    assert_eq!(
+        transcript.check_boot(None, Some("too late")).unwrap_err(),
+        "it did not say \"too late\" before its first check"
+    );
+}
+
+#[test]
 fn a_failed_check_is_named() {
     let result = r#"@{"event":"result","pass":false,"checks":2,"failed":1,"skipped":0}"#;
     assert_eq!(reason(&[OK, FAIL, result], 35), "check mmu.map failed");

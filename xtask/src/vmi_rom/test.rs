@@ -1,13 +1,10 @@
 //! The ROM's test: a kernel that calls everything in it, on QEMU, for each setting of the ROM.
 
-use std::fs;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-
-use anyhow::Context;
 
 use crate::host::{Host, Kvm};
 use crate::qemu::{CONSOLE_ONLY, Options, PROGRAM};
@@ -196,7 +193,6 @@ fn one(boot: &Boot, rom: &Built, kernel: &Path, host: &Host) -> anyhow::Result<E
 }
 
 fn in_appliance(boot: &Boot, rom: &Path, kernel: &Path) -> anyhow::Result<End> {
-    const ROM: &str = "/guest/vmi.rom";
     let target = kernel::target_directory(kernel)?.join("appliance");
     let appliance = match appliance::kvm::KVM.build(&target, &mut io::sink())? {
         Ok(appliance) => appliance,
@@ -208,12 +204,13 @@ fn in_appliance(boot: &Boot, rom: &Path, kernel: &Path) -> anyhow::Result<End> {
         cmdline: "",
         cpu_flags: "",
     };
-    let rom = fs::read(rom).with_context(|| rom.display().to_string())?;
+    let files = appliance::kvm::files_of(&[rom.to_path_buf()])?;
+    let rom = files.iter().map(|(path, _)| format!("/{path}"));
     let mut command = appliance::kvm::command(
         &appliance,
         kernel,
-        &[(ROM.trim_start_matches('/'), &rom)],
-        &arguments(boot, ROM, appliance::kvm::KERNEL),
+        &files,
+        &arguments(boot, &rom.collect::<String>(), appliance::kvm::KERNEL),
         &options,
         APPLIANCE_TIMEOUT,
     )?;

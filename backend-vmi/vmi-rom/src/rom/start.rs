@@ -3,7 +3,8 @@
 //!
 //! The start-up interrupt that follows is sent with the ROM's own vector: a page of the ROM's memory with
 //! code that goes on from real mode. It turns paging on with tables of the ROM's own, which have the first
-//! megabytes where they are and where the guest has mapped the ROM, and from there loads the guest's.
+//! megabytes where they are and where the guest has mapped the ROM, and from there loads the guest's. That is
+//! done by code in the ROM itself: a guest need not let the rest of the first megabyte be executed.
 
 use core::arch::global_asm;
 use core::arch::x86::__cpuid;
@@ -58,7 +59,9 @@ struct Words {
     long_cr3: u32,
     /// From physical to virtual addresses.
     distance: u32,
-    rest: [u32; 3],
+    /// Where the ROM goes on in the guest's mapping.
+    high_entry: u32,
+    rest: [u32; 2],
 }
 
 const _: () = assert!(offset_of!(Start, directory) == 4096);
@@ -87,7 +90,8 @@ impl Start {
             cr3: directory,
             long_cr3: page + (CODE_BYTES + offset_of!(Words, pointers)) as u32,
             distance,
-            rest: [0; 3],
+            high_entry: start_high_address(),
+            rest: [0; 2],
         };
         // SAFETY: no CPU starts yet, and all of it is the ROM's memory.
         unsafe {
@@ -159,7 +163,8 @@ pub(super) fn redirect(state: &State, command: u32, destination: impl Fn() -> u3
     command & !VECTOR | state.physical_address(&state.start) >> 12
 }
 
-// From real mode, in the page that it was copied to. ESI is where that is, EDI where this CPU's state is.
+// From real mode to paging in the page that it was copied to, then in the ROM. ESI is where that page is, EDI
+// where this CPU's state is.
 global_asm!(
     ".pushsection .text.start, \"ax\", @progbits",
     ".code16",
@@ -207,8 +212,8 @@ global_asm!(
     "movl {words} + {distance}(%esi), %eax",
     "addl %eax, %esi",
     "addl %eax, %edi",
-    "leal start_high - start_code(%esi), %eax",
-    "jmpl *%eax",
+    "jmpl *{words} + {high_entry}(%esi)",
+    "start_code_end:",
     "start_high:",
     "movl {guest_cr3}(%edi), %eax",
     "movl %eax, %cr3",
@@ -246,12 +251,16 @@ global_asm!(
     "movl %cs:{esi}(%edi), %esi",
     "movl %cs:{edi}(%edi), %edi",
     "iretl",
-    "start_code_end:",
-    ".globl start_code_address, start_code_bytes, start_protected_offset",
+    ".globl start_code_address, start_code_bytes, start_protected_offset, start_high_address",
     "start_code_address:",
     "call 1f",
     "1: popl %eax",
     "addl $start_code - 1b, %eax",
+    "ret",
+    "start_high_address:",
+    "call 1f",
+    "1: popl %eax",
+    "addl $start_high - 1b, %eax",
     "ret",
     "start_code_bytes: movl $start_code_end - start_code, %eax; ret",
     "start_protected_offset: movl $start_protected - start_code, %eax; ret",
@@ -264,6 +273,7 @@ global_asm!(
     cr3 = const offset_of!(Words, cr3),
     long_cr3 = const offset_of!(Words, long_cr3),
     distance = const offset_of!(Words, distance),
+    high_entry = const offset_of!(Words, high_entry),
     pae = const CR4_PAE,
     pse = const CR4_PSE,
     cr2 = const offset_of!(ApState, cr2),
@@ -298,4 +308,5 @@ unsafe extern "C" {
     safe fn start_code_address() -> u32;
     safe fn start_code_bytes() -> usize;
     safe fn start_protected_offset() -> u32;
+    safe fn start_high_address() -> u32;
 }
