@@ -351,6 +351,19 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cmdline: "xen-start=call only=smp.online,smp.interrupts,smp.events,smp.offline,xen.ipi",
         ..XEN_PVH
     },
+    XEN_PVH32,
+    Scenario {
+        name: "xen-pvh32-two-level",
+        cpus: &[2],
+        cmdline: "xen-events=2level xen-callback=vector",
+        ..XEN_PVH32
+    },
+    Scenario {
+        name: "xen-pvh32-start",
+        cpus: &[2],
+        cmdline: "xen-start=call only=smp.online,smp.interrupts,smp.events,smp.offline,xen.ipi",
+        ..XEN_PVH32
+    },
     Scenario {
         name: "xen-domu",
         host: "TCG, Xen, Linux as dom0",
@@ -428,6 +441,13 @@ const XEN_PVH: Scenario = Scenario {
     timeout: Duration::from_secs(240),
     prepare: |_| Ok(xen_pvh()),
     ..XEN_PV
+};
+
+const XEN_PVH32: Scenario = Scenario {
+    name: "xen-pvh32",
+    host: "TCG, Xen less one check, as PVH dom0, 32-bit",
+    word_size: WordSize::Bits32,
+    ..XEN_PVH
 };
 
 const KVM_L1_CLOCK: Scenario = Scenario {
