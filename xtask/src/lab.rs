@@ -104,7 +104,7 @@ impl Lab {
             writeln!(out, "note: {note}")?;
             self.notes.push(note);
         }
-        let mut xen = scenario.carrier.is_xen().then(Xen::default);
+        let mut xen = scenario.carrier.domains().map(Xen::new);
         let mut screen = Screen::new(&kernel.annotator, out);
         let mut run = guest::run(&mut command, scenario.timeout, &mut |line| {
             if let Some(xen) = &mut xen {
@@ -130,7 +130,7 @@ impl Lab {
             None => host,
         };
         let guests = match (&mut xen, scenario.carrier) {
-            (Some(xen), Carrier::XenAppliance) => xen.domains(&run.end, &mut screen),
+            (Some(xen), Carrier::XenAppliance(_)) => xen.domains(&run.end, &mut screen),
             _ => {
                 let guest = Guest {
                     transcript: screen.transcript,
@@ -237,7 +237,7 @@ impl Lab {
                 let command = xen::command(&hypervisor, kernel, scenario, setting, options, words);
                 command.map(Ok)
             }
-            Carrier::XenAppliance => {
+            Carrier::XenAppliance(_) => {
                 let target = appliances_directory(kernel)?;
                 let grub = Grub::unpacked(&target, out)?;
                 let needs = (

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::setting::*;
 use super::{Carrier, Ending, Scenario, vmi};
+use crate::appliance::xen::DOMAINS;
 use crate::disturbance::Disturbance;
 use crate::kernel::WordSize;
 use crate::{figures, host};
@@ -367,7 +368,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "xen-domu",
         host: "TCG, Xen, Linux as dom0",
-        carrier: Carrier::XenAppliance,
+        carrier: Carrier::XenAppliance(DOMAINS),
         cpus: &[2],
         cmdline: "end=toolstack",
         ending: Ending::PowerOff,
