@@ -150,6 +150,6 @@ mod tests {
             error.starts_with("unknown scenario \"xne\"; known are tcg, kvm, "),
             "{error}"
         );
-        assert!(error.ends_with(", xen-domu"), "{error}");
+        assert!(error.ends_with(", xen-domu32"), "{error}");
     }
 }

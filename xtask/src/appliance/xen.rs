@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, anyhow, bail};
 use xshell::cmd;
 
-pub(crate) use self::domains::{DOMAINS, Domain};
+pub(crate) use self::domains::{DOMAINS, DOMAINS_32, Domain};
 use super::{Appliance, Built};
 use crate::grub::{self, Grub};
 use crate::kernel::{self, MESSAGES};

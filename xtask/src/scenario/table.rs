@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::setting::*;
 use super::{Carrier, Ending, Scenario, vmi};
-use crate::appliance::xen::DOMAINS;
+use crate::appliance::xen::{DOMAINS, DOMAINS_32};
 use crate::disturbance::Disturbance;
 use crate::kernel::WordSize;
 use crate::{figures, host};
@@ -365,16 +365,13 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cmdline: "xen-start=call only=smp.online,smp.interrupts,smp.events,smp.offline,xen.ipi",
         ..XEN_PVH32
     },
+    XEN_DOMU,
     Scenario {
-        name: "xen-domu",
-        host: "TCG, Xen, Linux as dom0",
-        carrier: Carrier::XenAppliance(DOMAINS),
-        cpus: &[2],
-        cmdline: "end=toolstack",
-        ending: Ending::PowerOff,
-        timeout: Duration::from_secs(1200),
-        prepare: |_| Ok(xen()),
-        ..XEN_PV
+        name: "xen-domu32",
+        host: "TCG, Xen less one check, Linux as dom0, 32-bit",
+        word_size: WordSize::Bits32,
+        carrier: Carrier::XenAppliance(DOMAINS_32),
+        ..XEN_DOMU
     },
 ];
 
@@ -441,6 +438,18 @@ const XEN_PVH: Scenario = Scenario {
     cpus: &[1, 2, 4],
     timeout: Duration::from_secs(240),
     prepare: |_| Ok(xen_pvh()),
+    ..XEN_PV
+};
+
+const XEN_DOMU: Scenario = Scenario {
+    name: "xen-domu",
+    host: "TCG, Xen, Linux as dom0",
+    carrier: Carrier::XenAppliance(DOMAINS),
+    cpus: &[2],
+    cmdline: "end=toolstack",
+    ending: Ending::PowerOff,
+    timeout: Duration::from_secs(1200),
+    prepare: |_| Ok(xen()),
     ..XEN_PV
 };
 

@@ -50,6 +50,22 @@ pub(crate) static DOMAINS: &[Domain] = &[
     },
 ];
 
+/// The same of the 32-bit kernel, which is not for PV: Debian's Xen has no 32-bit one.
+pub(crate) static DOMAINS_32: &[Domain] = &[
+    Domain {
+        report: "xen-domu32-pvh",
+        ..PVH
+    },
+    Domain {
+        report: "xen-domu32-hvm",
+        ..HVM
+    },
+    Domain {
+        report: "xen-domu32-hvm-grub",
+        ..HVM_GRUB
+    },
+];
+
 const PVH: Domain = Domain {
     name: "pvh",
     report: "xen-domu-pvh",
