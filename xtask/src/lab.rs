@@ -36,8 +36,8 @@ pub(crate) struct Lab {
     host: Host,
     /// By name: where it is, or why it cannot be built, once that is known.
     appliances: BTreeMap<&'static str, Result<Built, String>>,
-    /// The same of Xen.
-    hypervisor: Option<Result<PathBuf, String>>,
+    /// The same of Xen, by the word size of its guests.
+    hypervisors: BTreeMap<WordSize, Result<PathBuf, String>>,
     /// Where the VMI ROMs are, once they are built.
     rom_directory: Option<PathBuf>,
     /// Notes on hosts that were printed already.
@@ -59,7 +59,7 @@ impl Lab {
             qemu,
             host: Host::detect(),
             appliances: BTreeMap::new(),
-            hypervisor: None,
+            hypervisors: BTreeMap::new(),
             rom_directory: None,
             notes: Vec::new(),
         }
@@ -104,7 +104,7 @@ impl Lab {
             writeln!(out, "note: {note}")?;
             self.notes.push(note);
         }
-        let mut xen = scenario.carrier.is_xen().then(Xen::default);
+        let mut xen = scenario.carrier.domains().map(Xen::new);
         let mut screen = Screen::new(&kernel.annotator, out);
         let mut run = guest::run(&mut command, scenario.timeout, &mut |line| {
             if let Some(xen) = &mut xen {
@@ -130,7 +130,7 @@ impl Lab {
             None => host,
         };
         let guests = match (&mut xen, scenario.carrier) {
-            (Some(xen), Carrier::XenAppliance) => xen.domains(&run.end, &mut screen),
+            (Some(xen), Carrier::XenAppliance(_)) => xen.domains(&run.end, &mut screen),
             _ => {
                 let guest = Guest {
                     transcript: screen.transcript,
@@ -230,18 +230,18 @@ impl Lab {
                 Ok(Ok(command))
             }
             Carrier::Xen(words) => {
-                let hypervisor = match self.hypervisor(kernel, out)? {
+                let hypervisor = match self.hypervisor(kernel, scenario.word_size, out)? {
                     Ok(hypervisor) => hypervisor,
                     Err(reason) => return Ok(Err(reason)),
                 };
                 let command = xen::command(&hypervisor, kernel, scenario, setting, options, words);
                 command.map(Ok)
             }
-            Carrier::XenAppliance => {
+            Carrier::XenAppliance(_) => {
                 let target = appliances_directory(kernel)?;
                 let grub = Grub::unpacked(&target, out)?;
                 let needs = (
-                    self.hypervisor(kernel, out)?,
+                    self.hypervisor(kernel, scenario.word_size, out)?,
                     self.appliance(kernel, &XEN, out)?,
                     grub,
                 );
@@ -321,14 +321,15 @@ impl Lab {
     fn hypervisor(
         &mut self,
         kernel: &Path,
+        word_size: WordSize,
         out: &mut dyn Write,
     ) -> anyhow::Result<Result<PathBuf, String>> {
-        if let Some(known) = &self.hypervisor {
+        if let Some(known) = self.hypervisors.get(&word_size) {
             return Ok(known.clone());
         }
         let target = appliances_directory(kernel)?;
-        let found = xen::hypervisor(&target, out)?;
-        self.hypervisor = Some(found.clone());
+        let found = xen::hypervisor(&target, word_size, out)?;
+        self.hypervisors.insert(word_size, found.clone());
         Ok(found)
     }
 

@@ -6,6 +6,7 @@ use anyhow::bail;
 
 pub(crate) use self::setting::Setting;
 pub(crate) use self::table::SCENARIOS;
+use crate::appliance::xen::Domain;
 use crate::disturbance::Disturbance;
 use crate::figures;
 use crate::host::Host;
@@ -61,15 +62,19 @@ pub(crate) enum Carrier {
     KvmAppliance(&'static [&'static str]),
     /// Xen on this machine's QEMU with more words on its command line; the kernel is dom0.
     Xen(&'static str),
-    /// Xen on this machine's QEMU with an appliance as dom0, which runs the kernel as domains of every
-    /// kind, one after the other.
-    XenAppliance,
+    /// Xen on this machine's QEMU with an appliance as dom0, which runs the kernel as these domains, one
+    /// after the other.
+    XenAppliance(&'static [Domain]),
 }
 
 impl Carrier {
-    /// Whether the serial port is Xen's.
-    pub(crate) fn is_xen(self) -> bool {
-        matches!(self, Self::Xen(_) | Self::XenAppliance)
+    /// With Xen, whose the serial port is then: the domains beside dom0.
+    pub(crate) fn domains(self) -> Option<&'static [Domain]> {
+        match self {
+            Self::Xen(_) => Some(&[]),
+            Self::XenAppliance(domains) => Some(domains),
+            Self::Qemu | Self::Grub | Self::KvmAppliance(_) => None,
+        }
     }
 }
 
@@ -147,6 +152,6 @@ mod tests {
             error.starts_with("unknown scenario \"xne\"; known are tcg, kvm, "),
             "{error}"
         );
-        assert!(error.ends_with(", xen-domu"), "{error}");
+        assert!(error.ends_with(", xen-domu32"), "{error}");
     }
 }

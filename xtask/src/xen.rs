@@ -2,6 +2,7 @@
 //!
 //! TCG emulates all that Xen wants, SVM for the PVH mode included, so that every machine can do it.
 
+mod accessed_bit;
 mod boot;
 mod console;
 mod hypervisor;

@@ -103,7 +103,7 @@ fn suspend_all() -> Result<Suspension, Text> {
         let suspended = unsafe { suspend() };
         if let Ok(Suspension::Moved) = suspended {
             // SAFETY: the CPU was brought up again.
-            unsafe { interrupts::start() };
+            unsafe { start_interrupts() };
             irq::disable();
         }
         suspended
@@ -136,9 +136,23 @@ fn wait(_: usize) -> u64 {
             if bring_up_cpu().is_err() {
                 return 0;
             }
-            interrupts::start();
+            start_interrupts();
         }
         irq::enable();
     }
     1
+}
+
+/// Has interrupts come again on this CPU.
+///
+/// # Safety
+///
+/// The CPU was restored and brought up again; interrupts off.
+unsafe fn start_interrupts() {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        #[cfg(target_arch = "x86")]
+        crate::gdt::reload_task_register();
+        interrupts::start();
+    }
 }

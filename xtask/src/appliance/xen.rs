@@ -1,5 +1,7 @@
 //! The appliance that is Xen's dom0: Linux and Xen's tools, which run the kernel as other domains.
 
+mod domains;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -7,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, anyhow, bail};
 use xshell::cmd;
 
+pub(crate) use self::domains::{DOMAINS, DOMAINS_32, Domain};
 use super::{Appliance, Built};
 use crate::grub::{self, Grub};
 use crate::kernel::{self, MESSAGES};
@@ -57,75 +60,6 @@ pub(crate) static XEN: Appliance = Appliance {
     script: include_str!("xen.sh"),
 };
 
-/// A domain that the kernel is run as.
-pub(crate) struct Domain {
-    /// As the appliance calls it.
-    pub(crate) name: &'static str,
-    /// As reports call it.
-    pub(crate) report: &'static str,
-    /// What `xl.cfg` says of its kind and of the kernel; `KERNEL` and `CMDLINE` stand for these, `DRIVES`
-    /// for disks with GRUB and the kernel.
-    configuration: &'static str,
-    /// More words for the kernel.
-    cmdline: &'static str,
-    /// How often the toolstack restarts it.
-    pub(crate) restarts: u32,
-    /// What it lacks: the value of `host-lacks=`.
-    lacks: &'static [&'static str],
-}
-
-/// One HVM domain has the kernel for its firmware: it is entered as by PVH, without a command line. It finds
-/// that in xenstore. The other is booted by GRUB.
-///
-/// By default Xen emulates the time-stamp counter on a CPU that does not call its own invariant, as TCG's.
-/// In PVH and HVM domains each reading is an exit then, of which there are more than of all others.
-pub(crate) static DOMAINS: [Domain; 5] = [
-    Domain {
-        name: "pv",
-        report: "xen-domu-pv",
-        configuration: "type=\"pv\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\n",
-        cmdline: "will-be-saved",
-        restarts: 0,
-        lacks: &["ring-0", "cr8", "com1", "pci", "pit", "rtc"],
-    },
-    Domain {
-        name: "pvh",
-        report: "xen-domu-pvh",
-        configuration: PVH,
-        cmdline: "will-be-saved",
-        restarts: 0,
-        lacks: PVH_LACKS,
-    },
-    Domain {
-        name: "hvm",
-        report: "xen-domu-hvm",
-        configuration: "type=\"hvm\"\nfirmware_override=\"KERNEL\"\nvga=\"none\"\nvnc=0\n\
-                        tsc_mode=\"native\"\n",
-        cmdline: "",
-        restarts: 0,
-        lacks: &["com1", "cr8", "sti-shadow"],
-    },
-    Domain {
-        name: "hvm-grub",
-        report: "xen-domu-hvm-grub",
-        configuration: "type=\"hvm\"\ndevice_model_args_hvm=[DRIVES]\nvga=\"none\"\nvnc=0\n\
-                        tsc_mode=\"native\"\n",
-        cmdline: "xen-callback=gsi",
-        restarts: 0,
-        lacks: &["com1", "cr8", "sti-shadow"],
-    },
-    Domain {
-        name: "reboot",
-        report: "xen-domu-reboot",
-        configuration: PVH,
-        cmdline: "only=irq.flags,smp.online,smp.interrupts,xen.watch",
-        restarts: 1,
-        lacks: PVH_LACKS,
-    },
-];
-
-const PVH: &str = "type=\"pvh\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\ntsc_mode=\"native\"\n";
-const PVH_LACKS: &[&str] = &["com1", "pci", "pit", "rtc", "cr8", "sti-shadow"];
 const KERNEL: &str = "guest/kernel";
 /// Disks of the domain that is booted by GRUB, in their order.
 const DISKS: [&str; 2] = ["guest/grub-disk", "guest/kernel-disk"];
@@ -142,7 +76,7 @@ const SCHEDULER: &str = "sched=credit sched_credit_tslice_ms=1";
 const LINUX_CMDLINE: &str = "console=hvc0 quiet loglevel=1 panic=-1 mitigations=off nokaslr";
 
 /// This machine's QEMU with all arguments to boot `hypervisor` and the appliance, which runs `kernel` as
-/// each of [`DOMAINS`]. The machine itself has one CPU.
+/// each of the scenario's domains. The machine itself has one CPU.
 pub(crate) fn command(
     hypervisor: &Path,
     appliance: &Built,
@@ -152,11 +86,12 @@ pub(crate) fn command(
     setting: &Setting,
     options: &Options<'_>,
 ) -> anyhow::Result<Command> {
+    let domains = scenario.carrier.domains().unwrap_or_default();
     let cmdline = qemu::kernel_cmdline(scenario, setting, options);
     let kernel = fs::read(kernel).with_context(|| kernel.display().to_string())?;
     // The appliance can say what hangs, if it is given the time.
     let seconds = format!("{}\n", scenario.timeout.as_secs() / 5);
-    let order: String = DOMAINS
+    let order: String = domains
         .iter()
         .map(|domain| format!("{}\n", domain.name))
         .collect();
@@ -165,7 +100,7 @@ pub(crate) fn command(
         ("guest/seconds".into(), seconds.into()),
         ("guest/order".into(), order.into()),
     ];
-    for domain in &DOMAINS {
+    for domain in domains {
         let lacks = domain.lacks.join(",");
         let cmdline = format!("{cmdline} {} host-lacks={lacks}", domain.cmdline);
         let configuration = configuration(domain, &cmdline, options)?;
@@ -211,12 +146,6 @@ pub(crate) fn command(
         .arg("-initrd")
         .arg(format!("linux {LINUX_CMDLINE},boot.cpio"));
     Ok(command)
-}
-
-impl Domain {
-    fn boots_from_disk(&self) -> bool {
-        self.configuration.contains("DRIVES")
-    }
 }
 
 /// The program that is the kernel's peer in dom0: for any Linux, as it brings all its libraries.
@@ -271,7 +200,7 @@ mod tests {
             cmdline: "",
             cpu_flags: "",
         };
-        for domain in &DOMAINS {
+        for domain in DOMAINS {
             let text = configuration(domain, "only=irq.flags", &options).unwrap();
             let of_kernel = match domain.boots_from_disk() {
                 true => "\"file=/guest/kernel-disk,format=raw,if=ide,index=1\"]\n",

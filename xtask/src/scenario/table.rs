@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::setting::*;
 use super::{Carrier, Ending, Scenario, vmi};
+use crate::appliance::xen::{DOMAINS, DOMAINS_32};
 use crate::disturbance::Disturbance;
 use crate::kernel::WordSize;
 use crate::{figures, host};
@@ -350,16 +351,26 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cmdline: "xen-start=call only=smp.online,smp.interrupts,smp.events,smp.offline,xen.ipi",
         ..XEN_PVH
     },
+    XEN_PVH32,
     Scenario {
-        name: "xen-domu",
-        host: "TCG, Xen, Linux as dom0",
-        carrier: Carrier::XenAppliance,
+        name: "xen-pvh32-two-level",
         cpus: &[2],
-        cmdline: "end=toolstack",
-        ending: Ending::PowerOff,
-        timeout: Duration::from_secs(1200),
-        prepare: |_| Ok(xen()),
-        ..XEN_PV
+        cmdline: "xen-events=2level xen-callback=vector",
+        ..XEN_PVH32
+    },
+    Scenario {
+        name: "xen-pvh32-start",
+        cpus: &[2],
+        cmdline: "xen-start=call only=smp.online,smp.interrupts,smp.events,smp.offline,xen.ipi",
+        ..XEN_PVH32
+    },
+    XEN_DOMU,
+    Scenario {
+        name: "xen-domu32",
+        host: "TCG, Xen less one check, Linux as dom0, 32-bit",
+        word_size: WordSize::Bits32,
+        carrier: Carrier::XenAppliance(DOMAINS_32),
+        ..XEN_DOMU
     },
 ];
 
@@ -428,6 +439,25 @@ const XEN_PVH: Scenario = Scenario {
     timeout: Duration::from_secs(240),
     prepare: |_| Ok(xen_pvh()),
     ..XEN_PV
+};
+
+const XEN_DOMU: Scenario = Scenario {
+    name: "xen-domu",
+    host: "TCG, Xen, Linux as dom0",
+    carrier: Carrier::XenAppliance(DOMAINS),
+    cpus: &[2],
+    cmdline: "end=toolstack",
+    ending: Ending::PowerOff,
+    timeout: Duration::from_secs(1200),
+    prepare: |_| Ok(xen()),
+    ..XEN_PV
+};
+
+const XEN_PVH32: Scenario = Scenario {
+    name: "xen-pvh32",
+    host: "TCG, Xen less one check, as PVH dom0, 32-bit",
+    word_size: WordSize::Bits32,
+    ..XEN_PVH
 };
 
 const KVM_L1_CLOCK: Scenario = Scenario {

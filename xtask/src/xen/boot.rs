@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::console::{Console, Speaker};
 use super::log::Log;
-use crate::appliance::xen::DOMAINS;
+use crate::appliance::xen::Domain;
 use crate::guest::Guest;
 use crate::lines::Line;
 use crate::protocol::Event;
@@ -19,6 +19,8 @@ use crate::transcript::{Content, EXIT_STATUS_OFF, End, Transcript, describe};
 /// One boot of Xen.
 #[derive(Default)]
 pub(crate) struct Xen {
+    /// The domains that the appliance is to run.
+    domains: &'static [Domain],
     console: Console,
     log: Log,
     /// Xen's version, as it says.
@@ -30,6 +32,14 @@ pub(crate) struct Xen {
 }
 
 impl Xen {
+    /// Before the boot, in which an appliance is to run these domains, if any.
+    pub(crate) fn new(domains: &'static [Domain]) -> Self {
+        Self {
+            domains,
+            ..Self::default()
+        }
+    }
+
     /// Takes a line from the serial port. Shows those of domains, and from the first sign of trouble
     /// on also Xen's; breaks off where Xen says that it can't go on.
     pub(crate) fn line(
@@ -83,7 +93,7 @@ impl Xen {
             end: End::Ended(reason.clone()),
             duration: Duration::ZERO,
         };
-        DOMAINS
+        self.domains
             .iter()
             .map(|domain| {
                 let guest = guest(domain.name).unwrap_or_else(never);
@@ -138,7 +148,7 @@ impl Xen {
 
     fn domain_ended(&mut self, mut transcript: Transcript, mut end: End) {
         if let Some((name, start)) = self.running.take() {
-            let domain = DOMAINS.iter().find(|domain| domain.name == name);
+            let domain = self.domains.iter().find(|domain| domain.name == name);
             let wanted = domain.map_or(0, |domain| domain.restarts);
             let restarts = mem::take(&mut transcript.restarts);
             if restarts != wanted && !matches!(end, End::Ended(_)) {
@@ -173,6 +183,7 @@ fn version(line: &str) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::annotate::Annotator;
+    use crate::appliance::xen::DOMAINS;
     use std::path::Path;
 
     /// What becomes of the domains when the port says `lines`, and QEMU then ends with 0.
@@ -180,7 +191,7 @@ mod tests {
         let annotator = Annotator::from_file(Path::new("/nonexistent"));
         let mut out = Vec::new();
         let mut screen = Screen::new(&annotator, &mut out);
-        let mut xen = Xen::default();
+        let mut xen = Xen::new(DOMAINS);
         for line in lines {
             let line = Line {
                 bytes: line.as_bytes().to_vec(),

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use flate2::read::GzDecoder;
 
+use super::accessed_bit;
 use crate::appliance::packages;
 use crate::appliance::tree::Tree;
+use crate::kernel::WordSize;
 
 /// Names a Xen to take instead of Debian's.
 const VARIABLE: &str = "PVOPS_XEN";
@@ -17,11 +19,12 @@ const VARIABLE: &str = "PVOPS_XEN";
 const METAPACKAGE: &str = "xen-system-amd64";
 const PACKAGE: &str = "xen-hypervisor-";
 
-/// The path of Xen, uncompressed: the file that the environment variable `PVOPS_XEN` names, else
-/// that of Debian's newest package, kept in the directory `target`. When this machine has none, the
-/// inner error is the reason and the remedy.
+/// The path of a Xen for guests of that word size, uncompressed: the file that the environment variable
+/// `PVOPS_XEN` names, else that of Debian's newest package, kept in the directory `target`. When this
+/// machine has none, the inner error is the reason and the remedy.
 pub(crate) fn hypervisor(
     target: &Path,
+    word_size: WordSize,
     out: &mut dyn Write,
 ) -> anyhow::Result<Result<PathBuf, String>> {
     let file = match std::env::var_os(VARIABLE) {
@@ -34,9 +37,18 @@ pub(crate) fn hypervisor(
             Err(error) => return Ok(Err(format!("{error:#}; or set {VARIABLE} to a Xen"))),
         },
     };
-    let path = target.join("xen");
+    let mut file = uncompressed(file)?;
+    let path = match word_size {
+        WordSize::Bits64 => target.join("xen"),
+        WordSize::Bits32 => {
+            if let Err(reason) = accessed_bit::allow(&mut file) {
+                return Ok(Err(reason));
+            }
+            target.join("xen-32")
+        }
+    };
     fs::create_dir_all(target).with_context(|| target.display().to_string())?;
-    fs::write(&path, uncompressed(file)?).with_context(|| path.display().to_string())?;
+    fs::write(&path, file).with_context(|| path.display().to_string())?;
     Ok(Ok(path))
 }
 

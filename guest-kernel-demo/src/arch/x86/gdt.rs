@@ -94,6 +94,24 @@ pub(crate) unsafe fn load(cpu: usize) {
     }
 }
 
+/// Loads the task register of this CPU again, where a hypervisor has restored it.
+///
+/// On the task register of a CPU the hypervisor sets the busy bit, which it has on a real one. QEMU's TCG has
+/// it clear, and ends by "invalid tss type" where an interrupt meets it in a program.
+///
+/// # Safety
+///
+/// After [`load`], with interrupts off.
+pub(crate) unsafe fn reload_task_register() {
+    let index = per_cpu::index();
+    // SAFETY: the entry is in the CPU's table, for a segment of its own, which is not busy then.
+    unsafe {
+        let task = task_descriptor(&raw const (*TABLES[index].0.get()).task);
+        cpu::write_gdt_entry(table(index), usize::from(TASK) / 8, task);
+        cpu::load_task_register(u32::from(TASK));
+    }
+}
+
 /// The descriptor table that this CPU has loaded.
 pub(crate) fn pointer() -> DescriptorTablePointer {
     pointer_of(per_cpu::index())
