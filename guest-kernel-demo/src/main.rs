@@ -167,6 +167,12 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     {
         panic!("Xen traces nothing: {error}");
     }
+    let mut end = command_line.value("end");
+    if end == Some("toolstack")
+        && let Err(error) = selftest::xen_domain::await_toolstack()
+    {
+        panic!("no toolstack: {error}");
+    }
     let summary = selftest::run(command_line);
     if summary.is_pass() && command_line.flag("hand-over") {
         let successor = Successor::new(&machine)
@@ -175,7 +181,6 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
         unsafe { successor.start() }
     }
     summary.report();
-    let mut end = command_line.value("end");
     if end == Some("toolstack") {
         let request = selftest::xen_domain::await_shutdown()
             .unwrap_or_else(|error| panic!("the toolstack does not shut the domain down: {error}"));

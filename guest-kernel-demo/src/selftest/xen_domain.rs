@@ -35,6 +35,14 @@ pub(super) fn nobody_answers() -> Option<Text> {
     (is_there != Some(true)).then(|| text!("nobody answers in dom0"))
 }
 
+/// Waits until somebody does: a domain that is restarted may be faster than who answers it.
+pub(crate) fn await_toolstack() -> Result<(), Text> {
+    match comes(|| nobody_answers().is_none()) {
+        true => Ok(()),
+        false => Err(text!("nobody answers in dom0")),
+    }
+}
+
 /// What dom0 writes to xenstore is announced by a watch.
 pub(super) fn watch() -> Outcome {
     const ROUNDS: u32 = 3;

@@ -22,7 +22,6 @@ pub(crate) static XEN: Appliance = Appliance {
     linux: "linux-image-amd64",
     packages: &[
         "xen-system-amd64",
-        "xenstore-utils",
         "qemu-system-xen",
         "qemu-system-data",
         "seabios",
@@ -34,9 +33,6 @@ pub(crate) static XEN: Appliance = Appliance {
         "usr/lib/xen-4.*/bin/xenconsole",
         "usr/lib/xen-4.*/bin/xen-init-dom0",
         "usr/lib/xen-4.*/bin/xenstored",
-        "usr/bin/xenstore-read",
-        "usr/bin/xenstore-watch",
-        "usr/bin/xenstore-write",
         // The device model of HVM domains.
         "usr/libexec/xen-qemu-system-i386",
     ],
