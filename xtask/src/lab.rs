@@ -177,7 +177,12 @@ impl Lab {
         first.with_context(|| format!("{} has no report", scenario.name))
     }
 
-    fn setting(&self, scenario: &Scenario, options: &Options<'_>) -> Result<Setting, String> {
+    /// What this machine adds to the scenario, or why it can't run it.
+    pub(crate) fn setting(
+        &self,
+        scenario: &Scenario,
+        options: &Options<'_>,
+    ) -> Result<Setting, String> {
         if scenario.single_cpu && options.smp > 1 {
             return Err("it runs one CPU only; leave out --smp".into());
         }
@@ -186,7 +191,7 @@ impl Lab {
 
     /// The command that boots the kernel, with all that it needs; when this machine cannot
     /// provide that, the inner error is the reason.
-    fn command(
+    pub(crate) fn command(
         &mut self,
         kernel: &Path,
         scenario: &Scenario,

@@ -17,6 +17,7 @@ mod kernel;
 mod lab;
 mod lines;
 mod links;
+mod minimal_kernel;
 mod monitor;
 mod ops;
 mod outcome;
@@ -73,6 +74,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Build => kernel::run(out),
         Command::Test => test::run(out),
         Command::VmiRom(arguments) => vmi_rom::run(&arguments, out),
+        Command::MinimalKernel => minimal_kernel::run(out),
         Command::Sites(arguments) => sites::run(&arguments, out),
         Command::Ops => ops::run(out),
         Command::Gains { only } => gains::run(&only, out),

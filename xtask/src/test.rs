@@ -14,7 +14,7 @@ use crate::scenario::SCENARIOS;
 use crate::setup;
 use crate::step::{self, CargoStep, End};
 use crate::tally::Tally;
-use crate::{kernel, links, privileged, vmi_rom};
+use crate::{kernel, links, minimal_kernel, privileged, vmi_rom};
 
 /// Runs all steps, also after a failed one, and prints the counts.
 pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -39,6 +39,7 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     }
     let qemu = setup::qemu(out).map_err(|error| format!("{error:#}"));
     links::run(&qemu, &mut tally, out)?;
+    minimal_kernel::test(&qemu, &mut tally, out)?;
     vmi_rom::test(&qemu, &mut tally, out)?;
     if let Some(lab) = lab(kernels, qemu, &mut tally) {
         boot_all(lab, &mut tally, out)?;
@@ -64,6 +65,7 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
     };
     let host = ["--workspace", "--exclude", "guest-kernel-demo"];
     let kernel = ["--package", "guest-kernel-demo"];
+    let example = ["--manifest-path", minimal_kernel::MANIFEST];
     let targets = WordSize::ALL.map(WordSize::target);
     let [wide, narrow] = targets.map(|target| ["--target", target]);
     vec![
@@ -96,6 +98,22 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
                 "{cargo} clippy --package pvops-vmi-rom {narrow...} -- -D warnings"
             )
             .env_remove("RUSTFLAGS"),
+        ),
+        step(
+            "format of the minimal kernel",
+            cmd!(shell, "{cargo} fmt --all --check {example...}"),
+        ),
+        step(
+            "lints of the minimal kernel",
+            cmd!(
+                shell,
+                "{cargo} clippy --locked {example...} --workspace {wide...} -- -D warnings"
+            )
+            .env_remove("RUSTFLAGS")
+            .env(
+                "CARGO_TARGET_DIR",
+                kernel::other_target_directory("minimal-kernel"),
+            ),
         ),
         step(
             "documentation of the host workspace",

@@ -12,7 +12,7 @@ use crate::scenario::Ending;
 use crate::steal::Steal;
 
 /// QEMU's exit status when the kernel writes 0x10 to isa-debug-exit: `value << 1 | 1`.
-const EXIT_STATUS_PASS: i32 = 33;
+pub(crate) const EXIT_STATUS_PASS: i32 = 33;
 /// The same for 0x11.
 const EXIT_STATUS_FAIL: i32 = 35;
 /// QEMU's exit status, or that of a domain, when the guest turns the machine off, or resets it under `-no-reboot`.

@@ -66,7 +66,7 @@ unsafe extern "C" fn flush_tlb_multi(cpus: *const CpuSet, start: usize, end: usi
     for cpu in events::online().filter(|&cpu| wanted.contains(cpu)) {
         bits[cpu / 64] |= 1 << (cpu % 64);
     }
-    if bits == [0; _] {
+    if bits.iter().all(|&word| word == 0) {
         return;
     }
     let operation = if end.saturating_sub(start) <= PAGE {

@@ -66,7 +66,7 @@ impl Text {
     /// `None` if they are too many.
     pub(super) fn of(permissions: &[Permission]) -> Option<Self> {
         let mut text = Text {
-            bytes: [0; _],
+            bytes: [0; PERMISSIONS_MAX * LENGTH_MAX],
             length: 0,
         };
         for Permission { access, domain } in permissions {

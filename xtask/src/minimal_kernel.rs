@@ -1,0 +1,218 @@
+//! `examples/minimal-kernel`, built as its reader builds it, and booted on every kind of host.
+
+use std::fs;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use xshell::{Shell, cmd};
+
+use crate::annotate::Annotator;
+use crate::guest;
+use crate::kernel::{self, MESSAGES, WordSize};
+use crate::lab::Lab;
+use crate::outcome::Outcome;
+use crate::qemu::Options;
+use crate::scenario;
+use crate::screen::Screen;
+use crate::setup;
+use crate::step::{self, End};
+use crate::tally::Tally;
+use crate::transcript::{self, EXIT_STATUS_PASS};
+use crate::xen::Xen;
+
+/// Of its workspace.
+pub(crate) const MANIFEST: &str = "examples/minimal-kernel/Cargo.toml";
+const DIRECTORY: &str = "examples/minimal-kernel";
+const PACKAGE: &str = "minimal-kernel";
+
+/// A host, and what the kernel must find there.
+struct Host {
+    scenario: &'static str,
+    backend: &'static str,
+    signature: &'static str,
+}
+
+static HOSTS: [Host; 4] = [
+    Host {
+        scenario: "tcg",
+        backend: "native",
+        signature: "TCGTCGTCGTCG",
+    },
+    Host {
+        scenario: "kvm",
+        backend: "kvm",
+        signature: "KVMKVMKVM",
+    },
+    Host {
+        scenario: "xen-pvh",
+        backend: "xen",
+        signature: "XenVMMXenVMM",
+    },
+    Host {
+        scenario: "xen-pv",
+        backend: "xen",
+        signature: "XenVMMXenVMM",
+    },
+];
+
+/// Builds the kernel, boots it and prints the counts.
+pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    setup::rust_target(WordSize::Bits64.target(), out)?;
+    let qemu = setup::qemu(out).map_err(|error| format!("{error:#}"));
+    let mut tally = Tally::default();
+    test(&qemu, &mut tally, out)?;
+    Ok(tally.close(out)?)
+}
+
+/// Builds the kernel and boots it; `qemu` is its name and version, or why it is missing.
+pub(crate) fn test(
+    qemu: &Result<String, String>,
+    tally: &mut Tally,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let mut built = None;
+    step::run("minimal kernel: build", tally, out, || {
+        Ok(match build(PACKAGE, &[])? {
+            Ok(kernel) => {
+                built = Some(kernel);
+                End::Passed(String::new())
+            }
+            Err(messages) => End::Failed(String::from_utf8_lossy(&messages).into()),
+        })
+    })?;
+    let Some(kernel) = built else { return Ok(()) };
+    let mut lab = qemu.as_ref().map(|qemu| Lab::new(qemu.clone()));
+    for host in &HOSTS {
+        let title = format!("minimal kernel: {}", host.scenario);
+        step::run(&title, tally, out, || match &mut lab {
+            Ok(lab) => boot(lab, &kernel, host),
+            Err(reason) => Ok(lacking(reason)),
+        })?;
+    }
+    Ok(())
+}
+
+/// Builds a package of the example's workspace, in its directory and by its own settings. Gives the path
+/// of a copy, or the compiler's messages.
+pub(crate) fn build(
+    package: &str,
+    cargo_options: &[&str],
+) -> anyhow::Result<Result<PathBuf, Vec<u8>>> {
+    let shell = kernel::repository()?;
+    let target = shell
+        .current_dir()
+        .join(kernel::other_target_directory(PACKAGE));
+    shell.change_dir(DIRECTORY);
+    let cargo = kernel::cargo();
+    let command = cmd!(
+        shell,
+        "{cargo} build --locked --release --package {package} {cargo_options...} {MESSAGES...}"
+    );
+    let command = command
+        .env("CARGO_TARGET_DIR", target)
+        .env_remove("RUSTFLAGS");
+    match kernel::executable_of(command, package)? {
+        Ok(executable) => keep_copy(&shell, package, executable).map(Ok),
+        Err(messages) => Ok(Err(messages)),
+    }
+}
+
+/// Where [`Lab`] finds what it keeps beside kernels, and the next build leaves it.
+fn keep_copy(shell: &Shell, package: &str, executable: PathBuf) -> anyhow::Result<PathBuf> {
+    // <target directory>/minimal-kernel/x86_64-unknown-none/release/<package>
+    let target = kernel::target_directory(&executable)?.parent();
+    let target = target.context("odd target directory")?;
+    let copy = target.join("guest").join(PACKAGE).join(package);
+    shell.create_dir(copy.parent().context("no directory")?)?;
+    fs::copy(&executable, &copy).with_context(|| copy.display().to_string())?;
+    Ok(copy)
+}
+
+fn boot(lab: &mut Lab, kernel: &Path, host: &Host) -> anyhow::Result<End> {
+    let scenario = scenario::find(host.scenario)?;
+    let options = Options {
+        smp: 1,
+        mem: 128,
+        cmdline: "",
+        cpu_flags: "",
+    };
+    let setting = match lab.setting(scenario, &options) {
+        Ok(setting) => setting,
+        Err(reason) => return Ok(End::Skipped(reason)),
+    };
+    let mut log = Vec::new();
+    let mut command = match lab.command(kernel, scenario, &setting, &options, None, &mut log)? {
+        Ok(command) => command,
+        Err(reason) => return Ok(lacking(&reason)),
+    };
+    let annotator = Annotator::from_file(kernel);
+    let mut screen = Screen::new(&annotator, &mut log);
+    let mut xen = scenario.carrier.is_xen().then(Xen::default);
+    let mut run = guest::run(&mut command, scenario.timeout, &mut |line| match &mut xen {
+        Some(xen) => xen.line(line, &mut screen),
+        None => screen.line(line).map(|_| ControlFlow::Continue(())),
+    })?;
+    if let Some(xen) = &mut xen {
+        run.end = xen.end(run.end, &mut screen)?;
+    }
+    let text = String::from_utf8_lossy(&log);
+    Ok(match judge(&text, &run.end, host) {
+        Ok(remark) => End::Passed(remark),
+        Err(reason) => {
+            let diagnostics = run.diagnostics.join("\n");
+            End::Failed(format!("{reason}\n{text}{diagnostics}\n{command:?}"))
+        }
+    })
+}
+
+/// What could be had is missing on this machine. That is no skip where it decides.
+fn lacking(reason: &str) -> End {
+    match setup::is_gate() {
+        true => End::Failed(reason.into()),
+        false => End::Skipped(reason.into()),
+    }
+}
+
+/// What the kernel has said of the backend, if all is as it must be on the host.
+fn judge(text: &str, end: &transcript::End, host: &Host) -> Result<String, String> {
+    if *end != transcript::End::Exit(Some(EXIT_STATUS_PASS)) {
+        return Err(transcript::describe(end));
+    }
+    let said = |start: &str| text.lines().find_map(|line| line.strip_prefix(start));
+    let interface = format!("interface {} at 0x40000000", host.signature);
+    said(&interface).ok_or(format!("there is no line {interface:?}"))?;
+    let sites = said(&format!("backend {}, ", host.backend));
+    let sites = sites.ok_or(format!("the backend is not {}", host.backend))?;
+    let clock = said("clock ").and_then(|rest| rest.strip_suffix(" ns"));
+    let clock: Option<u64> = clock.and_then(|ns| ns.parse().ok());
+    clock.ok_or("there is no clock reading")?;
+    Ok(sites.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transcript::EXIT_STATUS_OFF;
+
+    #[test]
+    fn all_that_it_prints_and_its_status_count() {
+        let good = "minimal kernel\ninterface KVMKVMKVM at 0x40000000\n\
+                    backend kvm, 468 call sites patched\nclock 7 ns\n3 ns later: pass\n";
+        let judged =
+            |text: &str, status| judge(text, &transcript::End::Exit(Some(status)), &HOSTS[1]);
+        assert_eq!(
+            judged(good, EXIT_STATUS_PASS),
+            Ok("468 call sites patched".into())
+        );
+        assert!(judged(good, EXIT_STATUS_OFF).is_err());
+        for (from, to) in [
+            ("KVMKVMKVM", "TCGTCGTCGTCG"),
+            ("backend kvm", "backend native"),
+            ("clock 7", "clock x"),
+        ] {
+            assert!(judged(&good.replace(from, to), EXIT_STATUS_PASS).is_err());
+        }
+    }
+}
