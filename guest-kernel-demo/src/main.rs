@@ -10,6 +10,8 @@
 mod acpi;
 mod address_space;
 mod arch;
+#[cfg(target_arch = "x86_64")]
+mod bench;
 mod boot;
 mod console;
 mod cpus;
@@ -161,6 +163,8 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
             measure::xen::measure();
         }
     }
+    #[cfg(target_arch = "x86_64")]
+    bench::run(command_line);
     #[cfg(target_arch = "x86_64")]
     if command_line.flag("xen-trace")
         && let Err(error) = xen_trace::start()

@@ -219,7 +219,7 @@ fn tsc() -> u64 {
 
 /// Makes `count` call sites in fresh memory and patches them.
 #[inline(never)]
-fn patching(count: usize) -> u64 {
+pub(crate) fn patching(count: usize) -> u64 {
     const LENGTH: usize = <enable as Op>::SITE_LENGTH as usize;
     const RECORDS: usize = demand::REGION.start + (512 << 10);
     let sites = demand::REGION.start;

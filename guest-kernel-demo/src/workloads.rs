@@ -12,28 +12,48 @@ use crate::{cpus, scheduler};
 
 /// Measures and reports each, once all CPUs run.
 pub(crate) fn measure() {
-    const ROUNDS: u64 = 1000;
-    const PAGES: u64 = 2000;
-    // The first time, stacks are made, and a host finds memory for ours: millions of instructions for
-    // each 2 MiB, in whatever touches it first.
-    two_threads(1);
-    program(programs::fork_cost(), PAGES);
-    let workloads = [
-        ("thread_switch", 2 * ROUNDS, two_threads(ROUNDS)),
-        ("syscall", ROUNDS, program(programs::syscalls(), ROUNDS)),
-        ("program_switch", 2 * ROUNDS, two_programs(ROUNDS)),
-        ("page_fault", ROUNDS, program(programs::faults(), ROUNDS)),
-        ("fork_2000_pages", 1, program(programs::fork_cost(), PAGES)),
-        ("shootdown", ROUNDS, shootdowns(ROUNDS)),
-    ];
-    for (name, rounds, cost) in workloads {
-        match cost {
+    warm_up();
+    for Workload { name, rounds, run } in &WORKLOADS {
+        match run() {
             Some(cost) => report!(
                 "\"event\":\"measure\",\"name\":\"{name}\",\"rounds\":{rounds},\"cost\":{cost}"
             ),
             None => println!("{name} can't be measured"),
         }
     }
+}
+
+/// A piece of work.
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    pub(crate) rounds: u64,
+    /// Gives the ticks of all rounds.
+    pub(crate) run: fn() -> Option<u64>,
+}
+
+pub(crate) static WORKLOADS: [Workload; 6] = [
+    workload("thread_switch", 2 * ROUNDS, || two_threads(ROUNDS)),
+    workload("syscall", ROUNDS, || program(programs::syscalls(), ROUNDS)),
+    workload("program_switch", 2 * ROUNDS, || two_programs(ROUNDS)),
+    workload("page_fault", ROUNDS, || program(programs::faults(), ROUNDS)),
+    workload("fork_2000_pages", 1, || {
+        program(programs::fork_cost(), PAGES)
+    }),
+    workload("shootdown", ROUNDS, || shootdowns(ROUNDS)),
+];
+
+const fn workload(name: &'static str, rounds: u64, run: fn() -> Option<u64>) -> Workload {
+    Workload { name, rounds, run }
+}
+
+const ROUNDS: u64 = 1000;
+const PAGES: u64 = 2000;
+
+/// The first time, stacks are made, and a host finds memory for ours: millions of instructions for each
+/// 2 MiB, in whatever touches it first.
+pub(crate) fn warm_up() {
+    two_threads(1);
+    program(programs::fork_cost(), PAGES);
 }
 
 /// Two threads of the kernel's take turns.

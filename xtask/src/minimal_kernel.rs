@@ -149,7 +149,7 @@ fn boot(lab: &mut Lab, kernel: &Path, host: &Host) -> anyhow::Result<End> {
     };
     let annotator = Annotator::from_file(kernel);
     let mut screen = Screen::new(&annotator, &mut log);
-    let mut xen = scenario.carrier.is_xen().then(Xen::default);
+    let mut xen = scenario.carrier.domains().map(Xen::new);
     let mut run = guest::run(&mut command, scenario.timeout, &mut |line| match &mut xen {
         Some(xen) => xen.line(line, &mut screen),
         None => screen.line(line).map(|_| ControlFlow::Continue(())),

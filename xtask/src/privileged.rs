@@ -23,7 +23,7 @@ enum Place {
     Symbol(&'static str),
 }
 
-static PERMITS: [Permit; 14] = [
+static PERMITS: [Permit; 16] = [
     any(Place::Module("pvops_backend_native")),
     any(Place::Module("pvops_backend_kvm")),
     any(Place::Module("pvops_backend_xen")),
@@ -46,6 +46,9 @@ static PERMITS: [Permit; 14] = [
     )),
     // What the ops are measured against.
     any(Place::Module("guest_kernel_demo::measure")),
+    any(Place::Module("guest_kernel_demo::bench")),
+    // Its loop, with what is measured inlined.
+    any(Place::Module("pvops_benches")),
     // Reads back what the op has loaded; there is no op that reads it.
     only(
         Place::Symbol("guest_kernel_demo::selftest::cpu::descriptor_tables"),

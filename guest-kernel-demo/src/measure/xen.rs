@@ -24,30 +24,45 @@ use crate::{paging, trap};
 pub(crate) fn measure() {
     aside(|| {
         tables::measure();
-        way("null", "call", |_| call(HypercallNumber::XEN_VERSION, [0]));
-        control_registers();
-        debug_register();
-        fs_base();
-        cpuid();
-        flushes();
-        task_switched();
-        interrupt_flag();
-        way("return", "op", |_| return_here());
+        registers(&Counts);
     });
 }
+
+/// Tells what one way to do a piece of work costs. The body gets the number of the round.
+pub(crate) trait Meter {
+    fn way(&self, work: &str, way: &str, body: impl FnMut(u64));
+}
+
+/// All that is not about page tables.
+pub(crate) fn registers(meter: &impl Meter) {
+    meter.way("null", "call", |_| call(HypercallNumber::XEN_VERSION, [0]));
+    control_registers(meter);
+    debug_register(meter);
+    fs_base(meter);
+    cpuid(meter);
+    flushes(meter);
+    task_switched(meter);
+    interrupt_flag(meter);
+    meter.way("return", "op", |_| return_here());
+}
+
+/// Reports a `measure` line.
+struct Counts;
 
 const ROUNDS: u64 = 100;
 const GENERAL_PROTECTION: u8 = 13;
 
-/// Measures one way, without the loop around it, and reports it.
-fn way(work: &str, way: &str, body: impl FnMut(u64)) {
-    let refused = trap::count(GENERAL_PROTECTION);
-    let cost = rounds(body).saturating_sub(rounds(|_| ()));
-    let refused = trap::count(GENERAL_PROTECTION) - refused;
-    report!(
-        "\"event\":\"measure\",\"name\":\"xen.{work}.{way}\",\"rounds\":{ROUNDS},\"cost\":{cost},\
-         \"refused\":{refused}"
-    );
+impl Meter for Counts {
+    /// Measures one way, without the loop around it, and reports it.
+    fn way(&self, work: &str, way: &str, body: impl FnMut(u64)) {
+        let refused = trap::count(GENERAL_PROTECTION);
+        let cost = rounds(body).saturating_sub(rounds(|_| ()));
+        let refused = trap::count(GENERAL_PROTECTION) - refused;
+        report!(
+            "\"event\":\"measure\",\"name\":\"xen.{work}.{way}\",\"rounds\":{ROUNDS},\"cost\":{cost},\
+             \"refused\":{refused}"
+        );
+    }
 }
 
 #[inline(always)]
@@ -110,23 +125,25 @@ fn extended(command: u32, argument: u64) {
 const DOMAIN_SELF: u64 = 0x7ff0;
 
 /// CR3 from one address space to another and back.
-fn control_registers() {
+fn control_registers(meter: &impl Meter) {
     let other = AddressSpace::new(&[])
         .unwrap_or_else(|error| panic!("no memory for an address space: {error:?}"));
     let roots = [other.root(), paging::root()];
     let machine = roots.map(|root| machine_frame(root) * PAGE as u64);
     let of = |round: u64| round as usize % roots.len();
-    way("cr3", "instruction", |round| {
+    meter.way("cr3", "instruction", |round| {
         // Both have the kernel in them.
         instruction!("mov cr3, rdi", in("rdi") machine[of(round)], out("rax") _);
     });
-    way("cr3", "call", |round| {
+    meter.way("cr3", "call", |round| {
         extended(Extended::NEW_BASEPTR, machine[of(round)] / PAGE as u64);
     });
-    way("cr3", "op", |round| {
+    meter.way("cr3", "op", |round| {
         // SAFETY: as above.
         unsafe { mmu::write_cr3(roots[of(round)] as usize) };
     });
+    // SAFETY: as above. The other one is given back now, whatever the last round was.
+    unsafe { mmu::write_cr3(paging::root() as usize) };
 }
 
 /// The machine's number of a frame.
@@ -137,15 +154,15 @@ fn machine_frame(physical: u64) -> u64 {
         .0
 }
 
-fn debug_register() {
+fn debug_register(meter: &impl Meter) {
     // No breakpoint is on.
-    way("debug_register", "instruction", |_| {
+    meter.way("debug_register", "instruction", |_| {
         instruction!("mov dr0, rdi", in("rdi") 0_u64, out("rax") _);
     });
-    way("debug_register", "call", |_| {
+    meter.way("debug_register", "call", |_| {
         call(HypercallNumber::SET_DEBUGREG, [0, 0]);
     });
-    way("debug_register", "op", |_| {
+    meter.way("debug_register", "op", |_| {
         // SAFETY: as above.
         unsafe { cpu::write_debug_register(0, 0) };
     });
@@ -156,65 +173,65 @@ const FS_BASE: u32 = 0xc000_0100;
 /// SEGBASE_FS of Xen's public/arch-x86/xen-x86_64.h.
 const SEGMENT_FS: u64 = 0;
 
-fn fs_base() {
+fn fs_base(meter: &impl Meter) {
     // The kernel uses no FS.
-    way("fs_base", "instruction", |_| {
+    meter.way("fs_base", "instruction", |_| {
         instruction!(
             "wrmsr", in("ecx") FS_BASE, inout("eax") 0 => _, in("edx") 0
         );
     });
-    way("fs_base", "call", |_| {
+    meter.way("fs_base", "call", |_| {
         call(HypercallNumber::SET_SEGMENT_BASE, [SEGMENT_FS, 0]);
     });
-    way("fs_base", "op", |_| {
+    meter.way("fs_base", "op", |_| {
         // SAFETY: as above.
         unsafe { cpu::write_fs_base(0) };
     });
 }
 
 /// Without Xen's prefix the CPU answers, not Xen.
-fn cpuid() {
-    way("cpuid", "instruction", |_| {
+fn cpuid(meter: &impl Meter) {
+    meter.way("cpuid", "instruction", |_| {
         core::hint::black_box(core::arch::x86_64::__cpuid_count(0, 0));
     });
-    way("cpuid", "op", |_| {
+    meter.way("cpuid", "op", |_| {
         core::hint::black_box(cpu::cpuid(0, 0));
     });
 }
 
-fn flushes() {
+fn flushes(meter: &impl Meter) {
     let page = SCRATCH.start;
-    way("flush_page", "instruction", |_| {
+    meter.way("flush_page", "instruction", |_| {
         instruction!("invlpg [rdi]", in("rdi") page, out("rax") _);
     });
-    way("flush_page", "call", |_| {
+    meter.way("flush_page", "call", |_| {
         extended(Extended::INVLPG_LOCAL, page as u64);
     });
-    way("flush_page", "op", |_| mmu::flush_tlb_page(page));
+    meter.way("flush_page", "op", |_| mmu::flush_tlb_page(page));
 
     let cr3 = machine_frame(mmu::read_cr3() as u64) * PAGE as u64;
-    way("flush", "instruction", |_| {
+    meter.way("flush", "instruction", |_| {
         // The tables that are in use.
         instruction!("mov cr3, rdi", in("rdi") cr3, out("rax") _);
     });
-    way("flush", "call", |_| extended(Extended::TLB_FLUSH_LOCAL, 0));
-    way("flush", "op", |_| mmu::flush_tlb());
+    meter.way("flush", "call", |_| extended(Extended::TLB_FLUSH_LOCAL, 0));
+    meter.way("flush", "op", |_| mmu::flush_tlb());
 }
 
 /// Cleared and set, and cleared in the end.
-fn task_switched() {
+fn task_switched(meter: &impl Meter) {
     const TASK_SWITCHED: usize = 1 << 3;
     let set = cpu::read_cr0() | TASK_SWITCHED;
-    way("task_switched", "instruction", |_| {
+    meter.way("task_switched", "instruction", |_| {
         // The kernel uses no floating point.
         instruction!("clts", out("rax") _);
         instruction!("mov cr0, rdi", in("rdi") set, out("rax") _);
     });
-    way("task_switched", "call", |_| {
+    meter.way("task_switched", "call", |_| {
         call(HypercallNumber::FPU_TASKSWITCH, [0]);
         call(HypercallNumber::FPU_TASKSWITCH, [1]);
     });
-    way("task_switched", "op", |_| {
+    meter.way("task_switched", "op", |_| {
         cpu::clear_task_switched();
         // SAFETY: as above.
         unsafe { cpu::set_task_switched() };
@@ -223,22 +240,22 @@ fn task_switched() {
 }
 
 /// Interrupts on and off.
-fn interrupt_flag() {
-    way("interrupt_flag", "instruction", |_| {
+fn interrupt_flag(meter: &impl Meter) {
+    meter.way("interrupt_flag", "instruction", |_| {
         // Xen ignores both.
         instruction!("sti", out("rax") _);
         instruction!("cli", out("rax") _);
     });
     let enable = function::<irq::enable>();
     let disable = function::<irq::disable>();
-    way("interrupt_flag", "call", |_| {
+    meter.way("interrupt_flag", "call", |_| {
         // SAFETY: what the table has for the ops changes no register.
         unsafe {
             asm!("call {}", in(reg) enable, out("rax") _);
             asm!("call {}", in(reg) disable, out("rax") _);
         }
     });
-    way("interrupt_flag", "op", |_| {
+    meter.way("interrupt_flag", "op", |_| {
         // SAFETY: interrupts were off for long enough.
         unsafe { pvops_core::irq::enable() };
         pvops_core::irq::disable();
