@@ -170,3 +170,6 @@ unsafe extern "C" fn clear_by_mode() {
         exchange = sym exchange_by_mode,
     )
 }
+
+#[cfg(test)]
+mod tests;
