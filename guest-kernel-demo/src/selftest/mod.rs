@@ -18,6 +18,8 @@ mod long_mode;
 mod mmu;
 mod patch;
 mod segments;
+#[cfg(target_arch = "x86")]
+mod short_entries;
 mod smp;
 mod stopped;
 mod suspension;
@@ -171,6 +173,10 @@ static WORD_SIZE_CHECKS: &[Check] = &[
 #[cfg(target_arch = "x86")]
 static WORD_SIZE_CHECKS: &[Check] = &[
     check("tasks.sysenter", tasks::sysenter),
+    Check {
+        lacks: short_entries::no_choice,
+        ..check("mmu.short_entries", short_entries::short_entries)
+    },
     Check {
         lacks: vmi::no_counts,
         ..check("vmi.calls", vmi::calls)
