@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use xshell::cmd;
 
 pub(crate) use self::domains::{DOMAINS, DOMAINS_32, Domain};
-use super::{Appliance, Built};
+use super::{Appliance, Built, linux};
 use crate::grub::{self, Grub};
 use crate::kernel::{self, MESSAGES};
 use crate::qemu::{self, Options};
@@ -20,6 +20,7 @@ use crate::xen;
 pub(crate) static XEN: Appliance = Appliance {
     name: "xen-dom0",
     linux: "linux-image-amd64",
+    prepare_linux: linux::unpacked,
     packages: &[
         "xen-system-amd64",
         "qemu-system-xen",
