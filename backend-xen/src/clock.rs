@@ -16,8 +16,7 @@ use crate::event_channel;
 use crate::shared_info::{self, VcpuInfo};
 
 static CLOCK: MonotonicClock = MonotonicClock::new();
-/// How far the kernel's clock is ahead of the system time, modulo 2^64.
-static AHEAD_NS: AtomicU64 = AtomicU64::new(0);
+static LEAD: Lead = Lead(AtomicU64::new(0));
 static WALL_CLOCK: Once<WallClockPointer> = Once::new();
 
 /// What is in the record of this CPU; `None` if it makes no sense. Once the CPU's `vcpu_info` is known.
@@ -53,7 +52,7 @@ pub(crate) fn start_wall_clock() -> bool {
 
 /// The op `time.clock_ns`.
 pub(crate) unsafe extern "C" fn clock_ns() -> u64 {
-    system_time_ns().wrapping_add(AHEAD_NS.load(Ordering::Relaxed))
+    LEAD.clock_ns(system_time_ns())
 }
 
 /// The system time has another zero from now on. No other CPU runs.
@@ -63,15 +62,13 @@ pub(crate) fn restart() {
 
 /// Has the kernel's clock show `now_ns`. No other CPU runs, and this one's record is there.
 pub(crate) fn go_on_from(now_ns: u64) {
-    AHEAD_NS.store(now_ns.wrapping_sub(system_time_ns()), Ordering::Relaxed);
+    LEAD.set(now_ns, system_time_ns());
 }
 
-/// The system time when the kernel's clock shows `clock_ns`, as PV guests' timers want it, or 1 if that was
-/// before it began: 0 means never to Xen.
+/// The system time when the kernel's clock shows `clock_ns`, as PV guests' timers want it.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn system_time_at(clock_ns: u64) -> u64 {
-    let behind_ns = AHEAD_NS.load(Ordering::Relaxed).wrapping_neg() as i64;
-    clock_ns.saturating_add_signed(behind_ns).max(1)
+    LEAD.system_time_ns(clock_ns)
 }
 
 /// The op `time.wall_clock_ns`.
@@ -102,4 +99,62 @@ fn record(info: &'static VcpuInfo) -> TimeInfoPointer {
     let pointer = unsafe { TimeInfoPointer::new(NonNull::from(&info.time)) };
     // 32 bytes in a structure of 64, which is aligned so.
     pointer.unwrap_or_else(|_| unreachable!())
+}
+
+/// How far the kernel's clock is ahead of the system time, in nanoseconds modulo 2^64.
+struct Lead(AtomicU64);
+
+impl Lead {
+    /// Has the clock show `clock_ns` at that system time.
+    fn set(&self, clock_ns: u64, system_time_ns: u64) {
+        let lead_ns = clock_ns.wrapping_sub(system_time_ns);
+        self.0.store(lead_ns, Ordering::Relaxed);
+    }
+
+    /// What the clock shows at that system time.
+    fn clock_ns(&self, system_time_ns: u64) -> u64 {
+        system_time_ns.wrapping_add(self.0.load(Ordering::Relaxed))
+    }
+
+    /// The system time when the clock shows `clock_ns`, or 1 if that was before it began: 0 means never to
+    /// Xen's timers.
+    #[cfg(any(test, target_arch = "x86_64"))]
+    fn system_time_ns(&self, clock_ns: u64) -> u64 {
+        let behind_ns = self.0.load(Ordering::Relaxed).wrapping_neg() as i64;
+        clock_ns.saturating_add_signed(behind_ns).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_goes_on_where_the_system_time_is_another() {
+        // (clock, system time) when the domain goes on: on a younger host, on an older one, where it was.
+        for (clock_ns, system_time_ns) in [(5_000, 200), (5_000, 1 << 50), (5_000, 5_000)] {
+            let lead = Lead(AtomicU64::new(0));
+            lead.set(clock_ns, system_time_ns);
+            assert_eq!(lead.clock_ns(system_time_ns), clock_ns);
+            assert_eq!(lead.clock_ns(system_time_ns + 70), clock_ns + 70);
+            assert_eq!(lead.system_time_ns(clock_ns + 70), system_time_ns + 70);
+            assert_eq!(lead.system_time_ns(clock_ns - 70), system_time_ns - 70);
+        }
+    }
+
+    #[test]
+    fn a_timer_for_before_the_system_time_began_is_not_never() {
+        let lead = Lead(AtomicU64::new(0));
+        assert_eq!(lead.system_time_ns(0), 1);
+        lead.set(5_000, 200);
+        assert_eq!(lead.system_time_ns(4_800), 1);
+        assert_eq!(lead.system_time_ns(3), 1);
+    }
+
+    #[test]
+    fn a_timer_for_never_stays_there() {
+        let lead = Lead(AtomicU64::new(0));
+        lead.set(200, 5_000);
+        assert_eq!(lead.system_time_ns(u64::MAX), u64::MAX);
+    }
 }

@@ -8,6 +8,7 @@
 pub(crate) mod archive;
 pub(crate) mod kvm;
 pub(crate) mod libraries;
+mod linux;
 mod modules;
 pub(crate) mod packages;
 pub(crate) mod tree;
@@ -29,6 +30,8 @@ pub(crate) struct Appliance {
     pub(crate) name: &'static str,
     /// The package of Linux; it may be one that only depends on the newest.
     pub(crate) linux: &'static str,
+    /// Makes what boots of its image.
+    pub(crate) prepare_linux: fn(Vec<u8>) -> Vec<u8>,
     /// The packages of programs and files. Those of shared libraries are found.
     pub(crate) packages: &'static [&'static str],
     /// Paths of programs; their shared libraries come along. The name of one directory may have a `*`
@@ -100,8 +103,8 @@ impl Appliance {
         create_directory(&unpacked)?;
         packages::unpack(packages, store, &unpacked)?;
         let tree = Tree::new(unpacked.clone());
-        fs::copy(tree.only_file("boot", "vmlinuz-", "")?, built.linux())
-            .context("copying Linux")?;
+        let image = fs::read(tree.only_file("boot", "vmlinuz-", "")?).context("reading Linux")?;
+        write_file(&built.linux(), &(self.prepare_linux)(image))?;
         let path = built.initramfs();
         let file = File::create(&path).with_context(|| path.display().to_string())?;
         let mut archive = Archive::new(io::BufWriter::new(file));
@@ -132,7 +135,7 @@ impl Appliance {
 }
 
 impl Built {
-    /// Linux's bzImage.
+    /// Linux.
     pub(crate) fn linux(&self) -> PathBuf {
         self.directory.join("linux")
     }

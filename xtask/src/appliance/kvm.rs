@@ -15,6 +15,7 @@ use crate::qemu::{self, Options};
 pub(crate) static KVM: Appliance = Appliance {
     name: "kvm",
     linux: "linux-image-cloud-amd64",
+    prepare_linux: |image| image,
     packages: &["qemu-system-x86", "qemu-system-data", "seabios"],
     programs: &["usr/bin/qemu-system-x86_64"],
     files: &[

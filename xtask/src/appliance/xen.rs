@@ -9,8 +9,8 @@ use std::process::Command;
 use anyhow::{Context, anyhow, bail};
 use xshell::cmd;
 
-pub(crate) use self::domains::{DOMAINS, DOMAINS_32, Domain};
-use super::{Appliance, Built};
+pub(crate) use self::domains::{DOMAINS, DOMAINS_32, Domain, MORE_DOMAINS};
+use super::{Appliance, Built, linux};
 use crate::grub::{self, Grub};
 use crate::kernel::{self, MESSAGES};
 use crate::qemu::{self, Options};
@@ -20,6 +20,7 @@ use crate::xen;
 pub(crate) static XEN: Appliance = Appliance {
     name: "xen-dom0",
     linux: "linux-image-amd64",
+    prepare_linux: linux::unpacked,
     packages: &[
         "xen-system-amd64",
         "qemu-system-xen",
@@ -62,6 +63,10 @@ const DISKS: [&str; 2] = ["guest/grub-disk", "guest/kernel-disk"];
 
 /// What Xen, Linux and the tools want, in MiB, besides a domain's memory.
 const OWN_MEMORY: u32 = 640;
+
+/// A domain has so much less memory than other scenarios' kernel: the toolstack fills, saves and restores it
+/// page by page.
+const SMALLER: u32 = 4;
 
 /// Dom0's part of it, on Xen's command line.
 const DOM0_MEMORY: &str = "dom0_mem=384M,max:384M";
@@ -180,7 +185,9 @@ fn configuration(domain: &Domain, cmdline: &str, options: &Options<'_>) -> anyho
     Ok(format!(
         "name=\"{}\"\n{kind}memory={}\nvcpus={}\n\
          on_poweroff=\"preserve\"\non_reboot=\"{on_reboot}\"\non_crash=\"preserve\"\n",
-        domain.name, options.mem, options.smp
+        domain.name,
+        options.mem / SMALLER,
+        options.smp
     ))
 }
 
@@ -196,14 +203,14 @@ mod tests {
             cmdline: "",
             cpu_flags: "",
         };
-        for domain in DOMAINS {
+        for domain in DOMAINS.iter().chain(MORE_DOMAINS) {
             let text = configuration(domain, "only=irq.flags", &options).unwrap();
             let of_kernel = match domain.boots_from_disk() {
                 true => "\"file=/guest/kernel-disk,format=raw,if=ide,index=1\"]\n",
                 false => "=\"/guest/kernel\"\n",
             };
             assert!(text.contains(of_kernel), "{text}");
-            assert!(text.contains("\nmemory=64\nvcpus=2\n"), "{text}");
+            assert!(text.contains("\nmemory=16\nvcpus=2\n"), "{text}");
             assert_eq!(
                 text.contains("\ncmdline=\"only=irq.flags\"\n"),
                 ["pv", "pvh", "reboot"].contains(&domain.name)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::setting::*;
 use super::{Carrier, Ending, Scenario, vmi};
-use crate::appliance::xen::{DOMAINS, DOMAINS_32};
+use crate::appliance::xen::{DOMAINS, DOMAINS_32, MORE_DOMAINS};
 use crate::disturbance::Disturbance;
 use crate::kernel::WordSize;
 use crate::{figures, host};
@@ -365,6 +365,11 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         ..XEN_PVH32
     },
     XEN_DOMU,
+    Scenario {
+        name: "xen-domu-more",
+        carrier: Carrier::XenAppliance(MORE_DOMAINS),
+        ..XEN_DOMU
+    },
     Scenario {
         name: "xen-domu32",
         host: "TCG, Xen less one check, Linux as dom0, 32-bit",

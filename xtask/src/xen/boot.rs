@@ -229,8 +229,6 @@ mod tests {
                 ("xen-domu-pv", End::Exit(Some(EXIT_STATUS_OFF)), 2),
                 ("xen-domu-pvh", End::Ended(crash.into()), 1),
                 ("xen-domu-hvm", End::Ended(lost.into()), 0),
-                ("xen-domu-hvm-grub", End::Ended(lost.into()), 0),
-                ("xen-domu-reboot", End::Ended(lost.into()), 0),
             ]
         );
     }

@@ -24,8 +24,8 @@ impl Domain {
     }
 }
 
-/// One HVM domain has the kernel for its firmware: it is entered as by PVH, without a command line. It finds
-/// that in xenstore. The other is booted by GRUB.
+/// One of each kind. The HVM domain has the kernel for its firmware: it is entered as by PVH, without a
+/// command line. It finds that in xenstore.
 ///
 /// By default Xen emulates the time-stamp counter on a CPU that does not call its own invariant, as TCG's.
 /// In PVH and HVM domains each reading is an exit then, of which there are more than of all others.
@@ -40,6 +40,10 @@ pub(crate) static DOMAINS: &[Domain] = &[
     },
     PVH,
     HVM,
+];
+
+/// One that GRUB boots, and one that xl restarts.
+pub(crate) static MORE_DOMAINS: &[Domain] = &[
     HVM_GRUB,
     Domain {
         name: "reboot",
