@@ -28,7 +28,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "kvm-l1-32",
-        host: "TCG, Linux with KVM, 32-bit",
+        host: "TCG, Linux with KVM less one check, 32-bit",
         word_size: WordSize::Bits32,
         cpus: &[1, 2, 4],
         ..KVM_L1

@@ -34,7 +34,7 @@ pub(super) const KVM: Scenario = Scenario {
 
 pub(super) const KVM_L1: Scenario = Scenario {
     name: "vmi-kvm-l1",
-    host: "TCG, Linux with KVM with the VMI ROM, 32-bit",
+    host: "TCG, Linux with KVM less one check, with the VMI ROM, 32-bit",
     carrier: Carrier::KvmAppliance(&[]),
     timeout: Duration::from_secs(240),
     prepare: |_| Ok(vmi_stock_kvm()),
