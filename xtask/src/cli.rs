@@ -76,8 +76,9 @@ pub(crate) struct SitesArguments {
     /// A linked ELF file [default: the demo kernel, built if need be]
     #[arg(value_name = "ELF")]
     pub(crate) elf: Option<PathBuf>,
-    /// The backend whose patching is shown, on a host with all that it can use
-    #[arg(long, value_name = "BACKEND", default_value = sites::backend_names()[0],
+    /// The backend whose patching is shown, on a host with all that it can use; vmi boots the demo kernel
+    /// with the VMI ROM
+    #[arg(long, value_name = "BACKEND", default_value = sites::backend_names().next(),
           value_parser = PossibleValuesParser::new(sites::backend_names()))]
     pub(crate) backend: String,
 }
@@ -94,7 +95,7 @@ mod tests {
 
     #[test]
     fn an_unknown_backend_is_refused() {
-        let error = Arguments::try_parse_from(["xtask", "sites", "--backend", "vmi"])
+        let error = Arguments::try_parse_from(["xtask", "sites", "--backend", "lguest"])
             .err()
             .unwrap();
         assert_eq!(error.exit_code(), 2);

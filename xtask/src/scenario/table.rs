@@ -44,6 +44,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         ..NATIVE32
     },
     vmi::VMI,
+    vmi::PLAIN,
     vmi::NO_TIMER,
     vmi::KVM,
     vmi::KVM_L1,

@@ -16,6 +16,14 @@ pub(super) const VMI: Scenario = Scenario {
     ..NATIVE32
 };
 
+/// As it is for a guest that wants nothing counted: what need not be done is NOPs.
+pub(super) const PLAIN: Scenario = Scenario {
+    name: "vmi-plain",
+    cpus: &[1],
+    prepare: |_| Ok(vmi(PLAIN_ROM)),
+    ..VMI
+};
+
 /// A ROM without time calls is a good one.
 pub(super) const NO_TIMER: Scenario = Scenario {
     name: "vmi-no-timer",
