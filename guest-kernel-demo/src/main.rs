@@ -160,6 +160,8 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     if measure {
         #[cfg(target_arch = "x86_64")]
         measure::boot();
+        #[cfg(target_arch = "x86")]
+        vmi::measure::ops();
         workloads::measure();
         #[cfg(target_arch = "x86_64")]
         if !is_privileged {

@@ -1,5 +1,7 @@
 //! The VMI ROM, if the machine has one.
 
+pub(crate) mod measure;
+
 use core::ptr::NonNull;
 use core::{fmt, slice};
 

@@ -44,7 +44,20 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         ..NATIVE32
     },
     vmi::VMI,
+    Scenario {
+        name: "native32-icount",
+        host: "TCG, counting instructions, 32-bit",
+        single_cpu: true,
+        cpus: &[1],
+        cmdline: "measure only=irq.flags",
+        figures: Some(figures::vmi::check_ops),
+        prepare: |_| Ok(emulated(COUNTING)),
+        ..NATIVE32
+    },
     vmi::PLAIN,
+    vmi::ICOUNT,
+    vmi::CALLS,
+    vmi::CALLS_EAGER,
     vmi::NO_TIMER,
     vmi::KVM,
     vmi::KVM_L1,
