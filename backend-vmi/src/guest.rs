@@ -49,7 +49,9 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
         native::stay_out_of_x2apic();
     }
     let clock = time::start();
-    let frequency = clock.map(|khz| TscFrequency { khz, source: "vmi" });
+    let frequency = clock
+        .filter(|_| time::counts_tsc())
+        .map(|khz| TscFrequency { khz, source: "vmi" });
     let native = native::bind_with_tsc(host, frequency)?;
     Ok(Bindings {
         cpu: cpu::bind(&binder, native.cpu),

@@ -134,7 +134,10 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     boot::report(backend, interfaces, sites);
     #[cfg(target_arch = "x86")]
     {
-        vmi::report(backend);
+        vmi::say(backend);
+        if command_line.flag("list-sites") {
+            vmi::list_sites();
+        }
         paging::announce();
     }
     let command_line = xenstore::start(command_line);
@@ -157,6 +160,8 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     if measure {
         #[cfg(target_arch = "x86_64")]
         measure::boot();
+        #[cfg(target_arch = "x86")]
+        vmi::measure::ops();
         workloads::measure();
         #[cfg(target_arch = "x86_64")]
         if !is_privileged {

@@ -1,13 +1,19 @@
 //! The VMI ROM, if the machine has one.
 
+pub(crate) mod measure;
+
 use core::ptr::NonNull;
+use core::{fmt, slice};
 
 use pvops_backend_vmi::rom::{Rom, scan};
+use pvops_backend_vmi::route::Route;
+use pvops_backend_vmi::routes::Routes;
 use pvops_backend_vmi::{BACKEND, LowMemory, Start, routes, use_rom};
 use pvops_core::backend::Backend;
 use pvops_core::boot_info::PhysicalMemory;
+use pvops_core::site::image_sites;
 
-use crate::console::println;
+use crate::console::{println, report};
 use crate::layout::{DIRECT_MAP, MAPPED, PAGE, WRITABLE_ALIAS};
 use crate::paging;
 use crate::tables::{Flags, MapError};
@@ -78,8 +84,45 @@ pub(crate) unsafe fn prepare(rom: Rom) -> Result<(), MapError> {
     Ok(())
 }
 
+/// Tells what is at each call site, and what the ROM has said of each call.
+pub(crate) fn list_sites() {
+    for site in image_sites() {
+        // SAFETY: the site is in the image's text.
+        let bytes = unsafe { slice::from_raw_parts(site.address() as *const u8, site.length()) };
+        report!(
+            "\"event\":\"site\",\"address\":{},\"bytes\":\"{}\"",
+            site.address(),
+            Hexadecimal(bytes),
+        );
+    }
+    for (call, route) in routes().into_iter().flat_map(Routes::iter) {
+        let (kind, address) = match route {
+            Ok(Route::Native) => ("native", 0),
+            Ok(Route::Nothing) => ("nop", 0),
+            Ok(Route::Call(entry)) => ("call", entry.address()),
+            Ok(Route::Jump(entry)) => ("jump", entry.address()),
+            Err(_) => ("native, as the answer can't be used", 0),
+        };
+        let name = call.name().unwrap_or("?");
+        report!(
+            "\"event\":\"relocation\",\"call\":\"{name}\",\"kind\":\"{kind}\",\"address\":{address}"
+        );
+    }
+}
+
+/// Two digits for each byte.
+struct Hexadecimal<'a>(&'a [u8]);
+
+impl fmt::Display for Hexadecimal<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
 /// Says what the ROM in use has, and which of its answers can't be used.
-pub(crate) fn report(backend: &Backend) {
+pub(crate) fn say(backend: &Backend) {
     if backend.name == BACKEND.name
         && let Some(routes) = routes()
     {

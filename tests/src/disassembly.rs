@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter, Mnemonic};
+pub use iced_x86::Mnemonic;
+use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter};
 use iced_x86::{SymbolResolver, SymbolResult};
 
 use crate::symbols::Symbols;

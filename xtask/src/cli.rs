@@ -32,8 +32,9 @@ pub(crate) enum Command {
     /// Write docs/ops.md, the reference of all ops, from their declaration
     Ops,
     /// Count what each feature of KVM saves, and write the tables in docs/kvm.md; or the same of Xen
+    /// or VMI
     Gains {
-        /// `xen` for docs/xen.md; anything else counts only the rows of docs/kvm.md with it in their
+        /// `xen` for docs/xen.md, `vmi` for docs/vmi.md; anything else counts only the rows of docs/kvm.md with it in their
         /// feature or workload, and keeps the others
         #[arg(default_value = "", hide_default_value = true)]
         only: String,
@@ -76,8 +77,9 @@ pub(crate) struct SitesArguments {
     /// A linked ELF file [default: the demo kernel, built if need be]
     #[arg(value_name = "ELF")]
     pub(crate) elf: Option<PathBuf>,
-    /// The backend whose patching is shown, on a host with all that it can use
-    #[arg(long, value_name = "BACKEND", default_value = sites::backend_names()[0],
+    /// The backend whose patching is shown, on a host with all that it can use; vmi boots the demo kernel
+    /// with the VMI ROM
+    #[arg(long, value_name = "BACKEND", default_value = sites::backend_names().next(),
           value_parser = PossibleValuesParser::new(sites::backend_names()))]
     pub(crate) backend: String,
 }
@@ -94,7 +96,7 @@ mod tests {
 
     #[test]
     fn an_unknown_backend_is_refused() {
-        let error = Arguments::try_parse_from(["xtask", "sites", "--backend", "vmi"])
+        let error = Arguments::try_parse_from(["xtask", "sites", "--backend", "lguest"])
             .err()
             .unwrap();
         assert_eq!(error.exit_code(), 2);

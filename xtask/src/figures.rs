@@ -4,6 +4,7 @@
 //! ops execute exactly the instructions of the hand-written form, patching is linear, and the
 //! kernel is quick to its first check.
 
+pub(crate) mod vmi;
 pub(crate) mod xen;
 
 use serde_json::{Map, Value};

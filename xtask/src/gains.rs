@@ -1,8 +1,9 @@
-//! `cargo xtask gains`: what the features of a host save, counted, as the tables in `docs/kvm.md` and
-//! `docs/xen.md`.
+//! `cargo xtask gains`: what the features of a host save, counted, as the tables in `docs/kvm.md`,
+//! `docs/xen.md` and `docs/vmi.md`.
 
 mod counter;
 mod rows;
+mod vmi;
 mod xen;
 
 use std::fs;
@@ -20,25 +21,30 @@ use crate::{kernel, scenario, setup};
 use counter::Counter;
 use rows::ROWS;
 
-/// Writes the tables of Xen, if it is asked for; else those of KVM, for which it boots the workloads of
+/// Writes the tables of Xen or VMI, if it is asked for; else those of KVM, for which it boots the workloads of
 /// the rows that have `only` in their feature or workload.
 pub(crate) fn run(only: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let qemu = setup::qemu(out)?;
-    let Some(kernel) = kernel::build(WordSize::Bits64, out)? else {
-        return Ok(Outcome::Failed);
+    let (host, only) = match only {
+        "xen" => ("xen", ""),
+        "vmi" => ("vmi", ""),
+        only => ("kvm", only),
     };
-    let (host, only) = if only == "xen" {
-        ("xen", "")
-    } else {
-        ("kvm", only)
+    let word_size = match host {
+        "vmi" => WordSize::Bits32,
+        _ => WordSize::Bits64,
+    };
+    let Some(kernel) = kernel::build(word_size, out)? else {
+        return Ok(Outcome::Failed);
     };
     let docs = kernel::repository()?.current_dir().join("docs");
     let path = docs.join(host).with_extension("md");
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let mut lab = Lab::new(qemu);
-    lab.add_kernel(WordSize::Bits64, kernel);
+    lab.add_kernel(word_size, kernel);
     let tables = match host {
         "xen" => xen::tables(&mut lab, out)?,
+        "vmi" => vmi::tables(&mut lab, out)?,
         _ => format!(
             "{}\n{}",
             savings(only, &text, &mut Counter::new(&mut lab, out))?,

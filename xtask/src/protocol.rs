@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
+use crate::sites::Relocation;
+
 /// One machine line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
@@ -33,6 +35,10 @@ pub(crate) enum Event {
     DomainEnd(String),
     /// Why the appliance could not run the kernel to its end.
     ApplianceFailed(String),
+    /// What is at the call site at that address after patching.
+    Site(u64, Vec<u8>),
+    /// What the VMI ROM has said of a call.
+    Relocation(Relocation),
     /// An event this program does not know.
     Other(String, Map<String, Value>),
 }
@@ -119,6 +125,12 @@ pub(crate) fn parse(line: &[u8]) -> anyhow::Result<Event> {
         "domain_start" => Event::DomainStart(string(&fields, "domain")?),
         "domain_end" => Event::DomainEnd(string(&fields, "end")?),
         "appliance_failed" => Event::ApplianceFailed(string(&fields, "reason")?),
+        "site" => Event::Site(number(&fields, "address")?, bytes(&fields, "bytes")?),
+        "relocation" => Event::Relocation(Relocation {
+            call: string(&fields, "call")?,
+            kind: string(&fields, "kind")?,
+            address: number(&fields, "address")?,
+        }),
         "measure" => {
             let name = string(&fields, "name")?;
             fields.retain(|key, _| key != "event" && key != "name");
@@ -214,6 +226,14 @@ fn string(fields: &Map<String, Value>, key: &str) -> anyhow::Result<String> {
     Ok(value
         .with_context(|| format!("{key:?} is not a string"))?
         .to_string())
+}
+
+/// Two hexadecimal digits for each.
+fn bytes(fields: &Map<String, Value>, key: &str) -> anyhow::Result<Vec<u8>> {
+    let text = string(fields, key)?;
+    let byte = |digits: &[u8]| u8::from_str_radix(str::from_utf8(digits)?, 16).map_err(Into::into);
+    let bytes: anyhow::Result<_> = text.as_bytes().chunks(2).map(byte).collect();
+    bytes.with_context(|| format!("{key:?} is not bytes in hexadecimal"))
 }
 
 fn number(fields: &Map<String, Value>, key: &str) -> anyhow::Result<u64> {

@@ -35,7 +35,7 @@ pub(crate) fn printable(text: &str) -> String {
 
 fn event_text(event: &Event) -> Option<String> {
     Some(match event {
-        Event::Boot(_) => return None,
+        Event::Boot(_) | Event::Site(..) | Event::Relocation(_) => return None,
         Event::Check(check) => {
             let status = match check.status {
                 Status::Pass => "ok  ",

@@ -3,20 +3,21 @@
 
 mod forecast;
 mod own;
+mod running;
 mod totals;
 
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use pvops_tests::disassembly::Disassembler;
 use pvops_tests::image::Image;
-use pvops_tests::sites::Sites;
+use pvops_tests::sites::{Site, Sites};
 
-pub(crate) use self::forecast::backend_names;
+pub(crate) use self::running::Relocation;
 
-use self::forecast::Forecast;
+use self::forecast::{Forecast, Replacement};
 use self::own::Own;
 use self::totals::Totals;
 use crate::cli::SitesArguments;
@@ -24,8 +25,22 @@ use crate::kernel::WordSize;
 use crate::outcome::Outcome;
 use crate::{kernel, table};
 
+/// The names of all backends; the first is what is shown unless told.
+pub(crate) fn backend_names() -> impl Iterator<Item = &'static str> {
+    forecast::backend_names()
+        .into_iter()
+        .chain([running::BACKEND])
+}
+
 /// Lists the call sites of the file given, or of the demo kernel.
 pub(crate) fn run(arguments: &SitesArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    if arguments.backend == running::BACKEND {
+        ensure!(
+            arguments.elf.is_none(),
+            "what a VMI ROM makes of sites is asked of the demo kernel, which runs; leave out the file"
+        );
+        return running::run(out);
+    }
     let path = match &arguments.elf {
         Some(path) => path.clone(),
         None => match built_kernel()? {
@@ -38,7 +53,7 @@ pub(crate) fn run(arguments: &SitesArguments, out: &mut dyn Write) -> anyhow::Re
     };
     let path_text = path.display().to_string();
     let file = fs::read(&path).with_context(|| format!("cannot read {path_text}"))?;
-    list(&path_text, &file, &arguments.backend, out)
+    forecast(&path_text, &file, &arguments.backend, out)
 }
 
 /// What is said during the build is of interest only if it fails.
@@ -48,12 +63,35 @@ fn built_kernel() -> anyhow::Result<Result<PathBuf, Vec<u8>>> {
     Ok(kernel.ok_or(messages))
 }
 
-fn list(path: &str, file: &[u8], backend: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+/// With what a backend would make of the sites.
+fn forecast(
+    path: &str,
+    file: &[u8],
+    backend: &str,
+    out: &mut dyn Write,
+) -> anyhow::Result<Outcome> {
     let image = Image::parse(file).map_err(|error| anyhow!("{path} {error}"))?;
     let sites = Sites::read(&image).map_err(|error| anyhow!("{path} {error}"))?;
     let own_file = own::file()?;
     let forecast = Forecast::new(backend, &sites.op_names, &image, &Own::parse(&own_file)?)
         .with_context(|| format!("unknown backend {backend:?}"))?;
+    list(path, file, backend, out, &mut |site, op, disassembler| {
+        forecast.of(site, op, disassembler)
+    })
+}
+
+/// What a site of the op with that name becomes.
+type Replace<'a> = dyn FnMut(&Site<'_>, &str, &mut Disassembler) -> Replacement + 'a;
+
+fn list(
+    path: &str,
+    file: &[u8],
+    backend: &str,
+    out: &mut dyn Write,
+    replace: &mut Replace<'_>,
+) -> anyhow::Result<Outcome> {
+    let image = Image::parse(file).map_err(|error| anyhow!("{path} {error}"))?;
+    let sites = Sites::read(&image).map_err(|error| anyhow!("{path} {error}"))?;
     let header = [
         "address",
         "function",
@@ -68,7 +106,7 @@ fn list(path: &str, file: &[u8], backend: &str, out: &mut dyn Write) -> anyhow::
     let mut rows = Vec::new();
     for site in &sites.sites {
         let op = sites.op_name(site);
-        let replacement = forecast.of(site, op, &mut disassembler);
+        let replacement = replace(site, op, &mut disassembler);
         totals.add(site.op, replacement.outcome);
         let function = image.symbols().place(site.address);
         let now: Vec<_> = site.bytes.iter().copied().map(Some).collect();
@@ -126,7 +164,7 @@ mod tests {
 
     fn listed(sample: &Sample, backend: &str) -> (Outcome, String) {
         let mut out = Vec::new();
-        let outcome = list("a.elf", &sample.build(), backend, &mut out).unwrap();
+        let outcome = forecast("a.elf", &sample.build(), backend, &mut out).unwrap();
         (outcome, String::from_utf8(out).unwrap())
     }
 
@@ -211,7 +249,7 @@ native makes of them: 2 inline, 0 call, 0 jump, 0 nop, 0 trap
                 "a.elf links no pvops-core call sites",
             ),
         ] {
-            let error = list("a.elf", &file, "native", &mut Vec::new()).unwrap_err();
+            let error = forecast("a.elf", &file, "native", &mut Vec::new()).unwrap_err();
             assert_eq!(error.to_string(), expected);
         }
     }
@@ -229,9 +267,10 @@ native makes of them: 2 inline, 0 call, 0 jump, 0 nop, 0 trap
 
     #[test]
     fn a_closed_pipe_is_told_apart_from_other_errors() {
-        let error = list("a.elf", &Sample::new().build(), "native", &mut ClosedPipe).unwrap_err();
+        let error =
+            forecast("a.elf", &Sample::new().build(), "native", &mut ClosedPipe).unwrap_err();
         assert!(crate::is_broken_pipe(&error));
-        let error = list("a.elf", b"", "native", &mut ClosedPipe).unwrap_err();
+        let error = forecast("a.elf", b"", "native", &mut ClosedPipe).unwrap_err();
         assert!(!crate::is_broken_pipe(&error));
     }
 }

@@ -9,6 +9,7 @@ use crate::figures::Measurement;
 use crate::lines::Line;
 use crate::protocol::{self, Boot, Event, Status, Summary};
 use crate::scenario::Ending;
+use crate::sites::Relocation;
 use crate::steal::Steal;
 
 /// QEMU's exit status when the kernel writes 0x10 to isa-debug-exit: `value << 1 | 1`.
@@ -66,6 +67,10 @@ pub(crate) struct Transcript {
     /// What KVM has counted, in an appliance.
     pub(crate) kvm_counters: BTreeMap<String, u64>,
     pub(crate) steal: Steal,
+    /// What is at call sites, by address, if the kernel was to tell.
+    pub(crate) sites: BTreeMap<u64, Vec<u8>>,
+    /// What the VMI ROM has said of its calls, if the kernel was to tell.
+    pub(crate) relocations: Vec<Relocation>,
     results: Vec<Summary>,
     /// Status of the QEMU in an appliance.
     guest_ends: Vec<i32>,
@@ -143,6 +148,10 @@ impl Transcript {
             Event::StolenTime(ns) => self.steal.kernel_ns.clone_from(ns),
             Event::HostAccount(ns) => self.steal.host_ns.clone_from(ns),
             Event::HandOver => self.hand_over(),
+            Event::Site(address, bytes) => {
+                self.sites.insert(*address, bytes.clone());
+            }
+            Event::Relocation(relocation) => self.relocations.push(relocation.clone()),
             Event::Result(_)
             | Event::GuestEnd(_)
             | Event::ReadyToStop

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use pvops_core::cpu_set::MAX_CPUS;
 use pvops_core::event::EventStatus;
 use pvops_core::tsc_scale::TscScale;
-use pvops_core::{apic, bindings, call, preserve, time};
+use pvops_core::{apic, bindings, call, cpu, preserve, time};
 use spin::Once;
 
 use super::binder::Binder;
@@ -23,6 +23,32 @@ pub(super) fn start() -> Option<u64> {
     let start = cycles(Counter::REAL)?;
     CLOCK.call_once(|| Clock { start, scale });
     Some(khz)
+}
+
+/// Whether the counters are the time-stamp counter, whose rate is theirs then. A ROM may count something else,
+/// as ours does on KVM.
+pub(super) fn counts_tsc() -> bool {
+    /// Of a second, in which a look at both takes little.
+    const PART: u64 = 1000;
+    const MAX_LOOKS: u32 = 1_000_000;
+    let Some(clock) = CLOCK.get() else {
+        return false;
+    };
+    let look = || cycles(Counter::REAL).map(|cycles| (cycles, cpu::read_tsc_ordered()));
+    let Some((first, first_tsc)) = look() else {
+        return false;
+    };
+    let enough = clock.scale.ns_to_ticks(1_000_000_000 / PART);
+    for _ in 0..MAX_LOOKS {
+        let Some((last, last_tsc)) = look() else {
+            return false;
+        };
+        let (passed, tsc) = (last.saturating_sub(first), last_tsc.wrapping_sub(first_tsc));
+        if passed >= enough {
+            return passed.abs_diff(tsc) <= passed / 64;
+        }
+    }
+    false
 }
 
 pub(super) fn bind(binder: &Binder<'_>, native: bindings::time) -> bindings::time {

@@ -185,6 +185,10 @@ static WORD_SIZE_CHECKS: &[Check] = &[
         lacks: vmi::no_counts,
         ..check("vmi.lazy", vmi::lazy)
     },
+    Check {
+        lacks: vmi::no_kvm,
+        ..check("vmi.kvm", vmi::kvm)
+    },
     left_out("cpu.priority", || Some(text!("CR8 is of 64-bit mode"))),
     left_out("cpu.bases", || {
         Some(text!("segments have their bases in descriptors"))

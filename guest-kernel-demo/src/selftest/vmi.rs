@@ -3,19 +3,30 @@
 use pvops_backend_vmi::abi::call::Call;
 use pvops_backend_vmi::abi::extension::statistic;
 use pvops_backend_vmi::read_count;
-use pvops_core::{cpu, io, irq, mmu, time};
+use pvops_core::{cpu, io, irq, mmu, smp, time};
 
-use super::Outcome;
+use super::{Outcome, apic};
+use crate::cpus;
 use crate::layout::{PAGE, SCRATCH};
 use crate::paging;
 use crate::tables::Flags;
 use crate::text::{Text, ensure, text};
+use crate::trap::{self, SELF_VECTOR};
 
 /// Why there are no counts.
 pub(super) fn no_counts() -> Option<Text> {
     match read_count(statistic::COUNTING) {
         None => Some(text!("no VMI ROM of ours is in use")),
         Some(0) => Some(text!("the ROM was not told to count")),
+        Some(_) => None,
+    }
+}
+
+/// Why the ROM does not use KVM.
+pub(super) fn no_kvm() -> Option<Text> {
+    match read_count(statistic::PERSONALITY) {
+        None => Some(text!("no VMI ROM of ours is in use")),
+        Some(0) => Some(text!("the ROM does not use KVM")),
         Some(_) => None,
     }
 }
@@ -59,6 +70,36 @@ pub(super) fn calls() -> Outcome {
         ensure!(made == ROUNDS, "{made} calls of {name} for {ROUNDS} ops");
     }
     Ok(text!("{count} calls, {ROUNDS} times each"))
+}
+
+/// The ROM leaves out ends of interrupts that KVM needs not hear of, and interrupts other CPUs by hypercalls.
+pub(super) fn kvm() -> Outcome {
+    const ROUNDS: u64 = 100;
+    let before = counted(statistic::SAVED_ENDS)?;
+    for _ in 0..ROUNDS {
+        let seen = trap::count(SELF_VECTOR);
+        apic::send_self(SELF_VECTOR);
+        ensure!(
+            apic::wait_for(SELF_VECTOR, seen + 1),
+            "an interrupt is lost"
+        );
+    }
+    let saved = counted(statistic::SAVED_ENDS)? - before;
+    ensure!(saved > 0, "no end of {ROUNDS} interrupts was saved");
+    let before = counted(statistic::HYPERCALL_IPIS)?;
+    let others = (1..cpus::count()).len() as u64;
+    for cpu in 1..cpus::count() {
+        // SAFETY: the CPU is online, and the vector has a handler.
+        unsafe { smp::send_ipi(cpu as u32, u32::from(SELF_VECTOR)) };
+    }
+    let sent = counted(statistic::HYPERCALL_IPIS)? - before;
+    ensure!(
+        sent >= others,
+        "{sent} of {others} interrupts were sent by hypercalls"
+    );
+    Ok(text!(
+        "{saved} of {ROUNDS} ends saved, {sent} hypercalls for {others} interrupts"
+    ))
 }
 
 /// In lazy mode changes wait, and are made when it ends; in a handler's eager mode they do not wait.

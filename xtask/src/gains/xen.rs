@@ -138,7 +138,7 @@ fn each((_, fields): &Measurement, name: &str) -> anyhow::Result<f64> {
     }
 }
 
-fn measurements(
+pub(super) fn measurements(
     name: &str,
     lab: &mut Lab,
     out: &mut dyn Write,

@@ -197,6 +197,38 @@ pub(super) const COUNTING: &[&str] = &[
 ];
 pub(super) const COUNTING_ONLY: &[&str] = COUNTING.split_at(6).1;
 
+/// The ROM counts calls, and the time-stamp counter instructions.
+pub(super) const COUNTING_ALL_ROM: &[&str] = &[
+    "-M",
+    "q35",
+    "-accel",
+    "tcg",
+    "-cpu",
+    "max",
+    "-icount",
+    "shift=0,sleep=off",
+    "-rtc",
+    "clock=vm,base=2020-01-01",
+    "-fw_cfg",
+    "name=opt/org.pvops/vmi-rom,string=count",
+];
+
+/// The same without lazy mode.
+pub(super) const COUNTING_ALL_EAGER_ROM: &[&str] = &[
+    "-M",
+    "q35",
+    "-accel",
+    "tcg",
+    "-cpu",
+    "max",
+    "-icount",
+    "shift=0,sleep=off",
+    "-rtc",
+    "clock=vm,base=2020-01-01",
+    "-fw_cfg",
+    "name=opt/org.pvops/vmi-rom,string=count no-lazy",
+];
+
 pub(super) const PLAIN_ROM: &[&str] = COUNTING_ROM.split_at(6).0;
 
 pub(super) const COUNTING_ROM: &[&str] = &[

@@ -28,7 +28,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "kvm-l1-32",
-        host: "TCG, Linux with KVM, 32-bit",
+        host: "TCG, Linux with KVM less one check, 32-bit",
         word_size: WordSize::Bits32,
         cpus: &[1, 2, 4],
         ..KVM_L1
@@ -44,6 +44,20 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         ..NATIVE32
     },
     vmi::VMI,
+    Scenario {
+        name: "native32-icount",
+        host: "TCG, counting instructions, 32-bit",
+        single_cpu: true,
+        cpus: &[1],
+        cmdline: "measure only=irq.flags",
+        figures: Some(figures::vmi::check_ops),
+        prepare: |_| Ok(emulated(COUNTING)),
+        ..NATIVE32
+    },
+    vmi::PLAIN,
+    vmi::ICOUNT,
+    vmi::CALLS,
+    vmi::CALLS_EAGER,
     vmi::NO_TIMER,
     vmi::KVM,
     vmi::KVM_L1,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::setting::*;
 use super::{Carrier, Scenario, table::NATIVE32};
+use crate::figures;
 
 /// Told to count calls, which the kernel looks at.
 pub(super) const VMI: Scenario = Scenario {
@@ -14,6 +15,42 @@ pub(super) const VMI: Scenario = Scenario {
     backend: Some("vmi"),
     prepare: |_| Ok(vmi(COUNTING_ROM)),
     ..NATIVE32
+};
+
+/// As it is for a guest that wants nothing counted: what need not be done is NOPs.
+pub(super) const PLAIN: Scenario = Scenario {
+    name: "vmi-plain",
+    cpus: &[1],
+    prepare: |_| Ok(vmi(PLAIN_ROM)),
+    ..VMI
+};
+
+/// Where the time-stamp counter counts instructions: what ops cost by the ROM.
+pub(super) const ICOUNT: Scenario = Scenario {
+    name: "vmi-icount",
+    host: "TCG counting instructions, with the VMI ROM, 32-bit",
+    single_cpu: true,
+    cpus: &[1],
+    cmdline: "measure only=irq.flags",
+    figures: Some(figures::vmi::check_ops),
+    prepare: |_| Ok(vmi(COUNTING)),
+    ..VMI
+};
+
+/// How often pieces of the kernel's work call the ROM.
+pub(super) const CALLS: Scenario = Scenario {
+    name: "vmi-calls",
+    figures: Some(figures::vmi::check_lazy),
+    prepare: |_| Ok(vmi(COUNTING_ALL_ROM)),
+    ..ICOUNT
+};
+
+/// The same by a ROM without lazy mode.
+pub(super) const CALLS_EAGER: Scenario = Scenario {
+    name: "vmi-calls-eager",
+    figures: Some(figures::vmi::check_eager),
+    prepare: |_| Ok(vmi(COUNTING_ALL_EAGER_ROM)),
+    ..ICOUNT
 };
 
 /// A ROM without time calls is a good one.
@@ -34,7 +71,7 @@ pub(super) const KVM: Scenario = Scenario {
 
 pub(super) const KVM_L1: Scenario = Scenario {
     name: "vmi-kvm-l1",
-    host: "TCG, Linux with KVM with the VMI ROM, 32-bit",
+    host: "TCG, Linux with KVM less one check, with the VMI ROM, 32-bit",
     carrier: Carrier::KvmAppliance(&[]),
     timeout: Duration::from_secs(240),
     prepare: |_| Ok(vmi_stock_kvm()),

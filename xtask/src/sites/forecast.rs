@@ -42,8 +42,8 @@ static BACKENDS: [Backend; 4] = [
     },
 ];
 
-/// The names of all backends; the first is what is shown unless told.
-pub(crate) fn backend_names() -> [&'static str; BACKENDS.len()] {
+/// The names of these backends.
+pub(super) fn backend_names() -> [&'static str; BACKENDS.len()] {
     BACKENDS.each_ref().map(|backend| backend.name)
 }
 
@@ -129,7 +129,7 @@ impl<'a> Forecast<'a> {
 }
 
 impl Replacement {
-    fn unknown(reason: &str) -> Self {
+    pub(super) fn unknown(reason: &str) -> Self {
         Self {
             outcome: None,
             bytes: "-".into(),

@@ -237,6 +237,7 @@ fn is_missing(state: &State, call: Call) -> bool {
             state.has_window.load(Ordering::Relaxed) == 0
                 || state.can_start.load(Ordering::Relaxed) == 0
         }
+        Call::SET_LAZY_MODE => state.no_lazy.load(Ordering::Relaxed) != 0,
         Call::APIC_READ | Call::APIC_WRITE => state.has_window.load(Ordering::Relaxed) == 0,
         _ if (Call::GET_CYCLE_FREQUENCY..=Call::WALLCLOCK_UPDATED).contains(&call) => {
             state.clock.rate() == 0

@@ -25,6 +25,9 @@ pub(super) extern "C" fn initialize() -> u32 {
     state
         .counting
         .store(u32::from(settings.count), Ordering::Relaxed);
+    state
+        .no_lazy
+        .store(u32::from(settings.no_lazy), Ordering::Relaxed);
     window::open(state);
     let can_start = state.start.prepare(state);
     state.can_start.store(can_start.into(), Ordering::Relaxed);

@@ -14,6 +14,8 @@ pub(super) struct Settings {
     pub(super) count: bool,
     /// `no-timer`: there are no time calls.
     pub(super) no_timer: bool,
+    /// `no-lazy`: there is no SetLazyMode.
+    pub(super) no_lazy: bool,
 }
 
 impl Settings {
@@ -27,6 +29,7 @@ impl Settings {
             kvm: has(b"kvm"),
             count: has(b"count"),
             no_timer: has(b"no-timer"),
+            no_lazy: has(b"no-lazy"),
         }
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) counting: AtomicU32,
     /// How often each call was made, and the statistics.
     pub(super) counts: [AtomicU32; COUNTERS],
+    /// Whether there is no lazy mode: 0 or 1.
+    pub(super) no_lazy: AtomicU32,
     /// How many CPUs are in a lazy mode.
     pub(super) lazy_cpus: AtomicU32,
     /// A descriptor table that more than one CPU has loaded, or 0.
