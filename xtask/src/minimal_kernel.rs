@@ -91,7 +91,7 @@ pub(crate) fn test(
         let title = format!("minimal kernel: {}", host.scenario);
         step::run(&title, tally, out, || match &mut lab {
             Ok(lab) => boot(lab, &kernel, host),
-            Err(reason) => Ok(lacking(reason)),
+            Err(reason) => Ok(setup::lacking(reason.clone())),
         })?;
     }
     Ok(())
@@ -152,7 +152,7 @@ fn boot(lab: &mut Lab, kernel: &Path, host: &Host) -> anyhow::Result<End> {
     let mut log = Vec::new();
     let mut command = match lab.command(kernel, scenario, &setting, &options, None, &mut log)? {
         Ok(command) => command,
-        Err(reason) => return Ok(lacking(&reason)),
+        Err(reason) => return Ok(setup::lacking(reason)),
     };
     let annotator = Annotator::from_file(kernel);
     let mut screen = Screen::new(&annotator, &mut log);
@@ -172,14 +172,6 @@ fn boot(lab: &mut Lab, kernel: &Path, host: &Host) -> anyhow::Result<End> {
             End::Failed(format!("{reason}\n{text}{diagnostics}\n{command:?}"))
         }
     })
-}
-
-/// What could be had is missing on this machine. That is no skip where it decides.
-fn lacking(reason: &str) -> End {
-    match setup::is_gate() {
-        true => End::Failed(reason.into()),
-        false => End::Skipped(reason.into()),
-    }
 }
 
 /// What the kernel has said of the backend, if all is as it must be on the host.
