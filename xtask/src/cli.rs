@@ -25,7 +25,7 @@ pub(crate) enum Command {
     Test,
     /// Build the option ROM that offers VMI 3.0 to 32-bit guests, and malformed ones for tests
     VmiRom(VmiRomArguments),
-    /// Build examples/minimal-kernel and boot it on every kind of host
+    /// Build examples/minimal-kernel, print what pvops costs it in bytes, and boot it on every kind of host
     MinimalKernel,
     /// List the call sites of an ELF that links pvops-core, and what a backend makes of them
     Sites(SitesArguments),

@@ -24,6 +24,7 @@ mod outcome;
 mod privileged;
 mod progress;
 mod protocol;
+mod publishing;
 mod qemu;
 mod render;
 mod report;

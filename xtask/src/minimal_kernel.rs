@@ -1,12 +1,14 @@
 //! `examples/minimal-kernel`, built as its reader builds it, and booted on every kind of host.
 
+mod size;
+
 use std::fs;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use xshell::{Shell, cmd};
+use xshell::cmd;
 
 use crate::annotate::Annotator;
 use crate::guest;
@@ -73,8 +75,9 @@ pub(crate) fn test(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let mut built = None;
+    size::test(tally, out)?;
     step::run("minimal kernel: build", tally, out, || {
-        Ok(match build(PACKAGE, &[])? {
+        Ok(match build(PACKAGE, PACKAGE, &[])? {
             Ok(kernel) => {
                 built = Some(kernel);
                 End::Passed(String::new())
@@ -88,16 +91,17 @@ pub(crate) fn test(
         let title = format!("minimal kernel: {}", host.scenario);
         step::run(&title, tally, out, || match &mut lab {
             Ok(lab) => boot(lab, &kernel, host),
-            Err(reason) => Ok(lacking(reason)),
+            Err(reason) => Ok(setup::lacking(reason.clone())),
         })?;
     }
     Ok(())
 }
 
-/// Builds a package of the example's workspace, in its directory and by its own settings. Gives the path
-/// of a copy, or the compiler's messages.
-pub(crate) fn build(
+/// Builds an executable of the example's workspace, in its directory and by its own settings. Gives the
+/// path of a copy, or the compiler's messages.
+fn build(
     package: &str,
+    executable: &str,
     cargo_options: &[&str],
 ) -> anyhow::Result<Result<PathBuf, Vec<u8>>> {
     let shell = kernel::repository()?;
@@ -113,20 +117,23 @@ pub(crate) fn build(
     let command = command
         .env("CARGO_TARGET_DIR", target)
         .env_remove("RUSTFLAGS");
-    match kernel::executable_of(command, package)? {
-        Ok(executable) => keep_copy(&shell, package, executable).map(Ok),
+    match kernel::executable_of(command, executable)? {
+        Ok(path) => keep_copy(&path).map(Ok),
         Err(messages) => Ok(Err(messages)),
     }
 }
 
 /// Where [`Lab`] finds what it keeps beside kernels, and the next build leaves it.
-fn keep_copy(shell: &Shell, package: &str, executable: PathBuf) -> anyhow::Result<PathBuf> {
-    // <target directory>/minimal-kernel/x86_64-unknown-none/release/<package>
-    let target = kernel::target_directory(&executable)?.parent();
-    let target = target.context("odd target directory")?;
-    let copy = target.join("guest").join(PACKAGE).join(package);
-    shell.create_dir(copy.parent().context("no directory")?)?;
-    fs::copy(&executable, &copy).with_context(|| copy.display().to_string())?;
+fn keep_copy(executable: &Path) -> anyhow::Result<PathBuf> {
+    // <target directory>/minimal-kernel/x86_64-unknown-none/release/minimal-kernel
+    let target = kernel::target_directory(executable)?.parent();
+    let name = executable.file_name().context("no name")?;
+    let directory = target
+        .context("odd target directory")?
+        .join("guest/minimal");
+    let copy = directory.join(name);
+    fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+    fs::copy(executable, &copy).with_context(|| copy.display().to_string())?;
     Ok(copy)
 }
 
@@ -145,7 +152,7 @@ fn boot(lab: &mut Lab, kernel: &Path, host: &Host) -> anyhow::Result<End> {
     let mut log = Vec::new();
     let mut command = match lab.command(kernel, scenario, &setting, &options, None, &mut log)? {
         Ok(command) => command,
-        Err(reason) => return Ok(lacking(&reason)),
+        Err(reason) => return Ok(setup::lacking(reason)),
     };
     let annotator = Annotator::from_file(kernel);
     let mut screen = Screen::new(&annotator, &mut log);
@@ -165,14 +172,6 @@ fn boot(lab: &mut Lab, kernel: &Path, host: &Host) -> anyhow::Result<End> {
             End::Failed(format!("{reason}\n{text}{diagnostics}\n{command:?}"))
         }
     })
-}
-
-/// What could be had is missing on this machine. That is no skip where it decides.
-fn lacking(reason: &str) -> End {
-    match setup::is_gate() {
-        true => End::Failed(reason.into()),
-        false => End::Skipped(reason.into()),
-    }
 }
 
 /// What the kernel has said of the backend, if all is as it must be on the host.

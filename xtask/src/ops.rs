@@ -186,6 +186,24 @@ mod tests {
         );
     }
 
+    /// In the last column of docs/from-x86-crates.md.
+    #[test]
+    fn the_ops_that_stand_for_calls_of_other_crates_exist() {
+        let path = path().unwrap().with_file_name("from-x86-crates.md");
+        let text = fs::read_to_string(path).unwrap();
+        let mut found = 0;
+        for row in text.lines().filter(|line| line.starts_with("| ")) {
+            let cell = row.trim_end_matches([' ', '|']).rsplit(" | ").next();
+            let spans = cell.unwrap().split('`').skip(1).step_by(2);
+            for name in spans.filter(|span| span.contains("::") && !span.contains("pvops_core")) {
+                let name = name.replace("::", ".");
+                assert!(DECLARATIONS.iter().any(|op| op.name == name), "{name}");
+                found += 1;
+            }
+        }
+        assert!(found > 60, "{found}");
+    }
+
     #[test]
     fn links_lead_to_headings_or_nowhere() {
         assert_eq!(

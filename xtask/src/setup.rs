@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use xshell::{Shell, cmd};
 
 use crate::progress;
+use crate::step::End;
 
 const QEMU_INSTALL: &str = "apt-get update && apt-get install -y qemu-system-x86";
 
@@ -32,6 +33,40 @@ pub(crate) fn rust_target(target: &str, out: &mut dyn Write) -> anyhow::Result<(
         bail!("{remedy}\n{}", reason.trim_end());
     }
     Ok(())
+}
+
+/// Installs a Rust of that version, with a target, if it is missing. The inner error is why it can't.
+pub(crate) fn toolchain(
+    version: &str,
+    target: &str,
+    out: &mut dyn Write,
+) -> anyhow::Result<Result<(), String>> {
+    let shell = Shell::new()?;
+    let libraries = cmd!(
+        shell,
+        "rustup run {version} rustc --print target-libdir --target {target}"
+    );
+    let libraries = libraries.ignore_stderr().read().unwrap_or_default();
+    if Path::new(&libraries).is_dir() {
+        return Ok(Ok(()));
+    }
+    writeln!(
+        out,
+        "installing Rust {version} (rustup toolchain install {version})"
+    )?;
+    let install = cmd!(
+        shell,
+        "rustup toolchain install {version} --profile minimal --target {target} --no-self-update"
+    );
+    let output = progress::during("rustup toolchain install", || {
+        install.ignore_status().output()
+    });
+    Ok(match output {
+        Ok(output) if output.status.success() => Ok(()),
+        _ => Err(format!(
+            "Rust {version} is missing; run: rustup toolchain install {version} --target {target}"
+        )),
+    })
 }
 
 /// QEMU's name and version; installs it if it is missing and this is root on Debian.
@@ -95,6 +130,14 @@ fn short_version(text: &str) -> String {
 /// Whether this run decides if a change goes in: what is missing must not open that gate.
 pub(crate) fn is_gate() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
+}
+
+/// The end of a step for which something is missing that could be had. That is no skip where it decides.
+pub(crate) fn lacking(reason: String) -> End {
+    match is_gate() {
+        true => End::Failed(reason),
+        false => End::Skipped(reason),
+    }
 }
 
 fn is_root_on_debian() -> bool {

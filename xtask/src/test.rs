@@ -14,7 +14,7 @@ use crate::scenario::SCENARIOS;
 use crate::setup;
 use crate::step::{self, CargoStep, End};
 use crate::tally::Tally;
-use crate::{kernel, links, minimal_kernel, privileged, vmi_rom};
+use crate::{kernel, links, minimal_kernel, privileged, publishing, vmi_rom};
 
 /// Runs all steps, also after a failed one, and prints the counts.
 pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -34,6 +34,7 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
             kernels.push((word_size, kernel));
         }
     }
+    publishing::test(&mut tally, out)?;
     for step in host_tests(&shell) {
         step.run(&mut tally, out)?;
     }
@@ -66,6 +67,7 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
     let host = ["--workspace", "--exclude", "guest-kernel-demo"];
     let kernel = ["--package", "guest-kernel-demo"];
     let example = ["--manifest-path", minimal_kernel::MANIFEST];
+    let libraries = publishing::LIBRARIES;
     let targets = WordSize::ALL.map(WordSize::target);
     let [wide, narrow] = targets.map(|target| ["--target", target]);
     vec![
@@ -120,9 +122,12 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
             cmd!(shell, "{cargo} doc {host...} --no-deps").env("RUSTDOCFLAGS", "-D warnings"),
         ),
         step(
-            "documentation of the kernel",
-            cmd!(shell, "{cargo} doc {kernel...} {wide...} --no-deps")
-                .env("RUSTDOCFLAGS", "-D warnings"),
+            "documentation of the kernel and the library",
+            cmd!(
+                shell,
+                "{cargo} doc {kernel...} {libraries...} {wide...} --no-deps"
+            )
+            .env("RUSTDOCFLAGS", "-D warnings"),
         ),
         // All that such a kernel links, as some of it is for one word size.
         step(
