@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
+use crate::bench::benchmark::Benchmark;
+
 /// One machine line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
@@ -14,6 +16,8 @@ pub(crate) enum Event {
     Check(Check),
     /// A measurement: its name, and its other fields as they came.
     Measure(String, Map<String, Value>),
+    /// What a piece of work costs.
+    Bench(Benchmark),
     Result(Summary),
     /// The kernel waits for the host to stop it.
     ReadyToStop,
@@ -119,6 +123,7 @@ pub(crate) fn parse(line: &[u8]) -> anyhow::Result<Event> {
         "domain_start" => Event::DomainStart(string(&fields, "domain")?),
         "domain_end" => Event::DomainEnd(string(&fields, "end")?),
         "appliance_failed" => Event::ApplianceFailed(string(&fields, "reason")?),
+        "bench" => Event::Bench(Benchmark::parse(&fields)?),
         "measure" => {
             let name = string(&fields, "name")?;
             fields.retain(|key, _| key != "event" && key != "name");
