@@ -157,7 +157,7 @@ fn table(group: &Group<'_>) -> String {
         })
         .collect();
     format!(
-        "<table>\n<thead><tr><th></th>{}{}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n",
+        "<div class=\"table\"><table>\n<thead><tr><th></th>{}{}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n",
         head(&ratio_label),
         head(&figure_label)
     )
