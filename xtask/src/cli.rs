@@ -31,6 +31,9 @@ pub(crate) enum Command {
     Sites(SitesArguments),
     /// Write docs/ops.md, the reference of all ops, from their declaration
     Ops,
+    /// Measure what ops, exits and work cost on hosts side by side, and write target/bench/report.html and
+    /// report.md
+    Bench(BenchArguments),
     /// Count what each feature of KVM saves, and write the tables in docs/kvm.md; or the same of Xen
     /// or VMI
     Gains {
@@ -63,6 +66,22 @@ pub(crate) struct BootArguments {
     /// Flags to add to QEMU's CPU, such as -kvm-pv-eoi
     #[arg(long, value_name = "FLAGS", allow_hyphen_values = true)]
     pub(crate) cpu: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct BenchArguments {
+    /// Scenarios to measure [default: tcg-icount, tcg-icount-smp, xen-pv-icount, kvm-l1-icount]
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenarios: Vec<String>,
+    /// Number of virtual CPUs [default: as many as the scenario is tested with, at most 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=255))]
+    pub(crate) smp: Option<u16>,
+    /// Only these benchmarks or groups, such as cpuid,op
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) only: Option<String>,
+    /// Measure nothing, but compare two runs that were kept (target/bench/run.json)
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["scenarios", "smp", "only"])]
+    pub(crate) compare: Vec<PathBuf>,
 }
 
 #[derive(Args)]

@@ -209,7 +209,7 @@ pub(crate) fn target_directory(kernel: &Path) -> anyhow::Result<&Path> {
 }
 
 /// Relative to the current directory if that is shorter.
-fn shown_path(path: &Path) -> &Path {
+pub(crate) fn shown_path(path: &Path) -> &Path {
     let current = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(current).unwrap_or(path)
 }

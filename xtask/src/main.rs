@@ -5,6 +5,7 @@
 
 mod annotate;
 mod appliance;
+mod bench;
 mod boot;
 mod cli;
 mod disturbance;
@@ -78,6 +79,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::MinimalKernel => minimal_kernel::run(out),
         Command::Sites(arguments) => sites::run(&arguments, out),
         Command::Ops => ops::run(out),
+        Command::Bench(arguments) => bench::run(&arguments, out),
         Command::Gains { only } => gains::run(&only, out),
     }
 }

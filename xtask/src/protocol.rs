@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
+use crate::bench::benchmark::Benchmark;
 use crate::sites::Relocation;
 
 /// One machine line.
@@ -16,6 +17,8 @@ pub(crate) enum Event {
     Check(Check),
     /// A measurement: its name, and its other fields as they came.
     Measure(String, Map<String, Value>),
+    /// What a piece of work costs.
+    Bench(Benchmark),
     Result(Summary),
     /// The kernel waits for the host to stop it.
     ReadyToStop,
@@ -131,6 +134,7 @@ pub(crate) fn parse(line: &[u8]) -> anyhow::Result<Event> {
             kind: string(&fields, "kind")?,
             address: number(&fields, "address")?,
         }),
+        "bench" => Event::Bench(Benchmark::parse(&fields)?),
         "measure" => {
             let name = string(&fields, "name")?;
             fields.retain(|key, _| key != "event" && key != "name");

@@ -48,6 +48,14 @@ fn event_text(event: &Event) -> Option<String> {
             }
         }
         Event::Measure(name, fields) => measure_text(name, fields),
+        Event::Bench(benchmark) => {
+            let key = &benchmark.key;
+            let (rounds, each) = (benchmark.rounds, benchmark.each());
+            format!(
+                "  {} {} {} {}: {each:.1} ({rounds} rounds)",
+                key.group, key.name, key.way, key.size
+            )
+        }
         Event::Result(result) => format!(
             "  result: {}, {} checks, {} failed, {} skipped",
             if result.pass { "pass" } else { "FAIL" },

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::bench::benchmark::Benchmark;
 use crate::figures::Measurement;
 use crate::lines::Line;
 use crate::protocol::{self, Boot, Event, Status, Summary};
@@ -54,6 +55,7 @@ pub(crate) struct Transcript {
     /// Name and reason of each skipped check.
     pub(crate) skipped: Vec<(String, String)>,
     pub(crate) measurements: Vec<Measurement>,
+    pub(crate) benchmarks: Vec<Benchmark>,
     /// The check that passed last, and the ticks that it took.
     pub(crate) last_passed: Option<(String, u64)>,
     /// How often a kernel has handed the machine to another, whose checks are then counted anew.
@@ -138,6 +140,7 @@ impl Transcript {
             Event::Measure(name, fields) => {
                 self.measurements.push((name.clone(), fields.clone()));
             }
+            Event::Bench(benchmark) => self.benchmarks.push(benchmark.clone()),
             Event::ApplianceFailed(reason) => {
                 self.appliance_failure.get_or_insert(reason.clone());
             }
@@ -187,6 +190,7 @@ impl Transcript {
         self.shared_pages_passed = false;
         self.skipped.clear();
         self.measurements.clear();
+        self.benchmarks.clear();
     }
 
     /// How the QEMU ended that ran the kernel in an appliance; `end` is the outer one's.
