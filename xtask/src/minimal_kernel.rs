@@ -74,25 +74,35 @@ pub(crate) fn test(
     tally: &mut Tally,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let mut built = None;
     size::test(tally, out)?;
-    step::run("minimal kernel: build", tally, out, || {
-        Ok(match build(PACKAGE, PACKAGE, &[])? {
-            Ok(kernel) => {
-                built = Some(kernel);
-                End::Passed(String::new())
-            }
-            Err(messages) => End::Failed(String::from_utf8_lossy(&messages).into()),
-        })
-    })?;
-    let Some(kernel) = built else { return Ok(()) };
     let mut lab = qemu.as_ref().map(|qemu| Lab::new(qemu.clone()));
-    for host in &HOSTS {
-        let title = format!("minimal kernel: {}", host.scenario);
-        step::run(&title, tally, out, || match &mut lab {
-            Ok(lab) => boot(lab, &kernel, host),
-            Err(reason) => Ok(setup::lacking(reason.clone())),
-        })?;
+    for (profile, options, hosts) in [
+        ("debug", &[][..], &HOSTS[..1]),
+        ("release", &["--release"], &HOSTS),
+    ] {
+        let mut built = None;
+        step::run(
+            &format!("minimal kernel: {profile} build"),
+            tally,
+            out,
+            || {
+                Ok(match build(PACKAGE, PACKAGE, options)? {
+                    Ok(kernel) => {
+                        built = Some(kernel);
+                        End::Passed(String::new())
+                    }
+                    Err(messages) => End::Failed(String::from_utf8_lossy(&messages).into()),
+                })
+            },
+        )?;
+        let Some(kernel) = built else { continue };
+        for host in hosts {
+            let title = format!("minimal kernel: {profile}, {}", host.scenario);
+            step::run(&title, tally, out, || match &mut lab {
+                Ok(lab) => boot(lab, &kernel, host),
+                Err(reason) => Ok(setup::lacking(reason.clone())),
+            })?;
+        }
     }
     Ok(())
 }
@@ -112,7 +122,7 @@ fn build(
     let cargo = kernel::cargo();
     let command = cmd!(
         shell,
-        "{cargo} build --locked --release --package {package} {cargo_options...} {MESSAGES...}"
+        "{cargo} build --locked --package {package} {cargo_options...} {MESSAGES...}"
     );
     let command = command
         .env("CARGO_TARGET_DIR", target)

@@ -80,6 +80,7 @@ global_asm!(
     ".pushsection .bss.entry, \"aw\", @nobits",
     ".balign 16",
     ".skip 64 * 1024",
+    ".global entry_stack_end",
     "entry_stack_end:",
     ".popsection",
     start = sym crate::start,

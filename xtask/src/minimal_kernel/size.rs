@@ -133,7 +133,8 @@ pub(super) fn test(tally: &mut Tally, out: &mut dyn Write) -> io::Result<()> {
 
 /// Builds it; gives its sizes and its number of call sites.
 fn measure(variant: &Variant) -> anyhow::Result<(Sizes, u64)> {
-    let path = match build(variant.package, variant.executable, variant.options)? {
+    let options = [&["--release"], variant.options].concat();
+    let path = match build(variant.package, variant.executable, &options)? {
         Ok(path) => path,
         Err(messages) => bail!("{}", String::from_utf8_lossy(&messages)),
     };
