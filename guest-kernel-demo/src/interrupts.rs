@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use pvops_core::{apic, io, irq, time};
 
+use crate::per_cpu;
 use crate::trap::{SPURIOUS_VECTOR, TIMER_VECTOR};
 
 /// The local APIC's register for spurious interrupts, with its enable bit.
@@ -36,18 +37,32 @@ pub(crate) unsafe fn start() {
 /// Enables interrupts and waits for one; they are off before and after. None can slip in before the
 /// wait; where one can ([`distrust_halt`]), the wait ends after a while all the same.
 pub(crate) fn wait() {
-    const WHILE_NS: u64 = 20_000_000;
+    let this = per_cpu::this();
     let distrust = DISTRUST_HALT.load(Ordering::Relaxed);
     if distrust {
-        // One that has passed already comes at once.
-        let _ = time::set_event(time::clock_ns() + WHILE_NS);
+        this.waits.store(true, Ordering::Relaxed);
+        set_wake_up();
     }
     // SAFETY: interrupts have handlers.
     unsafe { irq::safe_halt() };
     irq::disable();
     if distrust {
+        this.waits.store(false, Ordering::Relaxed);
         time::cancel_event();
     }
+}
+
+/// The event has come: of one that has slipped in before a wait, another has to follow.
+pub(crate) fn event_came() {
+    if per_cpu::this().waits.load(Ordering::Relaxed) {
+        set_wake_up();
+    }
+}
+
+fn set_wake_up() {
+    const WHILE_NS: u64 = 20_000_000;
+    // One that has passed already comes at once.
+    let _ = time::set_event(time::clock_ns() + WHILE_NS);
 }
 
 /// For hosts that forget the shadow of STI, in which no interrupt comes: QEMU's emulation of SVM.

@@ -28,6 +28,8 @@ pub(crate) struct PerCpu {
     pub(crate) stack_top: AtomicUsize,
     /// Whether it runs and takes work.
     pub(crate) online: AtomicBool,
+    /// Whether it waits for an interrupt where one can be missed.
+    pub(crate) waits: AtomicBool,
     /// A function that it is to call, as `work` says.
     pub(crate) function: AtomicUsize,
     pub(crate) argument: AtomicUsize,
@@ -124,6 +126,7 @@ impl PerCpu {
             apic_id: AtomicU32::new(0),
             stack_top: AtomicUsize::new(0),
             online: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
             function: AtomicUsize::new(0),
             argument: AtomicUsize::new(0),
             result: AtomicU64::new(0),

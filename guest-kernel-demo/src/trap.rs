@@ -9,7 +9,7 @@ use pvops_core::{apic, extable, live, mmu, smp};
 use crate::console::println;
 use crate::frame::Frame;
 use crate::per_cpu::{self, MAX_CPUS};
-use crate::{demand, exit, scheduler};
+use crate::{demand, exit, interrupts, scheduler};
 
 /// Vectors that there are.
 pub(crate) const VECTORS: usize = 256;
@@ -83,7 +83,10 @@ fn interrupt(vector: u8) {
         SPURIOUS_VECTOR => return,
         EVENT_VECTOR => return event_channel::handle_upcall(),
         LIBRARY_VECTOR => smp::handle_ipi(),
-        TIMER_VECTOR => scheduler::time_is_over(),
+        TIMER_VECTOR => {
+            interrupts::event_came();
+            scheduler::time_is_over();
+        }
         PAGE_READY_VECTOR => page_is_ready(),
         _ => {}
     }

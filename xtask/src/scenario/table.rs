@@ -467,7 +467,7 @@ const XEN_DOMU: Scenario = Scenario {
     cpus: &[2],
     cmdline: "end=toolstack",
     ending: Ending::PowerOff,
-    timeout: Duration::from_secs(1200),
+    timeout: Duration::from_secs(2400),
     prepare: |_| Ok(xen()),
     ..XEN_PV
 };
