@@ -152,7 +152,7 @@ static CHECKS: &[Check] = &[
     check("time.resumed", time::resumed),
     needs("rtc", "time.wall_clock", time::wall_clock),
     needs("sti-shadow", "time.halt", time::halt),
-    check("time.pending_halt", time::pending_halt),
+    needs("sti-shadow", "time.pending_halt", time::pending_halt),
     check("tasks.threads", tasks::threads),
     needs("syscall", "tasks.programs", tasks::programs),
     needs("syscall", "tasks.fork", tasks::fork),
