@@ -54,6 +54,9 @@ pub(crate) fn run(arguments: &BenchArguments, out: &mut dyn Write) -> anyhow::Re
         bail!("{}: only the 64-bit kernel has benchmarks", narrow.name);
     }
     let qemu = setup::qemu(out)?;
+    let shell = kernel::repository()?;
+    // Of what is built now, not of what the files are when all has run.
+    let commit = cmd!(shell, "git describe --always --dirty").read()?;
     let Some(kernel) = kernel::build(WordSize::Bits64, out)? else {
         return Ok(Outcome::Failed);
     };
@@ -68,9 +71,8 @@ pub(crate) fn run(arguments: &BenchArguments, out: &mut dyn Write) -> anyhow::Re
         return Ok(Outcome::Failed);
     }
     let all_booted = hosts.len() == names.len();
-    let shell = kernel::repository()?;
     let run = Run {
-        commit: cmd!(shell, "git describe --always --dirty").read()?,
+        commit,
         date: cmd!(shell, "date -u +%F").read()?,
         hosts,
     };
@@ -98,6 +100,8 @@ fn boot(
     let scenario = Scenario {
         cmdline: "only=irq.flags",
         figures: None,
+        // It is more work than the self-test.
+        timeout: 4 * scenario.timeout,
         ..*scenario
     };
     let options = Options {
