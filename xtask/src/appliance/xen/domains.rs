@@ -64,10 +64,6 @@ pub(crate) static DOMAINS_32: &[Domain] = &[
         report: "xen-domu32-hvm",
         ..HVM
     },
-    Domain {
-        report: "xen-domu32-hvm-grub",
-        ..HVM_GRUB
-    },
 ];
 
 const PVH: Domain = Domain {
