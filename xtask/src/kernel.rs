@@ -59,8 +59,8 @@ impl WordSize {
                 "--config",
                 "target.i586-unknown-linux-gnu.linker='rust-lld'",
                 "--config",
-                "target.i586-unknown-linux-gnu.rustflags=['-Clinker-flavor=ld.lld', \
-                 '-Crelocation-model=static', '-Ctarget-cpu=lakemont']",
+                "target.i586-unknown-linux-gnu.rustflags=['-Crelocation-model=static', \
+                 '-Ctarget-cpu=lakemont']",
             ],
         }
     }

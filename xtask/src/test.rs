@@ -141,7 +141,7 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
     ]
 }
 
-fn host_tests(shell: &Shell) -> [CargoStep<'_>; 6] {
+fn host_tests(shell: &Shell) -> [CargoStep<'_>; 5] {
     let cargo = &kernel::cargo();
     const TARGET_32: &str = links::TARGET_32;
     let loom_target = kernel::other_target_directory("loom");
@@ -170,15 +170,6 @@ fn host_tests(shell: &Shell) -> [CargoStep<'_>; 6] {
                 shell,
                 "{cargo} test --release --package pvops-tests --test programs sites_change"
             ),
-            tests: true,
-        },
-        CargoStep {
-            title: "live patching, release, 32-bit",
-            command: cmd!(
-                shell,
-                "{cargo} test --release --target {TARGET_32} --package pvops-tests --test programs sites_change"
-            )
-            .env("RUSTFLAGS", links::RUSTFLAGS_32),
             tests: true,
         },
         CargoStep {

@@ -48,7 +48,14 @@ static VARIANTS: [Variant; 4] = [
         title: "32-bit kernel: release, GNU ld",
         word_size: WordSize::Bits32,
         cargo_options: &["--release"],
-        link_options: &["-C", "linker=ld", "-C", "linker-flavor=ld"],
+        link_options: &[
+            "-C",
+            "linker=ld",
+            "-C",
+            "linker-flavor=ld",
+            "-C",
+            "link-arg=-melf_i386",
+        ],
         gnu: true,
     },
 ];
