@@ -54,6 +54,7 @@ pub(crate) fn spawn(program: Program, argument: u64) -> Option<TaskId> {
 }
 
 /// The same with a selector for its stack that may be wrong.
+#[cfg(target_arch = "x86_64")]
 pub(crate) fn spawn_on_stack_segment(program: Program, selector: u16) -> Option<TaskId> {
     let (text, entry) = place(program);
     scheduler::spawn_on_stack_segment(text, entry, selector)

@@ -57,6 +57,7 @@ pub(crate) fn spawn_program(text: &[u8], entry: usize, argument: u64) -> Option<
 }
 
 /// The same with a selector for its stack that may be wrong.
+#[cfg(target_arch = "x86_64")]
 pub(crate) fn spawn_on_stack_segment(text: &[u8], entry: usize, selector: u16) -> Option<TaskId> {
     let frame = Frame::of_program(entry, STACK.end, 0);
     spawn_frame(text, frame.on_stack_segment(selector))

@@ -16,6 +16,7 @@ mod lock;
 #[cfg(target_arch = "x86_64")]
 mod long_mode;
 mod mmu;
+mod non_maskable;
 mod patch;
 mod segments;
 #[cfg(target_arch = "x86")]
@@ -27,16 +28,17 @@ mod tasks;
 mod time;
 #[cfg(target_arch = "x86")]
 mod vmi;
-mod xen_callbacks;
 mod xen_console;
 pub(crate) mod xen_domain;
 mod xen_events;
 #[cfg(target_arch = "x86_64")]
-mod xen_ports;
+mod xen_pv;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use pvops_backend_kvm::Features;
+#[cfg(target_arch = "x86_64")]
+use pvops_backend_xen::hvm;
 use pvops_core::boot_info::CommandLine;
 use pvops_core::cpu as op;
 
@@ -80,15 +82,6 @@ const fn kvm(kvm: Features, name: &'static str, run: fn() -> Outcome) -> Check {
     Check {
         kvm,
         ..check(name, run)
-    }
-}
-
-/// A check that this kernel does not have, and why.
-#[cfg(target_arch = "x86")]
-const fn left_out(name: &'static str, reason: fn() -> Option<Text>) -> Check {
-    Check {
-        lacks: reason,
-        ..check(name, || Err(text!("it was left out")))
     }
 }
 
@@ -169,7 +162,7 @@ static WORD_SIZE_CHECKS: &[Check] = &[
     check("cpu.gs_selector", long_mode::gs_selector),
 ];
 
-/// The same, of what only 32-bit mode has, and what it lacks.
+/// The same, of what only 32-bit mode has.
 #[cfg(target_arch = "x86")]
 static WORD_SIZE_CHECKS: &[Check] = &[
     check("tasks.sysenter", tasks::sysenter),
@@ -177,6 +170,11 @@ static WORD_SIZE_CHECKS: &[Check] = &[
         lacks: short_entries::no_choice,
         ..check("mmu.short_entries", short_entries::short_entries)
     },
+];
+
+/// The same, where a ROM of ours serves the kernel.
+#[cfg(target_arch = "x86")]
+static VMI_CHECKS: &[Check] = &[
     Check {
         lacks: vmi::no_counts,
         ..check("vmi.calls", vmi::calls)
@@ -189,14 +187,6 @@ static WORD_SIZE_CHECKS: &[Check] = &[
         lacks: vmi::no_kvm,
         ..check("vmi.kvm", vmi::kvm)
     },
-    left_out("cpu.priority", || Some(text!("CR8 is of 64-bit mode"))),
-    left_out("cpu.bases", || {
-        Some(text!("segments have their bases in descriptors"))
-    }),
-    left_out("cpu.swapgs", || Some(text!("SWAPGS is of 64-bit mode"))),
-    left_out("cpu.gs_selector", || {
-        Some(text!("no second base is behind SWAPGS"))
-    }),
 ];
 
 /// The same, where the command line says that the host will stop the machine: `will-stop`.
@@ -297,16 +287,14 @@ static XEN_CHECKS: &[Check] = &[
     check("xen.loopback", xen_events::loopback),
     check("xen.many_ports", xen_events::many_ports),
     check("xen.priority", xen_events::priority),
-    check("xen.non_maskable", xen_callbacks::non_maskable),
-    Check {
-        lacks: xen_callbacks::not_pv,
-        ..check("xen.bad_return", xen_callbacks::bad_return)
-    },
-    #[cfg(target_arch = "x86_64")]
-    Check {
-        lacks: xen_callbacks::not_pv,
-        ..check("xen.ports", xen_ports::ports)
-    },
+    check("xen.non_maskable", non_maskable::to_each_cpu),
+];
+
+/// The same, where this is a PV guest of Xen.
+#[cfg(target_arch = "x86_64")]
+static XEN_PV_CHECKS: &[Check] = &[
+    check("xen.bad_return", xen_pv::bad_return),
+    check("xen.ports", xen_pv::ports),
 ];
 
 /// The same, for more than one CPU.
@@ -408,6 +396,10 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> Summary {
         (KVM_CHECKS, kvm),
         (KVM_SMP_CHECKS, smp && kvm),
         (XEN_CHECKS, xen),
+        #[cfg(target_arch = "x86_64")]
+        (XEN_PV_CHECKS, xen && hvm::callback().is_none()),
+        #[cfg(target_arch = "x86")]
+        (VMI_CHECKS, vmi::is_ours()),
         (XEN_SMP_CHECKS, smp && xen),
         (XEN_DOMAIN_CHECKS, xenstore::is_there()),
         (NAMED_CHECKS, only.is_some()),

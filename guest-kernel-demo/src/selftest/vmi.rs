@@ -13,22 +13,21 @@ use crate::tables::Flags;
 use crate::text::{Text, ensure, text};
 use crate::trap::{self, SELF_VECTOR};
 
+/// Whether a ROM is in use that tells what it does.
+pub(super) fn is_ours() -> bool {
+    read_count(statistic::COUNTING).is_some()
+}
+
 /// Why there are no counts.
 pub(super) fn no_counts() -> Option<Text> {
-    match read_count(statistic::COUNTING) {
-        None => Some(text!("no VMI ROM of ours is in use")),
-        Some(0) => Some(text!("the ROM was not told to count")),
-        Some(_) => None,
-    }
+    let counts = read_count(statistic::COUNTING) != Some(0);
+    (!counts).then(|| text!("the ROM was not told to count"))
 }
 
 /// Why the ROM does not use KVM.
 pub(super) fn no_kvm() -> Option<Text> {
-    match read_count(statistic::PERSONALITY) {
-        None => Some(text!("no VMI ROM of ours is in use")),
-        Some(0) => Some(text!("the ROM does not use KVM")),
-        Some(_) => None,
-    }
+    let uses_kvm = read_count(statistic::PERSONALITY) != Some(0);
+    (!uses_kvm).then(|| text!("the ROM does not use KVM"))
 }
 
 fn counted(number: u32) -> Result<u64, Text> {

@@ -314,6 +314,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "microvm-kvm",
         host: "KVM, microvm without PIT, PIC and RTC",
+        cpus: &[1, 2],
         prepare: kvm_microvm,
         ..KVM
     },
@@ -474,6 +475,7 @@ const XEN_DOMU: Scenario = Scenario {
 
 const XEN_PVH32: Scenario = Scenario {
     name: "xen-pvh32",
+    cpus: &[1, 2],
     host: "TCG, Xen less one check, as PVH dom0, 32-bit",
     word_size: WordSize::Bits32,
     ..XEN_PVH

@@ -91,12 +91,6 @@ impl Frame {
         }
     }
 
-    /// With another selector for the stack.
-    pub(crate) fn on_stack_segment(mut self, selector: u16) -> Self {
-        self.interrupt.ss = selector.into();
-        self
-    }
-
     /// Whether a program was interrupted.
     pub(crate) fn is_user(&self) -> bool {
         self.vector != PUSHED && self.interrupt.cs & 3 != 0

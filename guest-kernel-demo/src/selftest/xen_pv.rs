@@ -1,13 +1,14 @@
-//! Ports in a PV guest of Xen.
+//! Ports in a PV guest of Xen, and returns that fail.
 
 use pvops_backend_xen::XenError;
 use pvops_backend_xen::pv::{PortAccess, set_port_access, set_port_bitmap};
 
 use super::Outcome;
 use crate::arch::probe;
+use crate::scheduler::{self, KILLED};
 use crate::text::{ensure, text};
 use crate::work::run_on;
-use crate::{cpus, per_cpu};
+use crate::{cpus, per_cpu, programs};
 
 /// Each CPU may access ports; not where the kernel has said so, but for those in the bitmap.
 pub(super) fn ports() -> Outcome {
@@ -71,4 +72,21 @@ fn try_all() -> Result<u64, XenError> {
         _ if !may_read(NEXT) => 5,
         _ => GOOD,
     })
+}
+
+/// Where Xen can't return to a program, as the selector of its stack names no segment, the program gets
+/// the exception.
+pub(super) fn bad_return() -> Outcome {
+    /// Beyond the entries of the kernel's table.
+    const NO_SEGMENT: u16 = 0x1f8 | 3;
+    const GENERAL_PROTECTION: u64 = KILLED | 13;
+    let task = programs::spawn_on_stack_segment(programs::count(), NO_SEGMENT);
+    scheduler::run();
+    let end = task.and_then(scheduler::end);
+    let code = end.map(|end| end.code);
+    ensure!(
+        code == Some(GENERAL_PROTECTION),
+        "the program ended with {code:x?}"
+    );
+    Ok(text!("a program without a stack segment was ended"))
 }

@@ -1,19 +1,17 @@
-//! Non-maskable interrupts, and returns that fail: Xen's part in PV guests, in PVH and HVM guests the CPU's.
+//! Non-maskable interrupts: Xen's part in PV guests, in PVH and HVM guests the CPU's.
 
-use pvops_backend_xen::hvm;
 use pvops_core::{apic, irq};
 
 use super::Outcome;
 use super::apic::{wait_for, wait_until};
-use crate::scheduler::{self, KILLED};
-use crate::text::{Text, ensure, text};
+use crate::text::{ensure, text};
 use crate::trap::{self, NON_MASKABLE};
 use crate::work::{begin, finish};
-use crate::{cpus, interrupts, per_cpu, programs};
+use crate::{cpus, interrupts, per_cpu};
 
 /// A non-maskable interrupt comes to this CPU though interrupts are off, and leaves them off; and to each
 /// other CPU.
-pub(super) fn non_maskable() -> Outcome {
+pub(super) fn to_each_cpu() -> Outcome {
     /// Interrupt command: deliver a non-maskable interrupt, level assert. Intel SDM volume 3, figure 12-12.
     const COMMAND: u64 = 0b100 << 8 | 1 << 14;
     const ROUNDS: u64 = 20;
@@ -51,27 +49,4 @@ pub(super) fn non_maskable() -> Outcome {
         ensure!(finish(cpu) == Some(1), "CPU {cpu} has not seen all");
     }
     Ok(text!("{ROUNDS} to each of {} CPUs", cpus::count()))
-}
-
-/// Why there is nothing to check.
-pub(super) fn not_pv() -> Option<Text> {
-    let is_pv = hvm::callback().is_none();
-    (!is_pv).then(|| text!("only in PV guests Xen does that"))
-}
-
-/// Where Xen can't return to a program, as the selector of its stack names no segment, the program gets
-/// the exception.
-pub(super) fn bad_return() -> Outcome {
-    /// Beyond the entries of the kernel's table.
-    const NO_SEGMENT: u16 = 0x1f8 | 3;
-    const GENERAL_PROTECTION: u64 = KILLED | 13;
-    let task = programs::spawn_on_stack_segment(programs::count(), NO_SEGMENT);
-    scheduler::run();
-    let end = task.and_then(scheduler::end);
-    let code = end.map(|end| end.code);
-    ensure!(
-        code == Some(GENERAL_PROTECTION),
-        "the program ended with {code:x?}"
-    );
-    Ok(text!("a program without a stack segment was ended"))
 }
