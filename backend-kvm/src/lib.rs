@@ -56,7 +56,12 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
         features.remove(NEED_FRAME);
     }
     let hypercall = HypercallInstruction::of(&cpu::cpuid);
-    let features = features.worth_using(Hints::of(interface), circumstances(hypercall));
+    let hints = Hints::of(interface);
+    if hints.contains(Hints::REALTIME) {
+        // Every CPU has a physical one of its own, so whose turn it is runs.
+        pvops_core::lock::keep_waiters_awake();
+    }
+    let features = features.worth_using(hints, circumstances(hypercall));
     features.put_to_use();
     let clock = clock::start(host.kernel, features);
     let frequency = tsc_khz_leaf(host).or_else(|| {

@@ -190,6 +190,10 @@ impl<O: Op> Binding<O> {
     pub(crate) const fn target(&self) -> ErasedFunction {
         self.erased.target
     }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.erased.outcome
+    }
 }
 
 impl<O: Op> fmt::Debug for Binding<O> {

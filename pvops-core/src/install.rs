@@ -7,6 +7,7 @@ use spin::{Mutex, Once};
 use crate::backend::{Backend, BindError, Host};
 use crate::binding::{Change, ErasedBinding};
 use crate::kernel::Kernel;
+use crate::lock;
 use crate::op::OpNumber;
 use crate::ops::Bindings;
 use crate::patch::{self, Counts, PatchError};
@@ -77,6 +78,7 @@ pub unsafe fn install(
     // SAFETY: the caller is the only one who runs, the sites are those of this image, and the table
     // has just been filled from the bindings.
     unsafe { patch::write(kernel, image_sites(), bindings)? };
+    lock::choose_turns(&bindings.lock);
     Ok(counts)
 }
 

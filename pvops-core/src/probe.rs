@@ -152,7 +152,7 @@ impl<'a> IntoIterator for &'a Interfaces {
 }
 
 /// Whether CPUID says that this is a virtual machine.
-fn hypervisor_present(reader: &impl CpuIdReader) -> bool {
+pub(crate) fn hypervisor_present(reader: &impl CpuIdReader) -> bool {
     let max_basic_leaf = reader.cpuid1(0).eax;
     max_basic_leaf >= 1 && reader.cpuid1(1).ecx & FEATURE_HYPERVISOR != 0
 }

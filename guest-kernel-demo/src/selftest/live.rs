@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use pvops_core::cpu_set::CpuSet;
 use pvops_core::live::{self, Change};
 use pvops_core::site::image_sites;
-use pvops_core::{cpu, installed, mmu, preserve};
+use pvops_core::{cpu, installed, mmu, preserve, time};
 
 use super::{Outcome, long_or, patch};
 use crate::arch::probe;
@@ -77,6 +77,8 @@ pub(super) fn repatch() -> Outcome {
 /// one of the two results. A shootdown serialises, for INVLPG does (Intel SDM volume 3, section
 /// 10.3), and costs no exit.
 pub(super) fn hammered() -> Outcome {
+    /// However long they take.
+    const LEAST: usize = 50;
     static STOP: AtomicBool = AtomicBool::new(false);
     static WRONG: AtomicU64 = AtomicU64::new(0);
     fn hammer(_: usize) -> u64 {
@@ -109,13 +111,21 @@ pub(super) fn hammered() -> Outcome {
         Change::to(preserve!(cpu::read_cr4, one)),
         Change::to(preserve!(cpu::read_cr4, two)),
     ];
-    // More virtual CPUs than real ones wait for each other.
+    // More virtual CPUs than real ones wait for each other, for their whole turns if the host does not
+    // know for whom.
     let count = cpus::count() as u64;
-    let changes = long_or(100_000, 2000 / (count * count)).max(2) as usize;
+    let most = long_or(100_000, 2000 / (count * count)).max(2) as usize;
+    let enough_ns = time::clock_ns() + long_or(600, 5) * 1_000_000_000;
     STOP.store(false, Ordering::Relaxed);
     change(steps[0])?;
     (1..cpus::count()).for_each(|cpu| begin(cpu, hammer, 0));
-    let changed = (1..=changes).try_for_each(|number| change(steps[number % 2]).map(drop));
+    let mut changes = 0;
+    let changed = (1..=most)
+        .take_while(|&number| number <= LEAST || time::clock_ns() < enough_ns)
+        .try_for_each(|number| {
+            changes = number;
+            change(steps[number % 2]).map(drop)
+        });
     STOP.store(true, Ordering::Relaxed);
     let mut uses = 0;
     let mut breakpoints = 0;

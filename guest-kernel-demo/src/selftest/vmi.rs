@@ -57,14 +57,23 @@ pub(super) fn calls() -> Outcome {
     let count = ops.len();
     let flags = irq::save_flags();
     for (call, op) in ops {
-        // No handler makes calls meanwhile.
-        irq::disable();
-        let before = counted(call.0);
-        (0..ROUNDS).for_each(|_| op());
-        let after = counted(call.0);
-        // SAFETY: the flags are those of before.
-        unsafe { irq::restore_flags(flags) };
-        let made = after? - before?;
+        let count = || {
+            // No handler makes calls meanwhile.
+            irq::disable();
+            let before = counted(call.0);
+            (0..ROUNDS).for_each(|_| op());
+            let after = counted(call.0);
+            // SAFETY: the flags are those of before.
+            unsafe { irq::restore_flags(flags) };
+            Ok(after? - before?)
+        };
+        let mut made = count()?;
+        // The counts are those of all CPUs, and one that distrusts HLT sets its alarm now and then.
+        for _ in 1..cpus::count().min(3) {
+            if made != ROUNDS {
+                made = count()?;
+            }
+        }
         let name = call.name().unwrap_or("?");
         ensure!(made == ROUNDS, "{made} calls of {name} for {ROUNDS} ops");
     }

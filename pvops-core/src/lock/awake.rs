@@ -2,7 +2,8 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Keeps waiters for locks awake, whatever the host offers: for the option that Linux calls `nopvspin`.
+/// Keeps waiters for locks awake and in turn, whatever the host is: for the option that Linux calls
+/// `nopvspin`, and hosts with a physical CPU for each of this machine's.
 /// Call it before [`install`](crate::install()).
 pub fn keep_waiters_awake() {
     AWAKE.store(true, Ordering::Relaxed);

@@ -1,11 +1,14 @@
-//! Waiting for another CPU: the ops, and a fair lock made of them.
+//! Waiting for another CPU: the ops, and a lock made of them, fair where that is good.
 //!
 //! On a host that runs more virtual CPUs than it has, a fair spin lock is worse than none: its next
 //! owner may not be running while all others spin for it. So whoever waits for long asks the host
 //! to sleep ([`wait`]), and whoever releases the lock to a sleeper has it woken ([`kick`]). On bare
 //! hardware nobody sleeps, and the lock costs what a plain ticket lock costs: locking and releasing
 //! it, uncontended, is five instructions, one of them locked, none of them for the host. Where waiters
-//! sleep, releasing it is a call of three instructions, one of them locked.
+//! sleep, releasing it is a call of three instructions, one of them locked. Where CPUID says that
+//! there is a hypervisor, and it has nothing to sleep by, waiters take the lock in no order: whoever
+//! runs gets on. A kernel whose CPUs all have physical ones calls [`keep_waiters_awake`], and has
+//! turns again.
 //!
 //! ```text
 //! struct ThisCpu;
@@ -45,6 +48,7 @@ mod awake;
 mod host;
 mod node;
 mod queue;
+mod turns;
 
 cfg_if::cfg_if! {
     // A model's atomics can't be made in a constant, which `RawMutex` wants.
@@ -60,3 +64,4 @@ cfg_if::cfg_if! {
 pub use crate::ops::lock::*;
 pub use awake::{are_waiters_kept_awake, keep_waiters_awake};
 pub use queue::Queue;
+pub(crate) use turns::choose as choose_turns;

@@ -44,7 +44,7 @@
 //!
 //! # Fairness
 //!
-//! Who became the tail first takes the lock first. Becoming it takes one compare-exchange for each
+//! Without a queue ([`Queue::lock_out_of_turn`]) there is none. With it, who became the tail first takes the lock first. Becoming it takes one compare-exchange for each
 //! time that another CPU changes the word in the same few instructions. All other loops on the word
 //! end after as many turns as there are waiters.
 
@@ -113,6 +113,14 @@ impl Queue {
             node.make_next_head(|cpu| {
                 self.name_sleeper(cpu);
             });
+        }
+    }
+
+    /// Takes the lock as soon as it is seen to be free, whoever came first. All waiters of a lock do
+    /// this, or none: the head of a queue might never find it free.
+    pub(super) fn lock_out_of_turn(&self) {
+        while self.is_locked() || !self.try_lock() {
+            spin_loop();
         }
     }
 

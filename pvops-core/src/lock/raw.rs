@@ -2,10 +2,11 @@
 
 use core::marker::PhantomData;
 
-use lock_api::{GuardSend, RawMutex, RawMutexFair};
+use lock_api::{GuardSend, RawMutex};
 
 use super::host::Host;
 use super::queue::Queue;
+use super::turns::in_turn;
 use crate::atomic::AtomicU32;
 
 /// Data behind a [`RawQueueLock`].
@@ -24,7 +25,8 @@ pub trait CpuIndex {
     fn cpu_index() -> u32;
 }
 
-/// A fair lock: first come, first served, and whoever waits for long sleeps if the host can.
+/// A lock whose waiters sleep, after long, if the host can wake them. First come, first served, on
+/// hardware and where waiters sleep; on other hosts in no order, which [the module](super) explains.
 ///
 /// It may be released on another CPU than the one that took it.
 #[derive(Debug)]
@@ -46,7 +48,7 @@ unsafe impl<C: CpuIndex> RawMutex for RawQueueLock<C> {
     #[inline]
     fn lock(&self) {
         if !self.queue.try_lock() {
-            self.lock_in_turn();
+            self.wait_and_lock();
         }
     }
 
@@ -66,20 +68,14 @@ unsafe impl<C: CpuIndex> RawMutex for RawQueueLock<C> {
     }
 }
 
-// SAFETY: releasing it is always fair.
-unsafe impl<C: CpuIndex> RawMutexFair for RawQueueLock<C> {
-    #[inline]
-    unsafe fn unlock_fair(&self) {
-        // SAFETY: the caller holds the lock.
-        unsafe { self.unlock() };
-    }
-}
-
 impl<C: CpuIndex> RawQueueLock<C> {
     #[cold]
     #[inline(never)]
-    fn lock_in_turn(&self) {
-        self.queue.lock(&Ops, C::cpu_index());
+    fn wait_and_lock(&self) {
+        match in_turn() {
+            true => self.queue.lock(&Ops, C::cpu_index()),
+            false => self.queue.lock_out_of_turn(),
+        }
     }
 }
 
