@@ -272,8 +272,10 @@ global_asm!(
     "pop rax",
     "jz 2f",
     "ret",
-    // Nothing has come after all: back, as `exits` does.
+    // Nothing has come after all.
     "2: add rsp, 8",
+    // Back, as `exits` does.
+    "xen_back:",
     "push 0",
     "push rcx",
     "push r11",
@@ -282,13 +284,27 @@ global_asm!(
     "syscall",
     ".size xen_event, . - xen_event",
 
-    // A segment register could not be loaded on the way back: what hardware would make a #GP.
+    // Xen could not load a segment register, whose segment is gone, when it switched to this CPU: it has
+    // made the selector 0. Hardware would not have looked until the register is loaded again, so go on.
+    // Where all four are as they were, the return failed: what hardware would make a #GP.
     ".global xen_failsafe",
     ".type xen_failsafe, @function",
     "xen_failsafe:",
-    "pop rcx",
+    "mov ecx, ds",
+    "cmp cx, [rsp + 16]",
+    "jne 3f",
+    "mov ecx, es",
+    "cmp cx, [rsp + 24]",
+    "jne 3f",
+    "mov ecx, fs",
+    "cmp cx, [rsp + 32]",
+    "jne 3f",
+    "mov ecx, gs",
+    "cmp cx, [rsp + 40]",
+    "3: pop rcx",
     "pop r11",
-    "add rsp, 32",
+    "lea rsp, [rsp + 32]",
+    "jne xen_back",
     "push 0",
     "jmp [rip + {handlers} + 13 * 8]",
     ".size xen_failsafe, . - xen_failsafe",

@@ -326,6 +326,8 @@ static NAMED_CHECKS: &[Check] = &[
     needs("pit", "clocks.pit", clocks::pit),
     check("smp.broadcast", broadcast::to_all_others),
     check("smp.held_ticket_lock", lock::held_ticket),
+    #[cfg(target_arch = "x86_64")]
+    check("xen.vanished_segment", xen_pv::vanished_segment),
     kvm(
         Features::STEAL_TIME,
         "kvm.host_account",

@@ -1,13 +1,17 @@
-//! Ports in a PV guest of Xen, and returns that fail.
+//! Ports in a PV guest of Xen, and segments that are not there.
+
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use pvops_backend_xen::XenError;
 use pvops_backend_xen::pv::{PortAccess, set_port_access, set_port_bitmap};
+use pvops_core::{cpu, system, time};
 
 use super::Outcome;
+use super::segments::{data_segment, with_room};
 use crate::arch::probe;
 use crate::scheduler::{self, KILLED};
 use crate::text::{ensure, text};
-use crate::work::run_on;
+use crate::work::{begin, finish, run_on};
 use crate::{cpus, per_cpu, programs};
 
 /// Each CPU may access ports; not where the kernel has said so, but for those in the bitmap.
@@ -73,6 +77,53 @@ fn try_all() -> Result<u64, XenError> {
         _ => GOOD,
     })
 }
+
+/// A data segment is gone when Xen comes back to this CPU from another: the selector becomes 0, and all
+/// goes on. Where several virtual CPUs share one.
+pub(super) fn vanished_segment() -> Outcome {
+    const PATIENCE_NS: u64 = 10_000_000_000;
+    static STOP: AtomicBool = AtomicBool::new(false);
+    fn busy(_: usize) -> u64 {
+        while !STOP.load(Ordering::Relaxed) {
+            system::yield_cpu();
+        }
+        0
+    }
+    ensure!(cpus::count() > 1, "there is no other CPU to switch to");
+    STOP.store(false, Ordering::Relaxed);
+    (1..cpus::count()).for_each(|cpu| begin(cpu, busy, 0));
+    let outcome = with_room(|table, first| {
+        let selector = (first as u16 * 8) | 3;
+        // SAFETY: the entry is nobody's.
+        let store = |entry| unsafe { cpu::write_gdt_entry(table, first, entry) };
+        store(data_segment(0) | PROGRAMS);
+        // SAFETY: the segment is there.
+        unsafe { probe::load_es(selector) };
+        let loaded = probe::es();
+        store(0);
+        let start = time::clock_ns();
+        while probe::es() == selector && time::clock_ns() - start < PATIENCE_NS {
+            system::yield_cpu();
+        }
+        let left = probe::es();
+        // SAFETY: 0 can always be loaded.
+        unsafe { probe::load_es(0) };
+        ensure!(
+            (loaded, left) == (selector, 0),
+            "ES was {loaded:#x}, and then {left:#x}"
+        );
+        let waited_us = (time::clock_ns() - start) / 1000;
+        Ok(text!("ES lost {selector:#x} after {waited_us} us"))
+    });
+    STOP.store(true, Ordering::Relaxed);
+    for cpu in 1..cpus::count() {
+        ensure!(finish(cpu).is_some(), "CPU {cpu} is gone");
+    }
+    outcome
+}
+
+/// Of a descriptor: privilege level 3, where PV kernels are. Intel SDM volume 3, figure 3-8.
+const PROGRAMS: u64 = 0b11 << 45;
 
 /// Where Xen can't return to a program, as the selector of its stack names no segment, the program gets
 /// the exception.

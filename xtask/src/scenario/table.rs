@@ -349,7 +349,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "xen-pv-many",
         carrier: Carrier::Xen("sched=credit"),
         cpus: &[40],
-        cmdline: "only=smp.online,smp.events,smp.offline,xen.ipi",
+        cmdline: "only=smp.online,smp.events,smp.offline,xen.ipi,xen.vanished_segment",
         ..XEN_PV
     },
     XEN_PVH,

@@ -114,6 +114,24 @@ pub(crate) fn bases() -> [usize; 4] {
     [0x1111_1000, 0x2222_2000, 0x3333_3000, 0x4444_4000]
 }
 
+/// Loads ES.
+///
+/// # Safety
+///
+/// The selector names a data segment, or is 0.
+pub(crate) unsafe fn load_es(selector: u16) {
+    // SAFETY: the caller vouches for the selector; 64-bit code uses ES for nothing.
+    unsafe { asm!("mov es, {:x}", in(reg) selector, options(nomem, nostack, preserves_flags)) };
+}
+
+/// The selector in ES.
+pub(crate) fn es() -> u16 {
+    let selector: u16;
+    // SAFETY: reading has no effect.
+    unsafe { asm!("mov {:x}, es", out(reg) selector, options(nomem, nostack, preserves_flags)) };
+    selector
+}
+
 /// The base of a segment.
 ///
 /// # Safety
