@@ -225,8 +225,12 @@ pub(crate) fn repository() -> anyhow::Result<Shell> {
 /// A directory in the target directory for builds with other flags: in one directory each would
 /// undo the other's.
 pub(crate) fn other_target_directory(name: &str) -> String {
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or("target".into());
-    format!("{target}/{name}")
+    format!("{}/{name}", target_directory_of_cargo())
+}
+
+/// The directory that cargo builds in.
+pub(crate) fn target_directory_of_cargo() -> String {
+    std::env::var("CARGO_TARGET_DIR").unwrap_or("target".into())
 }
 
 /// The cargo that runs this program.

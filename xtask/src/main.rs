@@ -3,6 +3,7 @@
 //! Exit status: 0 when all went well, 1 when a boot, test or build failed, 2 when the call
 //! or the machine is wrong (unknown scenario, missing tool, unreadable file).
 
+mod alone;
 mod annotate;
 mod appliance;
 mod bench;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let _alone = alone::begin()?;
     match command {
         Command::Boot(arguments) => boot::run(&arguments, out),
         Command::Build => kernel::run(out),
