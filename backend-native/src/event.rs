@@ -18,7 +18,7 @@ use x86::msr::{
 use crate::apic::Apic;
 use crate::clock;
 use crate::rtc;
-use crate::sample::{first_sample, sample};
+use crate::sample::{Sample, first_sample, rate_of_both_halves, sample};
 
 /// Chooses the timer's mode; measures its rate if that is not the time-stamp counter's.
 pub(crate) fn start(apic: &Apic, frequency: TscFrequency) -> bindings::time {
@@ -155,22 +155,33 @@ fn status(passed: bool) -> EventStatus {
     }
 }
 
-/// Measures the one-shot timer against the time-stamp counter for a quarter of a millisecond; 0 if it does not count.
+/// Measures the one-shot timer against the time-stamp counter for a quarter of a millisecond, or longer
+/// if it is interrupted; 0 if it does not count.
 fn ticks_per_second(apic: Apic, tsc_hz: u64) -> u64 {
-    const WINDOW_NS: u64 = 250_000;
+    const HALF_NS: u64 = 125_000;
     apic.write(LVT_TIMER, LVT_MASKED);
     apic.write(DIVIDE, DIVIDE_BY_1);
-    apic.write(INITIAL_COUNT, u32::MAX);
     let read = || apic.read(CURRENT_COUNT);
-    let start = first_sample(&read);
-    // Ends: the time-stamp counter runs.
-    let window = clock::ticks(WINDOW_NS);
-    while cpu::read_tsc_ordered().wrapping_sub(start.tsc) < window {}
-    let end = sample(&read);
+    let half = clock::ticks(HALF_NS);
+    let sample_after = |start: u64| {
+        // Ends: the time-stamp counter runs.
+        while cpu::read_tsc_ordered().wrapping_sub(start) < half {}
+        sample(&read)
+    };
+    let measure = || {
+        apic.write(INITIAL_COUNT, u32::MAX);
+        let start = first_sample(&read);
+        let middle = sample_after(start.tsc);
+        let end = sample_after(middle.tsc);
+        Some([start, middle, end])
+    };
+    let rate = |start: &Sample, end: &Sample| {
+        // The timer counts down.
+        let ticks = u128::from(start.count.wrapping_sub(end.count));
+        let cycles = u128::from(end.tsc.wrapping_sub(start.tsc)).max(1);
+        u64::try_from(ticks * u128::from(tsc_hz) / cycles).unwrap_or(0)
+    };
+    let rate = rate_of_both_halves(measure, rate).unwrap_or(0);
     apic.write(INITIAL_COUNT, 0);
-    // The timer counts down.
-    let ticks = u128::from(start.count.wrapping_sub(end.count));
-    let cycles = u128::from(end.tsc.wrapping_sub(start.tsc)).max(1);
-    let rate = ticks * u128::from(tsc_hz) / cycles;
-    u64::try_from(rate).unwrap_or(0)
+    rate
 }
