@@ -25,6 +25,10 @@ const OWN_MEMORY: u32 = 128;
 pub(crate) const CMDLINE: &str =
     "com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all cpuidle=0";
 
+/// For virtual CPUs that wait for each other. A turn takes 10 ms by default; and the default scheduler,
+/// credit2, at times lets a virtual CPU wait for ever on TCG that could run.
+pub(crate) const SCHEDULER: &str = "sched=credit sched_credit_tslice_ms=1";
+
 /// This machine's QEMU with all arguments to boot `xen`, which gets `words` on its command line,
 /// and `kernel` as dom0.
 pub(crate) fn command(
@@ -39,6 +43,7 @@ pub(crate) fn command(
     let directory = directory.context("the kernel has no directory")?;
     let name = name.and_then(|name| name.to_str());
     let name = name.context("odd kernel name")?;
+    let scheduler = if options.smp > 1 { SCHEDULER } else { "" };
     let mut command = Command::new(qemu::PROGRAM);
     command
         // A path with a space in it would end there.
@@ -60,7 +65,10 @@ pub(crate) fn command(
         ])
         .args([
             "-append",
-            &format!("{CMDLINE} dom0_max_vcpus={} {words}", options.smp),
+            &format!(
+                "{CMDLINE} {scheduler} dom0_max_vcpus={} {words}",
+                options.smp
+            ),
         ]);
     Ok(command)
 }

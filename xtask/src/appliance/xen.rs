@@ -71,9 +71,6 @@ const SMALLER: u32 = 4;
 /// Dom0's part of it, on Xen's command line.
 const DOM0_MEMORY: &str = "dom0_mem=384M,max:384M";
 
-/// One CPU runs all virtual ones, and many a check has one wait for another: by default a turn takes 10 ms.
-const SCHEDULER: &str = "sched=credit sched_credit_tslice_ms=1";
-
 const LINUX_CMDLINE: &str = "console=hvc0 quiet loglevel=1 panic=-1 mitigations=off nokaslr";
 
 /// This machine's QEMU with all arguments to boot `hypervisor` and the appliance, which runs `kernel` as
@@ -140,7 +137,7 @@ pub(crate) fn command(
         .args([
             "-no-reboot",
             "-append",
-            &format!("{} {DOM0_MEMORY} {SCHEDULER}", xen::CMDLINE),
+            &format!("{} {DOM0_MEMORY} {}", xen::CMDLINE, xen::SCHEDULER),
         ])
         .arg("-kernel")
         .arg(hypervisor)

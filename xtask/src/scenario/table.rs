@@ -343,11 +343,9 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         cmdline: "xen-trace",
         ..XEN_PV
     },
-    // More CPUs than Xen's page has records for, on two of the machine's. Xen's other scheduler, credit2,
-    // sometimes lets a CPU wait for ever there that could run.
+    // More CPUs than Xen's page has records for, on two of the machine's.
     Scenario {
         name: "xen-pv-many",
-        carrier: Carrier::Xen("sched=credit"),
         cpus: &[40],
         cmdline: "only=smp.online,smp.events,smp.offline,xen.ipi,xen.vanished_segment",
         ..XEN_PV
