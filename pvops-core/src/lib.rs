@@ -39,6 +39,7 @@ pub mod descriptor;
 pub mod event;
 pub mod extable;
 mod install;
+mod irq_off;
 mod kernel;
 pub mod lazy;
 pub mod live;
@@ -64,11 +65,17 @@ pub use install::{
 pub use kernel::{Kernel, PerCpuArea, PerCpuSegment};
 pub use op::{Op, OpNumber};
 pub use ops::{
-    Bindings, DECLARATIONS, GROUPS, GroupDeclaration, OpDeclaration, apic, bindings, cpu, io, irq,
-    smp, system, time,
+    Bindings, DECLARATIONS, GROUPS, GroupDeclaration, OpDeclaration, apic, bindings, cpu, io, smp,
+    system, time,
 };
 pub use syscall::SyscallEntry;
 pub use table::OpTable;
+
+/// Interrupts of this CPU.
+pub mod irq {
+    pub use crate::irq_off::without;
+    pub use crate::ops::irq::*;
+}
 
 /// Page tables and the TLB.
 pub mod mmu {
