@@ -23,11 +23,18 @@
 //!
 //! The table itself is defined by the backend whose functions are right before anything is known of
 //! the host; link `pvops-backend-native`.
+//!
+//! Code that uses ops is tested in an ordinary process, by `cargo test`, with the feature `testing`:
+//! `pvops_core::testing`.
 #![no_std]
+
+#[cfg(all(feature = "testing", target_os = "linux", not(loom)))]
+extern crate std;
 
 mod atomic;
 mod declare;
 
+#[macro_use]
 pub mod arch;
 pub mod atomic64;
 pub mod backend;
@@ -55,6 +62,8 @@ pub mod site;
 pub mod stolen_time;
 mod syscall;
 mod table;
+#[cfg(all(feature = "testing", target_os = "linux", not(loom)))]
+pub mod testing;
 pub mod tsc;
 pub mod tsc_scale;
 
