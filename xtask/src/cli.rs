@@ -31,6 +31,14 @@ pub(crate) enum Command {
     Sites(SitesArguments),
     /// Write docs/ops.md, the reference of all ops, from their declaration
     Ops,
+    /// Boot the demo kernel and write down what it and the host say to each other while a backend is
+    /// installed, for tests that replay it (docs/testing.md)
+    Record {
+        /// A scenario with one 64-bit kernel, such as kvm-l1
+        scenario: String,
+        /// The recording
+        file: PathBuf,
+    },
     /// Measure what ops, exits and work cost on hosts side by side, and write target/bench/report.html and
     /// report.md
     Bench(BenchArguments),

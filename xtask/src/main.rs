@@ -28,11 +28,13 @@ mod progress;
 mod protocol;
 mod publishing;
 mod qemu;
+mod record;
 mod render;
 mod report;
 mod scenario;
 mod screen;
 mod setup;
+mod single_boot;
 mod sites;
 mod steal;
 mod step;
@@ -81,6 +83,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::MinimalKernel => minimal_kernel::run(out),
         Command::Sites(arguments) => sites::run(&arguments, out),
         Command::Ops => ops::run(out),
+        Command::Record { scenario, file } => record::run(&scenario, &file, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
         Command::Gains { only } => gains::run(&only, out),
     }

@@ -4,25 +4,20 @@ mod size;
 
 use std::fs;
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use xshell::cmd;
 
-use crate::annotate::Annotator;
-use crate::guest;
 use crate::kernel::{self, MESSAGES, WordSize};
 use crate::lab::Lab;
 use crate::outcome::Outcome;
-use crate::qemu::Options;
 use crate::scenario;
-use crate::screen::Screen;
 use crate::setup;
+use crate::single_boot::SingleBoot;
 use crate::step::{self, End};
 use crate::tally::Tally;
 use crate::transcript::{self, EXIT_STATUS_PASS};
-use crate::xen::Xen;
 
 /// Of its workspace.
 pub(crate) const MANIFEST: &str = "examples/minimal-kernel/Cargo.toml";
@@ -149,38 +144,13 @@ fn keep_copy(executable: &Path) -> anyhow::Result<PathBuf> {
 
 fn boot(lab: &mut Lab, kernel: &Path, host: &Host) -> anyhow::Result<End> {
     let scenario = scenario::find(host.scenario)?;
-    let options = Options {
-        smp: 1,
-        mem: 128,
-        cmdline: "",
-        cpu_flags: "",
+    let boot = match SingleBoot::new(lab, kernel, scenario, "")? {
+        Ok(boot) => boot,
+        Err(end) => return Ok(end),
     };
-    let setting = match lab.setting(scenario, &options) {
-        Ok(setting) => setting,
-        Err(reason) => return Ok(End::Skipped(reason)),
-    };
-    let mut log = Vec::new();
-    let mut command = match lab.command(kernel, scenario, &setting, &options, None, &mut log)? {
-        Ok(command) => command,
-        Err(reason) => return Ok(setup::lacking(reason)),
-    };
-    let annotator = Annotator::from_file(kernel);
-    let mut screen = Screen::new(&annotator, &mut log);
-    let mut xen = scenario.carrier.domains().map(Xen::new);
-    let mut run = guest::run(&mut command, scenario.timeout, &mut |line| match &mut xen {
-        Some(xen) => xen.line(line, &mut screen),
-        None => screen.line(line).map(|_| ControlFlow::Continue(())),
-    })?;
-    if let Some(xen) = &mut xen {
-        run.end = xen.end(run.end, &mut screen)?;
-    }
-    let text = String::from_utf8_lossy(&log);
-    Ok(match judge(&text, &run.end, host) {
+    Ok(match judge(&boot.text, &boot.run.end, host) {
         Ok(remark) => End::Passed(remark),
-        Err(reason) => {
-            let diagnostics = run.diagnostics.join("\n");
-            End::Failed(format!("{reason}\n{text}{diagnostics}\n{command:?}"))
-        }
+        Err(reason) => End::Failed(boot.failure(&reason)),
     })
 }
 
