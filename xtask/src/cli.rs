@@ -27,6 +27,8 @@ pub(crate) enum Command {
     VmiRom(VmiRomArguments),
     /// Build examples/minimal-kernel, print what pvops costs it in bytes, and boot it on every kind of host
     MinimalKernel,
+    /// Build examples/with-bootloader, before and after it took pvops, and boot it by others' loaders
+    WithBootloader,
     /// List the call sites of an ELF that links pvops-core, and what a backend makes of them
     Sites(SitesArguments),
     /// Write docs/ops.md, the reference of all ops, from their declaration

@@ -10,6 +10,7 @@ mod bench;
 mod boot;
 mod cli;
 mod disturbance;
+mod example;
 mod figures;
 mod gains;
 mod grub;
@@ -44,6 +45,7 @@ mod test;
 mod tests_output;
 mod transcript;
 mod vmi_rom;
+mod with_bootloader;
 mod xen;
 
 use std::io::{self, Write};
@@ -81,6 +83,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Test => test::run(out),
         Command::VmiRom(arguments) => vmi_rom::run(&arguments, out),
         Command::MinimalKernel => minimal_kernel::run(out),
+        Command::WithBootloader => with_bootloader::run(out),
         Command::Sites(arguments) => sites::run(&arguments, out),
         Command::Ops => ops::run(out),
         Command::Record { scenario, file } => record::run(&scenario, &file, out),

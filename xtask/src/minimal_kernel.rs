@@ -2,14 +2,11 @@
 
 mod size;
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use xshell::cmd;
-
-use crate::kernel::{self, MESSAGES, WordSize};
+use crate::example;
+use crate::kernel::WordSize;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::scenario;
@@ -21,7 +18,6 @@ use crate::transcript::{self, EXIT_STATUS_PASS};
 
 /// Of its workspace.
 pub(crate) const MANIFEST: &str = "examples/minimal-kernel/Cargo.toml";
-const DIRECTORY: &str = "examples/minimal-kernel";
 const PACKAGE: &str = "minimal-kernel";
 
 /// A host, and what the kernel must find there.
@@ -102,44 +98,15 @@ pub(crate) fn test(
     Ok(())
 }
 
-/// Builds an executable of the example's workspace, in its directory and by its own settings. Gives the
-/// path of a copy, or the compiler's messages.
+/// Builds an executable of the example's workspace.
 fn build(
     package: &str,
     executable: &str,
     cargo_options: &[&str],
 ) -> anyhow::Result<Result<PathBuf, Vec<u8>>> {
-    let shell = kernel::repository()?;
-    let target = shell
-        .current_dir()
-        .join(kernel::other_target_directory(PACKAGE));
-    shell.change_dir(DIRECTORY);
-    let cargo = kernel::cargo();
-    let command = cmd!(
-        shell,
-        "{cargo} build --locked --package {package} {cargo_options...} {MESSAGES...}"
-    );
-    let command = command
-        .env("CARGO_TARGET_DIR", target)
-        .env_remove("RUSTFLAGS");
-    match kernel::executable_of(command, executable)? {
-        Ok(path) => keep_copy(&path).map(Ok),
-        Err(messages) => Ok(Err(messages)),
-    }
-}
-
-/// Where [`Lab`] finds what it keeps beside kernels, and the next build leaves it.
-fn keep_copy(executable: &Path) -> anyhow::Result<PathBuf> {
-    // <target directory>/minimal-kernel/x86_64-unknown-none/release/minimal-kernel
-    let target = kernel::target_directory(executable)?.parent();
-    let name = executable.file_name().context("no name")?;
-    let directory = target
-        .context("odd target directory")?
-        .join("guest/minimal");
-    let copy = directory.join(name);
-    fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-    fs::copy(executable, &copy).with_context(|| copy.display().to_string())?;
-    Ok(copy)
+    let package = ["--package", package];
+    let options: Vec<_> = package.iter().chain(cargo_options).copied().collect();
+    example::build(PACKAGE, executable, &options)
 }
 
 fn boot(lab: &mut Lab, kernel: &Path, host: &Host) -> anyhow::Result<End> {
