@@ -30,6 +30,8 @@ mod per_cpu;
 mod platform;
 mod programs;
 mod ready_queue;
+#[cfg(target_arch = "x86_64")]
+mod record;
 mod scheduler;
 mod selftest;
 mod stacks;
@@ -125,6 +127,11 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
         if unsafe { vmi::prepare(rom) }.is_err() {
             panic!("no memory to map the VMI ROM");
         }
+    }
+    #[cfg(target_arch = "x86_64")]
+    if command_line.flag("record") {
+        // SAFETY: the boot CPU is alone, interrupts are off.
+        unsafe { record::boot(name) }
     }
     let (backend, sites) = install_backend(interfaces, name);
     if paging::seal_op_table().is_err() {

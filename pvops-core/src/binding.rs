@@ -123,6 +123,17 @@ impl<O: ExitOp> Binding<O> {
     }
 }
 
+impl Binding<crate::op::system::hypercall> {
+    /// A call of code that does what the host would, for hosts that are simulated or listened to.
+    ///
+    /// # Safety
+    ///
+    /// `function` must answer on the registers of the host's ABI and change nothing else.
+    pub const unsafe fn hypercall(function: ErasedFunction) -> Self {
+        Self::new(function, None, Outcome::Call)
+    }
+}
+
 impl<O: NoResult> Binding<O> {
     /// Nothing at all: an op that this host has no need of.
     pub const fn nothing() -> Self {

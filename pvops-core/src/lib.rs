@@ -23,11 +23,18 @@
 //!
 //! The table itself is defined by the backend whose functions are right before anything is known of
 //! the host; link `pvops-backend-native`.
+//!
+//! Code that uses ops is tested in an ordinary process, by `cargo test`, with the feature `testing`:
+//! `pvops_core::testing`.
 #![no_std]
+
+#[cfg(all(feature = "testing", target_os = "linux", not(loom)))]
+extern crate std;
 
 mod atomic;
 mod declare;
 
+#[macro_use]
 pub mod arch;
 pub mod atomic64;
 pub mod backend;
@@ -39,6 +46,7 @@ pub mod descriptor;
 pub mod event;
 pub mod extable;
 mod install;
+mod irq_off;
 mod kernel;
 pub mod lazy;
 pub mod live;
@@ -54,6 +62,8 @@ pub mod site;
 pub mod stolen_time;
 mod syscall;
 mod table;
+#[cfg(all(feature = "testing", target_os = "linux", not(loom)))]
+pub mod testing;
 pub mod tsc;
 pub mod tsc_scale;
 
@@ -64,11 +74,17 @@ pub use install::{
 pub use kernel::{Kernel, PerCpuArea, PerCpuSegment};
 pub use op::{Op, OpNumber};
 pub use ops::{
-    Bindings, DECLARATIONS, GROUPS, GroupDeclaration, OpDeclaration, apic, bindings, cpu, io, irq,
-    smp, system, time,
+    Bindings, DECLARATIONS, GROUPS, GroupDeclaration, OpDeclaration, apic, bindings, cpu, io, smp,
+    system, time,
 };
 pub use syscall::SyscallEntry;
 pub use table::OpTable;
+
+/// Interrupts of this CPU.
+pub mod irq {
+    pub use crate::irq_off::without;
+    pub use crate::ops::irq::*;
+}
 
 /// Page tables and the TLB.
 pub mod mmu {

@@ -27,10 +27,20 @@ pub(crate) enum Command {
     VmiRom(VmiRomArguments),
     /// Build examples/minimal-kernel, print what pvops costs it in bytes, and boot it on every kind of host
     MinimalKernel,
+    /// Build examples/with-bootloader, before and after it took pvops, and boot it by others' loaders
+    WithBootloader,
     /// List the call sites of an ELF that links pvops-core, and what a backend makes of them
     Sites(SitesArguments),
     /// Write docs/ops.md, the reference of all ops, from their declaration
     Ops,
+    /// Boot the demo kernel and write down what it and the host say to each other while a backend is
+    /// installed, for tests that replay it (docs/testing.md)
+    Record {
+        /// A scenario with one 64-bit kernel, such as kvm-l1
+        scenario: String,
+        /// The recording
+        file: PathBuf,
+    },
     /// Measure what ops, exits and work cost on hosts side by side, and write target/bench/report.html and
     /// report.md
     Bench(BenchArguments),

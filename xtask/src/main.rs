@@ -10,6 +10,7 @@ mod bench;
 mod boot;
 mod cli;
 mod disturbance;
+mod example;
 mod figures;
 mod gains;
 mod grub;
@@ -28,11 +29,13 @@ mod progress;
 mod protocol;
 mod publishing;
 mod qemu;
+mod record;
 mod render;
 mod report;
 mod scenario;
 mod screen;
 mod setup;
+mod single_boot;
 mod sites;
 mod steal;
 mod step;
@@ -42,6 +45,7 @@ mod test;
 mod tests_output;
 mod transcript;
 mod vmi_rom;
+mod with_bootloader;
 mod xen;
 
 use std::io::{self, Write};
@@ -79,8 +83,10 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Test => test::run(out),
         Command::VmiRom(arguments) => vmi_rom::run(&arguments, out),
         Command::MinimalKernel => minimal_kernel::run(out),
+        Command::WithBootloader => with_bootloader::run(out),
         Command::Sites(arguments) => sites::run(&arguments, out),
         Command::Ops => ops::run(out),
+        Command::Record { scenario, file } => record::run(&scenario, &file, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
         Command::Gains { only } => gains::run(&only, out),
     }

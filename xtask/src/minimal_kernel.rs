@@ -2,31 +2,22 @@
 
 mod size;
 
-use std::fs;
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use xshell::cmd;
-
-use crate::annotate::Annotator;
-use crate::guest;
-use crate::kernel::{self, MESSAGES, WordSize};
+use crate::example;
+use crate::kernel::WordSize;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
-use crate::qemu::Options;
 use crate::scenario;
-use crate::screen::Screen;
 use crate::setup;
+use crate::single_boot::SingleBoot;
 use crate::step::{self, End};
 use crate::tally::Tally;
 use crate::transcript::{self, EXIT_STATUS_PASS};
-use crate::xen::Xen;
 
 /// Of its workspace.
 pub(crate) const MANIFEST: &str = "examples/minimal-kernel/Cargo.toml";
-const DIRECTORY: &str = "examples/minimal-kernel";
 const PACKAGE: &str = "minimal-kernel";
 
 /// A host, and what the kernel must find there.
@@ -107,80 +98,26 @@ pub(crate) fn test(
     Ok(())
 }
 
-/// Builds an executable of the example's workspace, in its directory and by its own settings. Gives the
-/// path of a copy, or the compiler's messages.
+/// Builds an executable of the example's workspace.
 fn build(
     package: &str,
     executable: &str,
     cargo_options: &[&str],
 ) -> anyhow::Result<Result<PathBuf, Vec<u8>>> {
-    let shell = kernel::repository()?;
-    let target = shell
-        .current_dir()
-        .join(kernel::other_target_directory(PACKAGE));
-    shell.change_dir(DIRECTORY);
-    let cargo = kernel::cargo();
-    let command = cmd!(
-        shell,
-        "{cargo} build --locked --package {package} {cargo_options...} {MESSAGES...}"
-    );
-    let command = command
-        .env("CARGO_TARGET_DIR", target)
-        .env_remove("RUSTFLAGS");
-    match kernel::executable_of(command, executable)? {
-        Ok(path) => keep_copy(&path).map(Ok),
-        Err(messages) => Ok(Err(messages)),
-    }
-}
-
-/// Where [`Lab`] finds what it keeps beside kernels, and the next build leaves it.
-fn keep_copy(executable: &Path) -> anyhow::Result<PathBuf> {
-    // <target directory>/minimal-kernel/x86_64-unknown-none/release/minimal-kernel
-    let target = kernel::target_directory(executable)?.parent();
-    let name = executable.file_name().context("no name")?;
-    let directory = target
-        .context("odd target directory")?
-        .join("guest/minimal");
-    let copy = directory.join(name);
-    fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-    fs::copy(executable, &copy).with_context(|| copy.display().to_string())?;
-    Ok(copy)
+    let package = ["--package", package];
+    let options: Vec<_> = package.iter().chain(cargo_options).copied().collect();
+    example::build(PACKAGE, executable, &options)
 }
 
 fn boot(lab: &mut Lab, kernel: &Path, host: &Host) -> anyhow::Result<End> {
     let scenario = scenario::find(host.scenario)?;
-    let options = Options {
-        smp: 1,
-        mem: 128,
-        cmdline: "",
-        cpu_flags: "",
+    let boot = match SingleBoot::new(lab, kernel, scenario, "")? {
+        Ok(boot) => boot,
+        Err(end) => return Ok(end),
     };
-    let setting = match lab.setting(scenario, &options) {
-        Ok(setting) => setting,
-        Err(reason) => return Ok(End::Skipped(reason)),
-    };
-    let mut log = Vec::new();
-    let mut command = match lab.command(kernel, scenario, &setting, &options, None, &mut log)? {
-        Ok(command) => command,
-        Err(reason) => return Ok(setup::lacking(reason)),
-    };
-    let annotator = Annotator::from_file(kernel);
-    let mut screen = Screen::new(&annotator, &mut log);
-    let mut xen = scenario.carrier.domains().map(Xen::new);
-    let mut run = guest::run(&mut command, scenario.timeout, &mut |line| match &mut xen {
-        Some(xen) => xen.line(line, &mut screen),
-        None => screen.line(line).map(|_| ControlFlow::Continue(())),
-    })?;
-    if let Some(xen) = &mut xen {
-        run.end = xen.end(run.end, &mut screen)?;
-    }
-    let text = String::from_utf8_lossy(&log);
-    Ok(match judge(&text, &run.end, host) {
+    Ok(match judge(&boot.text, &boot.run.end, host) {
         Ok(remark) => End::Passed(remark),
-        Err(reason) => {
-            let diagnostics = run.diagnostics.join("\n");
-            End::Failed(format!("{reason}\n{text}{diagnostics}\n{command:?}"))
-        }
+        Err(reason) => End::Failed(boot.failure(&reason)),
     })
 }
 

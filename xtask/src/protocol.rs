@@ -42,6 +42,8 @@ pub(crate) enum Event {
     Site(u64, Vec<u8>),
     /// What the VMI ROM has said of a call.
     Relocation(Relocation),
+    /// A line of a recording.
+    Traffic(String),
     /// An event this program does not know.
     Other(String, Map<String, Value>),
 }
@@ -134,6 +136,7 @@ pub(crate) fn parse(line: &[u8]) -> anyhow::Result<Event> {
             kind: string(&fields, "kind")?,
             address: number(&fields, "address")?,
         }),
+        "traffic" => Event::Traffic(string(&fields, "line")?),
         "bench" => Event::Bench(Benchmark::parse(&fields)?),
         "measure" => {
             let name = string(&fields, "name")?;

@@ -47,6 +47,7 @@ fn event_text(event: &Event) -> Option<String> {
                 detail => format!("  {status} {} ({detail})", check.name),
             }
         }
+        Event::Traffic(line) => format!("  {line}"),
         Event::Measure(name, fields) => measure_text(name, fields),
         Event::Bench(benchmark) => {
             let key = &benchmark.key;

@@ -14,7 +14,7 @@ use crate::scenario::SCENARIOS;
 use crate::setup;
 use crate::step::{self, CargoStep, End};
 use crate::tally::Tally;
-use crate::{kernel, links, minimal_kernel, privileged, publishing, vmi_rom};
+use crate::{kernel, links, minimal_kernel, privileged, publishing, vmi_rom, with_bootloader};
 
 /// Runs all steps, also after a failed one, and prints the counts.
 pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -41,6 +41,7 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let qemu = setup::qemu(out).map_err(|error| format!("{error:#}"));
     links::run(&qemu, &mut tally, out)?;
     minimal_kernel::test(&qemu, &mut tally, out)?;
+    with_bootloader::test(&qemu, &mut tally, out)?;
     vmi_rom::test(&qemu, &mut tally, out)?;
     if let Some(lab) = lab(kernels, qemu, &mut tally) {
         boot_all(lab, &mut tally, out)?;
@@ -67,6 +68,7 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
     let host = ["--workspace", "--exclude", "guest-kernel-demo"];
     let kernel = ["--package", "guest-kernel-demo"];
     let example = ["--manifest-path", minimal_kernel::MANIFEST];
+    let other_example = ["--manifest-path", with_bootloader::MANIFEST];
     let libraries = publishing::LIBRARIES;
     let targets = WordSize::ALL.map(WordSize::target);
     let [wide, narrow] = targets.map(|target| ["--target", target]);
@@ -115,6 +117,22 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
             .env(
                 "CARGO_TARGET_DIR",
                 kernel::other_target_directory("minimal-kernel"),
+            ),
+        ),
+        step(
+            "format of the kernel with a bootloader",
+            cmd!(shell, "{cargo} fmt --all --check {other_example...}"),
+        ),
+        step(
+            "lints of the kernel with a bootloader",
+            cmd!(
+                shell,
+                "{cargo} clippy --locked {other_example...} {wide...} -- -D warnings"
+            )
+            .env_remove("RUSTFLAGS")
+            .env(
+                "CARGO_TARGET_DIR",
+                kernel::other_target_directory(with_bootloader::NAME),
             ),
         ),
         step(

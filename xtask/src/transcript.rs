@@ -73,6 +73,8 @@ pub(crate) struct Transcript {
     pub(crate) sites: BTreeMap<u64, Vec<u8>>,
     /// What the VMI ROM has said of its calls, if the kernel was to tell.
     pub(crate) relocations: Vec<Relocation>,
+    /// What it and its host have said to each other, if the kernel was to tell.
+    pub(crate) traffic: Vec<String>,
     results: Vec<Summary>,
     /// Status of the QEMU in an appliance.
     guest_ends: Vec<i32>,
@@ -155,6 +157,7 @@ impl Transcript {
                 self.sites.insert(*address, bytes.clone());
             }
             Event::Relocation(relocation) => self.relocations.push(relocation.clone()),
+            Event::Traffic(line) => self.traffic.push(line.clone()),
             Event::Result(_)
             | Event::GuestEnd(_)
             | Event::ReadyToStop

@@ -1,13 +1,12 @@
 //! Text that comes later, as a module's does, and how text is protected.
 
-use std::sync::atomic::Ordering;
-
 use pvops_core::site::SiteRecord;
-use pvops_core::{Op, OpTable, installed, op, patch};
+use pvops_core::testing::Cpu;
+use pvops_core::{Op, OpTable, installed, irq, op, patch};
 use pvops_tests::check::{Outcome, equal};
 use pvops_tests::process::{PROCESS, protect};
 
-use crate::backend;
+use crate::ops::FLAGS_ENABLED;
 
 /// A function with one site, assembled at run time within reach of the table.
 pub(crate) fn module() -> Outcome {
@@ -43,10 +42,13 @@ pub(crate) fn module() -> Outcome {
         patch::patch(&PROCESS, records, &bindings)
     };
     equal("the calls", counts.map(|counts| counts.call), Ok(1))?;
-    backend::FLAGS.store(backend::FLAGS_ENABLED, Ordering::Relaxed);
-    // SAFETY: a site that loses no more than a function may, and a `ret`.
-    unsafe { std::mem::transmute::<*mut u8, extern "C" fn()>(code)() };
-    equal("the flags", backend::FLAGS.load(Ordering::Relaxed), 0)
+    let this = Cpu::new();
+    // SAFETY: no interrupt comes; a site that loses no more than a function may, and a `ret`.
+    unsafe {
+        irq::restore_flags(FLAGS_ENABLED);
+        std::mem::transmute::<*mut u8, extern "C" fn()>(code)();
+    }
+    equal("the interrupt flag", this.interrupts_are_on(), false)
 }
 
 pub(crate) fn text_is_read_only() -> Outcome {

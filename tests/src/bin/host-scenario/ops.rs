@@ -1,8 +1,8 @@
 //! What ops do: those of this CPU before patching, the backend's afterwards.
 
-use std::sync::atomic::Ordering;
-
 use pvops_core::msr::MsrFault;
+use pvops_core::probe::CpuIdResult;
+use pvops_core::testing::Cpu;
 use pvops_core::{apic, cpu, installed, io, irq, mmu, system};
 use pvops_tests::check::{Outcome, equal};
 use pvops_tests::ensure;
@@ -31,28 +31,30 @@ pub(crate) fn unpatched() -> Outcome {
 }
 
 pub(crate) fn patched() -> Outcome {
+    let this = Cpu::new();
+    this.set_msr(APIC_BASE, 0);
+    let answer = CpuIdResult {
+        eax: 7,
+        ebx: 0xb,
+        ecx: 3,
+        edx: 0xd,
+    };
+    this.set_cpuid(7, 3, answer);
     irq::disable();
-    equal("the flags after disable", irq::save_flags(), 0)?;
+    equal("interrupts after disable", this.interrupts_are_on(), false)?;
     let mut entry = 0;
-    // SAFETY: the backend's CPU is made of variables, and the entry is ours.
+    // SAFETY: the CPU is simulated, and the entry is ours.
     unsafe {
         irq::enable();
-        irq::restore_flags(backend::FLAGS_ENABLED);
-        equal(
-            "the flags after restore",
-            irq::save_flags(),
-            backend::FLAGS_ENABLED,
-        )?;
-        cpu::write_msr(0x1b, 0xfedc_ba98_7654_3210);
-        equal("the register", cpu::read_msr(0x1b), 0xfedc_ba98_7654_3210)?;
-        equal(
-            "its index",
-            backend::MSR_INDEX.load(Ordering::Relaxed),
-            0x1b,
-        )?;
+        irq::restore_flags(FLAGS_ENABLED);
+        equal("interrupts after restore", this.interrupts_are_on(), true)?;
+        let flags = irq::save_flags() & FLAGS_ENABLED;
+        equal("the flags after restore", flags, FLAGS_ENABLED)?;
+        cpu::write_msr(APIC_BASE, WIDE);
+        equal("the register", cpu::read_msr(APIC_BASE), WIDE)?;
+        equal("the register's content", this.msr(APIC_BASE), Some(WIDE))?;
         io::out8(0x3f8, 0xa5);
         equal("the port's value", io::in8(0x3f8), 0xa5)?;
-        equal("the port", backend::PORT.load(Ordering::Relaxed), 0x3f8)?;
         mmu::set_pte(&mut entry, 0x8000_0000_0000_0067);
         #[cfg(target_arch = "x86_64")]
         {
@@ -66,12 +68,7 @@ pub(crate) fn patched() -> Outcome {
     }
     equal("the entry", entry, 0x8000_0000_0000_0067)?;
     equal("the time-stamp counter", cpu::read_tsc(), backend::TSC)?;
-    let leaf = cpu::cpuid(7, 3);
-    equal(
-        "CPUID",
-        (leaf.eax, leaf.ebx, leaf.ecx, leaf.edx),
-        (7, 0xb, 3, 0xd),
-    )?;
+    equal("CPUID", cpu::cpuid(7, 3), answer)?;
     equal(
         "an entry",
         mmu::entry_value(mmu::make_entry(0x1234_5067)),
@@ -80,34 +77,40 @@ pub(crate) fn patched() -> Outcome {
     mmu::flush_tlb();
     io::delay();
     system::console_byte(u32::from(b'x'));
-    equal(
-        "the console",
-        backend::CONSOLE.load(Ordering::Relaxed),
-        u32::from(b'x'),
-    )?;
+    equal("the console", this.take_console().as_str(), "x")?;
     equal("an MSR", cpu::read_msr_safe(0x10), Err(MsrFault))
 }
 
+pub(crate) const FLAGS_ENABLED: usize = 0x200;
+pub(crate) const APIC_BASE: u32 = 0x1b;
+const WIDE: u64 = 0xfedc_ba98_7654_3210;
+
 pub(crate) fn lazy() -> Outcome {
-    let state = || {
-        let flushes = backend::FLUSHES.load(Ordering::Relaxed);
-        (backend::LAZY.is_lazy(), flushes)
+    let _this = Cpu::new();
+    let mut table = [0_u64; 1];
+    let entry = table.as_mut_ptr();
+    // SAFETY: the table is ours, and outlives lazy mode.
+    let read = || unsafe { entry.read_volatile() };
+    // SAFETY: as above.
+    let stores_at_once = |value| unsafe {
+        mmu::set_pte(entry, value);
+        read() == value
     };
-    equal("before", state(), (false, 0))?;
+    equal("before", stores_at_once(1), true)?;
     let outer = mmu::lazy();
-    equal("in lazy mode", state(), (true, 0))?;
+    equal("in lazy mode", stores_at_once(2), false)?;
     drop(mmu::lazy());
-    equal("after an inner guard", state(), (true, 0))?;
+    equal("after an inner guard", read(), 1)?;
     outer.flush();
-    equal("after a flush", state(), (true, 1))?;
+    equal("after a flush", (read(), stores_at_once(3)), (2, false))?;
     let eager = mmu::eager();
-    equal("in a handler", state(), (false, 2))?;
+    equal("in a handler", (read(), stores_at_once(4)), (3, true))?;
     drop(mmu::lazy());
-    equal("after the handler's own guard", state(), (false, 2))?;
+    equal("after the handler's own guard", stores_at_once(5), true)?;
     drop(eager);
-    equal("after the handler", state(), (true, 2))?;
+    equal("after the handler", stores_at_once(6), false)?;
     drop(outer);
-    equal("after the outermost guard", state(), (false, 3))
+    equal("after the outermost guard", read(), 6)
 }
 
 pub(crate) fn trap() -> Outcome {

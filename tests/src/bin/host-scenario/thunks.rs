@@ -1,9 +1,11 @@
 //! The functions in the op table keep the registers that their shape says.
 
-use std::sync::atomic::Ordering;
-
 use pvops_core::arch::shape;
-use pvops_core::{Op, op};
+#[cfg(target_arch = "x86_64")]
+use pvops_core::cpu;
+use pvops_core::probe::CpuIdResult;
+use pvops_core::testing::Cpu;
+use pvops_core::{Op, io, op};
 use pvops_tests::check::{Outcome, equal};
 use pvops_tests::process::slot_of;
 use pvops_tests::registers::{ARGUMENTS, LOST, MISALIGNED, RAX, RBX, RCX, RDX, call, pattern};
@@ -11,17 +13,22 @@ use pvops_tests::registers::{ARGUMENTS, LOST, MISALIGNED, RAX, RBX, RCX, RDX, ca
 use pvops_tests::registers::{RDI, RSI};
 
 use crate::backend;
+use crate::ops::{APIC_BASE, FLAGS_ENABLED};
 
 /// Calls what is in the table, with a pattern in all registers, and compares them afterwards.
 pub(crate) fn thunks() -> Outcome {
+    /// Bit 1 is always set.
+    const FIXED: usize = 2;
+    let this = Cpu::new();
+    this.set_msr(APIC_BASE, 0);
     let [first, second] = ARGUMENTS;
-    let enabled = backend::FLAGS_ENABLED;
+    let enabled = FLAGS_ENABLED | FIXED;
     let mut entry = 0_u64;
     let entry_address = (&raw mut entry).addr();
     through::<op::irq::restore_flags>(&[(first, enabled)], &[])?;
     through::<op::irq::save_flags>(&[], &[(RAX, enabled)])?;
     through::<op::irq::disable>(&[], &[])?;
-    through::<op::irq::save_flags>(&[], &[(RAX, 0)])?;
+    through::<op::irq::save_flags>(&[], &[(RAX, FIXED)])?;
     // The upper half, where that is a word of its own.
     let upper = if cfg!(target_arch = "x86_64") {
         RBX
@@ -38,18 +45,18 @@ pub(crate) fn thunks() -> Outcome {
     };
     equal("the entry", written, wanted)?;
     let halves = [
-        (RCX, 0x1b),
+        (RCX, APIC_BASE as usize),
         (RAX, 0xffff_ffff_1234_5678_u64 as usize),
         (RDX, 0xeeee_eeee_9abc_def0_u64 as usize),
     ];
     through::<op::cpu::write_msr>(&halves, &[])?;
     equal(
         "the register",
-        backend::MSR.load(Ordering::Relaxed),
-        0x9abc_def0_1234_5678,
+        this.msr(APIC_BASE),
+        Some(0x9abc_def0_1234_5678),
     )?;
     let halves = [(RAX, 0x1234_5678), (RDX, 0x9abc_def0)];
-    through::<op::cpu::read_msr>(&[(RCX, 0x1b)], &halves)?;
+    through::<op::cpu::read_msr>(&[(RCX, APIC_BASE as usize)], &halves)?;
     let halves = [
         (RAX, backend::TSC as u32 as usize),
         (RDX, (backend::TSC >> 32) as usize),
@@ -58,18 +65,22 @@ pub(crate) fn thunks() -> Outcome {
     #[cfg(target_arch = "x86_64")]
     bases_and_descriptors(&mut entry)?;
     through::<op::io::out8>(&[(RDX, 0xffff_0064), (RAX, 0xfe)], &[])?;
-    equal("the port", backend::PORT.load(Ordering::Relaxed), 0x64)?;
-    equal(
-        "its value",
-        backend::PORT_VALUE.load(Ordering::Relaxed),
-        0xfe,
-    )?;
+    // SAFETY: a variable.
+    equal("the port's value", unsafe { io::in8(0x64) }, 0xfe)?;
+    this.set_port(0x60, 0xfe);
     // Only al is the result.
     let mut registers = pattern();
     registers[RDX] = 0x60;
     // SAFETY: as in `through`.
     unsafe { call(&mut registers, 0, slot_of::<op::io::in8>()) };
     equal("io.in8", registers[RAX] as u8, 0xfe)?;
+    let result = CpuIdResult {
+        eax: 7,
+        ebx: 0xb,
+        ecx: 3,
+        edx: 0xd,
+    };
+    this.set_cpuid(7, 3, result);
     let answer = [(RAX, 7), (RBX, 0xb), (RCX, 3), (RDX, 0xd)];
     through::<op::cpu::cpuid>(&[(RAX, 7), (RCX, 3)], &answer)
 }
@@ -80,8 +91,7 @@ fn bases_and_descriptors(entry: &mut u64) -> Outcome {
     let entry_address = (&raw mut *entry).addr();
     let halves = [(RAX, 0xffff_ffff_1234_5678), (RDX, 0xeeee_eeee_9abc_def0)];
     through::<op::cpu::write_fs_base>(&halves, &[])?;
-    let base = backend::BASE.load(Ordering::Relaxed);
-    equal("the base", base, 0x9abc_def0_1234_5678)?;
+    equal("the base", cpu::read_fs_base(), 0x9abc_def0_1234_5678)?;
     let halves = [(RAX, 0x1234_5678), (RDX, 0x9abc_def0)];
     through::<op::cpu::read_fs_base>(&[], &halves)?;
     let entry_by_index = [(RDI, entry_address - 80), (RSI, 10), (RDX, usize::MAX - 7)];

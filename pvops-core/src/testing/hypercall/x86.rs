@@ -1,0 +1,57 @@
+//! Registers of a call from 32-bit code.
+
+use core::arch::naked_asm;
+
+use super::answer;
+
+/// The registers of a hypercall, for the host to read and change.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct HypercallRegisters {
+    pub eax: usize,
+    pub ebx: usize,
+    pub ecx: usize,
+    pub edx: usize,
+    pub esi: usize,
+    pub edi: usize,
+}
+
+impl HypercallRegisters {
+    pub(super) fn number(&self) -> usize {
+        self.eax
+    }
+
+    pub(super) fn set_result(&mut self, result: usize) {
+        self.eax = result;
+    }
+}
+
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn thunk() {
+    naked_asm!(
+        "push ebp",
+        "mov ebp, esp",
+        "push edi",
+        "push esi",
+        "push edx",
+        "push ecx",
+        "push ebx",
+        "push eax",
+        "mov eax, esp",
+        "and esp, -16",
+        "sub esp, 12",
+        "push eax",
+        "call {answer}",
+        "lea esp, [ebp - 24]",
+        "pop eax",
+        "pop ebx",
+        "pop ecx",
+        "pop edx",
+        "pop esi",
+        "pop edi",
+        "pop ebp",
+        "ret",
+        answer = sym answer,
+    )
+}

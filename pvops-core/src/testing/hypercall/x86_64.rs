@@ -1,0 +1,71 @@
+//! Registers of a call from 64-bit code.
+
+use core::arch::naked_asm;
+
+use super::answer;
+
+/// The registers of a hypercall, for the host to read and change.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct HypercallRegisters {
+    pub rax: usize,
+    pub rbx: usize,
+    pub rcx: usize,
+    pub rdx: usize,
+    pub rsi: usize,
+    pub rdi: usize,
+    pub r8: usize,
+    pub r9: usize,
+    pub r10: usize,
+    pub r11: usize,
+}
+
+impl HypercallRegisters {
+    pub(super) fn number(&self) -> usize {
+        self.rax
+    }
+
+    pub(super) fn set_result(&mut self, result: usize) {
+        self.rax = result;
+    }
+}
+
+/// The vector registers are kept: sites in assembly, as those of hypercalls, need not give them up.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn thunk() {
+    naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "push r11",
+        "push r10",
+        "push r9",
+        "push r8",
+        "push rdi",
+        "push rsi",
+        "push rdx",
+        "push rcx",
+        "push rbx",
+        "push rax",
+        "mov rdi, rsp",
+        "and rsp, -16",
+        "sub rsp, 512",
+        "fxsave64 [rsp]",
+        "call {answer}",
+        "fxrstor64 [rsp]",
+        "lea rsp, [rbp - 80]",
+        "pop rax",
+        "pop rbx",
+        "pop rcx",
+        "pop rdx",
+        "pop rsi",
+        "pop rdi",
+        "pop r8",
+        "pop r9",
+        "pop r10",
+        "pop r11",
+        "pop rbp",
+        "ret",
+        answer = sym answer,
+    )
+}
