@@ -25,6 +25,12 @@
 //! the host; link `pvops-backend-native`.
 #![no_std]
 
+// For the models.
+#[cfg(all(loom, test))]
+extern crate self as pvops_core;
+#[cfg(all(loom, test))]
+extern crate std;
+
 mod atomic;
 mod declare;
 
