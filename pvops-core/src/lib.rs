@@ -28,7 +28,10 @@
 //! `pvops_core::testing`.
 #![no_std]
 
-#[cfg(all(feature = "testing", target_os = "linux", not(loom)))]
+// For the models.
+#[cfg(all(loom, test))]
+extern crate self as pvops_core;
+#[cfg(any(all(loom, test), all(feature = "testing", target_os = "linux", not(loom))))]
 extern crate std;
 
 mod atomic;

@@ -31,6 +31,12 @@ pub unsafe trait Op {
     type Function: Copy;
 }
 
+/// The op's shape; only compiles for a function of the op's type.
+#[doc(hidden)]
+pub const fn shape_for<O: Op>(_function: O::Function) -> u32 {
+    O::SHAPE
+}
+
 /// An op whose call sites follow the C ABI.
 ///
 /// # Safety

@@ -729,10 +729,9 @@ pub struct OpDeclaration {
 }
 
 /// The names of all ops in the order of their numbers, each followed by a NUL, in a section of their
-/// own: tools read them from any image that holds call sites.
-#[used]
+/// own: tools read them from any image that holds the op table, which keeps them.
 #[unsafe(link_section = "pvops_op_names")]
-static NAME_TEXT: [u8; NAMES.len()] = {
+pub(crate) static NAME_TEXT: [u8; NAMES.len()] = {
     let mut text = [0; NAMES.len()];
     text.copy_from_slice(NAMES.as_bytes());
     text

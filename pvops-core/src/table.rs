@@ -7,12 +7,16 @@
 use core::cell::UnsafeCell;
 use core::ptr;
 
-use crate::ops::{Bindings, Slots};
+use crate::ops::{Bindings, NAME_TEXT, Slots};
 
 /// The table, on pages of its own so that a kernel can map it read-only after patching.
 #[derive(Debug)]
 #[repr(C, align(4096))]
-pub struct OpTable(UnsafeCell<Slots>);
+pub struct OpTable {
+    slots: UnsafeCell<Slots>,
+    /// Never read, but an image with a table has the names of the ops.
+    _names: &'static [u8; NAME_TEXT.len()],
+}
 
 // SAFETY: the table is written only by `fill`, whose caller is alone, and by `set`, a word at once.
 unsafe impl Sync for OpTable {}
@@ -25,7 +29,10 @@ unsafe extern "C" {
 impl OpTable {
     /// A table for `bindings`.
     pub const fn new(bindings: &Bindings) -> Self {
-        OpTable(UnsafeCell::new(Slots::of(bindings)))
+        OpTable {
+            slots: UnsafeCell::new(Slots::of(bindings)),
+            _names: &NAME_TEXT,
+        }
     }
 
     /// The kernel's table.
@@ -35,7 +42,7 @@ impl OpTable {
 
     /// Address of the slot of the op with this number.
     pub(crate) fn slot(&self, op: crate::OpNumber) -> usize {
-        self.0.get().addr() + usize::from(op.0) * size_of::<usize>()
+        self.slots.get().addr() + usize::from(op.0) * size_of::<usize>()
     }
 
     /// Points the slot of one op to another function, at the distance `alias` from the table.
@@ -58,6 +65,6 @@ impl OpTable {
     pub(crate) unsafe fn fill(&self, bindings: &Bindings) {
         // SAFETY: call sites read the table by their own instructions, never by a reference, and
         // the caller says that none of them runs now.
-        unsafe { self.0.get().write_volatile(Slots::of(bindings)) };
+        unsafe { self.slots.get().write_volatile(Slots::of(bindings)) };
     }
 }

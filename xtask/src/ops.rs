@@ -153,12 +153,15 @@ fn plain_links(line: &str) -> String {
     let mut rest = line;
     while let Some((before, after)) = rest.split_once("](") {
         let (target, behind) = after.split_once(')').unwrap_or((after, ""));
-        match (target.strip_prefix("fn@crate::"), before.rsplit_once('[')) {
-            (Some(op), _) => push(
+        let item = target.strip_prefix("fn@crate::").unwrap_or_default();
+        let op_name = item.replace("::", ".");
+        let is_op = DECLARATIONS.iter().any(|op| op.name == op_name);
+        match before.rsplit_once('[') {
+            _ if is_op => push(
                 &mut plain,
-                format_args!("{before}](#{})", op.replace("::", "")),
+                format_args!("{before}](#{})", op_name.replace('.', "")),
             ),
-            (None, Some((head, words))) if target.starts_with("crate::") => {
+            Some((head, words)) if target.contains("crate::") => {
                 push(&mut plain, format_args!("{head}{words}"));
             }
             _ => push(&mut plain, format_args!("{before}]({target})")),
@@ -207,10 +210,8 @@ mod tests {
     #[test]
     fn links_lead_to_headings_or_nowhere() {
         assert_eq!(
-            plain_links(
-                "as [`enable`](fn@crate::irq::enable) and [`fixup`](crate::extable::fixup)."
-            ),
-            "as [`enable`](#irqenable) and `fixup`."
+            plain_links("as [`enable`](fn@crate::irq::enable) and [`lazy`](fn@crate::mmu::lazy)."),
+            "as [`enable`](#irqenable) and `lazy`."
         );
         assert_eq!(plain_links("[a](b.md), x[1]"), "[a](b.md), x[1]");
     }

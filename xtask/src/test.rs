@@ -159,7 +159,7 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
     ]
 }
 
-fn host_tests(shell: &Shell) -> [CargoStep<'_>; 5] {
+fn host_tests(shell: &Shell) -> [CargoStep<'_>; 4] {
     let cargo = &kernel::cargo();
     const TARGET_32: &str = links::TARGET_32;
     let loom_target = kernel::other_target_directory("loom");
@@ -191,20 +191,10 @@ fn host_tests(shell: &Shell) -> [CargoStep<'_>; 5] {
             tests: true,
         },
         CargoStep {
-            title: "interleavings of pvclock readers and writers",
+            title: "interleavings of pvclock readers and writers, and of CPUs on a lock",
             command: cmd!(
                 shell,
-                "{cargo} test --package pvops-core --release --test pvclock_loom"
-            )
-            .env("RUSTFLAGS", "--cfg loom")
-            .env("CARGO_TARGET_DIR", &loom_target),
-            tests: true,
-        },
-        CargoStep {
-            title: "interleavings of CPUs on a lock",
-            command: cmd!(
-                shell,
-                "{cargo} test --package pvops-core --release --lib lock"
+                "{cargo} test --package pvops-core --release --lib model"
             )
             .env("RUSTFLAGS", "--cfg loom")
             .env("CARGO_TARGET_DIR", loom_target),

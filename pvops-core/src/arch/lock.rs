@@ -3,9 +3,10 @@
 //! If waiters sleep, the release must wake them. So the fields of [`bindings::lock`] are not for
 //! backends, which say here what they have.
 
-use super::selected::lock::{RELEASE, RELEASE_TO_SLEEPER};
+use super::selected::lock::{RELEASE, release_to_sleeper};
 use crate::binding::Binding;
 use crate::bindings;
+use crate::lock::Ops;
 use crate::op::lock::{kick, vcpu_is_preempted, wait};
 
 impl bindings::lock {
@@ -18,12 +19,14 @@ impl bindings::lock {
     };
 
     /// The same with waiters that sleep, for as long as the two ops that it takes say.
+    // Inline, so that the crate of a backend that asks for it has the code, and this one has none.
     #[must_use]
+    #[inline]
     pub const fn with_sleep(self, wait: Binding<wait>, kick: Binding<kick>) -> Self {
         bindings::lock {
             wait,
             kick,
-            release: RELEASE_TO_SLEEPER,
+            release: release_to_sleeper::<Ops>(),
             ..self
         }
     }

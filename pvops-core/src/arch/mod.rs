@@ -22,7 +22,7 @@ cfg_if::cfg_if! {
 }
 
 // Behind the macros that it uses.
-#[cfg(not(loom))]
+#[cfg(not(all(loom, test)))]
 mod lock;
 
 #[doc(hidden)]

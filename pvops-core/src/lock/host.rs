@@ -3,7 +3,7 @@
 use crate::atomic::AtomicU32;
 
 /// The host of the CPUs that take locks.
-pub(super) trait Host {
+pub(crate) trait Host {
     /// How often a waiter looks before it sleeps.
     const SPINS: u32;
 

@@ -52,11 +52,11 @@ mod turns;
 
 cfg_if::cfg_if! {
     // A model's atomics can't be made in a constant, which `RawMutex` wants.
-    if #[cfg(not(loom))] {
+    if #[cfg(not(all(loom, test)))] {
         mod raw;
-        pub(crate) use raw::release_to_sleeper;
+        pub(crate) use {host::Host, raw::{Ops, release_to_sleeper}};
         pub use raw::{CpuIndex, Mutex, MutexGuard, RawQueueLock};
-    } else if #[cfg(test)] {
+    } else {
         mod model;
     }
 }

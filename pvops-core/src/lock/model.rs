@@ -1,11 +1,9 @@
 //! Every interleaving of a few CPUs on one lock, on the weakest host that the ops allow.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p pvops-core --release --lib lock`
+//! `RUSTFLAGS="--cfg loom" cargo test -p pvops-core --release --lib model`
 //!
 //! The host drops the kick of a CPU that is not kickable, and never wakes one by itself: a wake-up
 //! that is lost is a deadlock, which the model reports. Hosts with a mistake must be found out.
-
-extern crate std;
 
 use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -85,13 +85,15 @@ impl<C: CpuIndex> RawQueueLock<C> {
 /// # Safety
 ///
 /// As for [`Queue::release_to_sleeper`].
-pub(crate) unsafe extern "C" fn release_to_sleeper(queue: *const Queue) {
+pub(crate) unsafe extern "C" fn release_to_sleeper<H: Host + Default>(queue: *const Queue) {
     // SAFETY: the caller holds the lock, so it exists.
-    unsafe { (*queue).release_to_sleeper(&Ops) };
+    unsafe { (*queue).release_to_sleeper(&H::default()) };
 }
 
-/// The ops of this group.
-struct Ops;
+/// The ops of this group. Inline: a function of this crate would have call sites, which keep themselves
+/// and so want the op table, in kernels that use no op, too.
+#[derive(Default)]
+pub(crate) struct Ops;
 
 impl Host for Ops {
     /// About what it costs to sleep and be kicked, so that a waiter loses at most twice the time
@@ -99,15 +101,18 @@ impl Host for Ops {
     /// host's scheduler some tens of thousands.
     const SPINS: u32 = 1024;
 
+    #[inline]
     fn wait(&self, word: &AtomicU32, value: u32) {
         // SAFETY: the word is borrowed until the op returns.
         unsafe { crate::ops::lock::wait(word.as_ptr(), value) };
     }
 
+    #[inline]
     fn kick(&self, cpu: u32) {
         crate::ops::lock::kick(cpu);
     }
 
+    #[inline]
     fn vcpu_is_preempted(&self, cpu: u32) -> bool {
         crate::ops::lock::vcpu_is_preempted(cpu)
     }

@@ -23,6 +23,8 @@
 //! and the `wc_` fields of `shared_info`).
 
 mod flags;
+#[cfg(all(loom, test))]
+mod model;
 mod monotonic;
 mod parameters;
 mod placement;

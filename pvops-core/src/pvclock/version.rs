@@ -22,7 +22,7 @@
 //!    before the second version load, which therefore cannot return *v*.
 //!
 //! If both version loads return *v*, then no field was older and none newer.
-//! The model test `pvclock_loom` fails if either fence is removed.
+//! `model` fails if either fence is removed.
 //!
 //! On x86 loads are not reordered with loads, and stores not with stores (Intel
 //! SDM volume 3, "Memory Ordering in P6 and More Recent Processor Families"), so
@@ -44,7 +44,7 @@ use crate::atomic::{Ordering, fence, spin_loop};
 /// 64 looks with a pause between them last some microseconds: long enough for
 /// any host that keeps the protocol, short enough for an interrupt handler when
 /// the host stopped in the middle of an update, or never ends one.
-pub const MAX_ATTEMPTS: u32 = if cfg!(loom) { 2 } else { 64 };
+pub const MAX_ATTEMPTS: u32 = if cfg!(all(loom, test)) { 2 } else { 64 };
 
 /// The record was being rewritten at each of [`MAX_ATTEMPTS`] looks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

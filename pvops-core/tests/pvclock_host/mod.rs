@@ -3,6 +3,7 @@
 // Each test binary uses a part of this.
 #![allow(dead_code)]
 
+use std::boxed::Box;
 use std::ptr::NonNull;
 
 #[cfg(loom)]

@@ -12,9 +12,9 @@ use object::read::elf::ElfFile64;
 use object::{Object, ObjectSection, SectionFlags};
 use pvops_core::DECLARATIONS;
 use pvops_tests::image::Image;
-use pvops_tests::sites::Sites;
+use pvops_tests::sites::{Sites, SitesError};
 
-use super::{PACKAGE, build};
+use super::build;
 use crate::step::{self, End};
 use crate::table;
 use crate::tally::Tally;
@@ -30,10 +30,15 @@ struct Variant {
     backends: &'static [&'static str],
 }
 
+/// The kernels to measure against.
+pub(super) const PACKAGE: &str = "size-reference";
+/// The one of them that takes only the clock.
+pub(super) const CLOCK: &str = "clock";
+
 /// What the others are measured against.
 const NOTHING: Variant = Variant {
     title: "nothing",
-    package: "size-reference",
+    package: PACKAGE,
     options: &["--bin", "nothing"],
     executable: "nothing",
     backends: &[],
@@ -41,9 +46,9 @@ const NOTHING: Variant = Variant {
 
 const ALL: Variant = Variant {
     title: "native, KVM and Xen",
-    package: PACKAGE,
+    package: super::PACKAGE,
     options: &[],
-    executable: PACKAGE,
+    executable: super::PACKAGE,
     backends: &["native", "kvm", "xen"],
 };
 
@@ -57,9 +62,8 @@ const NATIVE_AND_KVM: Variant = Variant {
 static VARIANTS: [Variant; 4] = [
     Variant {
         title: "the clock only",
-        options: &["--bin", "clock"],
-        executable: "clock",
-        backends: &["native"],
+        options: &["--bin", CLOCK],
+        executable: CLOCK,
         ..NOTHING
     },
     Variant {
@@ -157,6 +161,9 @@ fn check(variant: &Variant, path: &Path, file: &[u8]) -> anyhow::Result<(Sizes, 
         }
     }
     let sites = match variant.backends {
+        [] if !matches!(Sites::read(&image), Err(SitesError::None)) => {
+            bail!("{}: there are call sites", variant.title)
+        }
         [] => 0,
         _ => check_sites(&image)?,
     };

@@ -8,7 +8,7 @@ mod site;
 #[macro_use]
 mod thunk;
 // Behind the macros that it uses.
-#[cfg(not(loom))]
+#[cfg(not(all(loom, test)))]
 pub(crate) mod lock;
 
 pub(crate) use argument::Words;

@@ -8,7 +8,12 @@
 /// ```
 ///
 /// The function has the op's [`Function`](crate::Op::Function) type; it runs on the caller's stack,
-/// aligned by the thunk, in whatever context the op may be called from.
+/// aligned by the thunk, in whatever context the op may be called from. One of another type is an error:
+///
+/// ```compile_fail,E0308
+/// unsafe extern "C" fn clock_ns() -> u32 { 0 }
+/// pvops_core::preserve!(time::clock_ns, clock_ns);
+/// ```
 #[macro_export]
 macro_rules! preserve {
     ($group:ident::$name:ident, $function:path) => {{
@@ -19,14 +24,14 @@ macro_rules! preserve {
     }};
 }
 
-/// Defines the thunk of [`preserve!`](crate::preserve) under the name `$thunk`.
+/// Defines the thunk of [`preserve!`](crate::preserve) under the name `$thunk`, with parameters if some
+/// are given.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! preserve_thunk {
-    ($thunk:ident, $group:ident::$name:ident, $function:path) => {
-        const _: <$crate::op::$group::$name as $crate::Op>::Function = $function;
+    ($thunk:ident $([$($parameters:tt)*])?, $group:ident::$name:ident, $function:path) => {
         #[unsafe(naked)]
-        unsafe extern "C" fn $thunk() {
+        unsafe extern "C" fn $thunk $(<$($parameters)*>)? () {
             core::arch::naked_asm!(
                 "push ebp",
                 "mov ebp, esp",
@@ -78,7 +83,7 @@ macro_rules! preserve_thunk {
                 ".endif",
                 "leave",
                 "ret",
-                shape = const <$crate::op::$group::$name as $crate::Op>::SHAPE,
+                shape = const $crate::op::shape_for::<$crate::op::$group::$name>($function),
                 words = const <$crate::op::$group::$name as $crate::Op>::ARGUMENT_WORDS,
                 flags_read = const $crate::arch::shape::flags_read,
                 flags_write = const $crate::arch::shape::flags_write,

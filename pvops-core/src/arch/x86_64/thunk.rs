@@ -7,7 +7,12 @@
 /// ```
 ///
 /// The function has the op's [`Function`](crate::Op::Function) type; it runs on the caller's stack,
-/// aligned by the thunk, in whatever context the op may be called from.
+/// aligned by the thunk, in whatever context the op may be called from. One of another type is an error:
+///
+/// ```compile_fail,E0308
+/// unsafe extern "C" fn clock_ns() -> u32 { 0 }
+/// pvops_core::preserve!(time::clock_ns, clock_ns);
+/// ```
 #[macro_export]
 macro_rules! preserve {
     ($group:ident::$name:ident, $function:path) => {{
@@ -18,14 +23,14 @@ macro_rules! preserve {
     }};
 }
 
-/// Defines the thunk of [`preserve!`](crate::preserve) under the name `$thunk`.
+/// Defines the thunk of [`preserve!`](crate::preserve) under the name `$thunk`, with parameters if some
+/// are given.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! preserve_thunk {
-    ($thunk:ident, $group:ident::$name:ident, $function:path) => {
-        const _: <$crate::op::$group::$name as $crate::Op>::Function = $function;
+    ($thunk:ident $([$($parameters:tt)*])?, $group:ident::$name:ident, $function:path) => {
         #[unsafe(naked)]
-        unsafe extern "C" fn $thunk() {
+        unsafe extern "C" fn $thunk $(<$($parameters)*>)? () {
             core::arch::naked_asm!(
                 "push rbp",
                 "mov rbp, rsp",
@@ -87,7 +92,7 @@ macro_rules! preserve_thunk {
                 "pop rcx",
                 "pop rbp",
                 "ret",
-                shape = const <$crate::op::$group::$name as $crate::Op>::SHAPE,
+                shape = const $crate::op::shape_for::<$crate::op::$group::$name>($function),
                 counter = const $crate::arch::shape::counter,
                 msr_read = const $crate::arch::shape::msr_read,
                 msr_write = const $crate::arch::shape::msr_write,

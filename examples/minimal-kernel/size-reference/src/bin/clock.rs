@@ -13,7 +13,6 @@ use core::arch::x86_64::__cpuid_count;
 use core::ptr::NonNull;
 
 use console::{FAIL, PASS, end, println};
-use pvops_backend_native as _; // The lock in pvops-core wants the op table, used or not.
 use pvops_core::probe::{CpuIdResult, Interfaces, Signature};
 use pvops_core::pvclock::{MonotonicClock, TimeInfo, TimeInfoPointer};
 

@@ -1,17 +1,21 @@
 //! Every interleaving, and every stale value, of the clock's shared memory.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p pvops-core --test pvclock_loom --release`
-#![cfg(loom)]
+//! `RUSTFLAGS="--cfg loom" cargo test -p pvops-core --release --lib model`
 
+// The host of the tests outside of the library, which have no part in this: loom is no dependency of
+// the library's.
+#[path = "../../tests/pvclock_host/mod.rs"]
 mod pvclock_host;
 
+use std::println;
 use std::sync::Mutex;
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 use pvclock_host::{Host, State};
-use pvops_core::pvclock::{Flags, MonotonicClock, ReadError};
+
+use super::{Flags, MonotonicClock, ReadError};
 
 const OLD: State = State {
     tsc_timestamp: 1,
