@@ -13,7 +13,9 @@ mod arch;
 #[cfg(target_arch = "x86_64")]
 mod bench;
 mod boot;
+mod clocks;
 mod console;
+mod contention;
 mod cpus;
 mod demand;
 mod exit;
