@@ -10,7 +10,6 @@
 mod acpi;
 mod address_space;
 mod arch;
-#[cfg(target_arch = "x86_64")]
 mod bench;
 mod boot;
 mod clocks;
@@ -170,8 +169,7 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
             measure::xen::measure();
         }
     }
-    #[cfg(target_arch = "x86_64")]
-    bench::run(command_line);
+    let aside = bench::run(command_line);
     #[cfg(target_arch = "x86_64")]
     if command_line.flag("xen-trace")
         && let Err(error) = xen_trace::start()
@@ -191,6 +189,7 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
         // SAFETY: this is the boot CPU, and the others wait for work.
         unsafe { successor.start() }
     }
+    bench::boot_to_result(command_line, aside);
     summary.report();
     if end == Some("toolstack") {
         let request = selftest::xen_domain::await_shutdown()
