@@ -25,6 +25,7 @@ pub(super) fn run(bench: &Bench<'_>) {
     let rounds = EVENTS * cpus::count() as u64;
     bench.take::<SAMPLES>(of("timer_storm", ""), rounds, 0, timer_storm);
     if cpus::count() > 1 {
+        const SAMPLES: usize = 3;
         let rounds = (HOLDS * cpus::count()) as u64;
         let work = |way| of("contended_lock", way);
         bench.take::<SAMPLES>(work("ticket"), rounds, 0, contended_lock::<Ticket>);
@@ -63,8 +64,8 @@ fn timer_storm() -> Option<u64> {
     Some(tsc() - start)
 }
 
-/// How often each CPU holds the lock.
-const HOLDS: usize = 10;
+/// How often each CPU holds the lock: for longer than a host lets one CPU run before another.
+const HOLDS: usize = 25;
 
 fn contended_lock<L: Lock>() -> Option<u64> {
     let start = tsc();
