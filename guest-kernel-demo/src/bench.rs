@@ -186,7 +186,9 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// The counter itself, not the op: what is measured is no ruler.
+/// The counter itself, not the op: what is measured is no ruler. In one place: a host that emulates the
+/// instruction reads it from memory, and needs longer where it crosses a page.
+#[inline(never)]
 fn tsc() -> u64 {
     // SAFETY: reading the time-stamp counter has no effect.
     unsafe { arch::_rdtsc() }
