@@ -31,6 +31,14 @@ mod race;
 mod two_level;
 mod upcall;
 
+/// The search for ports with events on memory of the caller's, to be measured. No part of the interface.
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod scan {
+    pub use super::fifo::bench::Fifo;
+    pub use super::two_level::bench::TwoLevel;
+}
+
 use pvops_core::Kernel;
 
 use crate::domain::DomainId;

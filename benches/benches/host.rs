@@ -1,5 +1,5 @@
-//! What the library's own work costs in an ordinary process: patching, probing, the paravirtual clock and a
-//! ring that is shared with Xen's console.
+//! What the library's own work costs in an ordinary process: patching, probing, the paravirtual clock, a ring
+//! that is shared with Xen's console, and looking for events of Xen's.
 //!
 //! Figures are of this machine. What work costs a kernel on its host is for `cargo xtask bench`.
 
@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use criterion::{BatchSize, Criterion, Throughput};
 use pvops_backend_native as native;
 use pvops_backend_xen::console_ring::Console;
+use pvops_backend_xen::event_channel::Port;
+use pvops_backend_xen::event_channel::scan::{Fifo, TwoLevel};
 use pvops_core::op::irq::enable;
 use pvops_core::probe::{CpuIdResult, Interfaces};
 use pvops_core::pvclock::{MonotonicClock, TimeInfo, TimeInfoPointer};
@@ -21,7 +23,7 @@ use pvops_tests::process::Process;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    for bench in [patching, probing, clock, ring] {
+    for bench in [patching, probing, clock, ring, events] {
         bench(&mut criterion);
     }
     criterion.final_summary();
@@ -163,5 +165,34 @@ fn ring(criterion: &mut Criterion) {
             assert_eq!(written.ok(), Some(line.len()));
         });
     });
+    group.finish();
+}
+
+/// Sends events and takes them, some or many.
+fn events(criterion: &mut Criterion) {
+    let two_level = TwoLevel::new();
+    let page = Box::leak(Box::new([const { AtomicU32::new(0) }; 1024]));
+    let fifo = Fifo::new(page);
+    let mut group = criterion.benchmark_group("events");
+    for count in [1, 64] {
+        group.throughput(Throughput::Elements(u64::from(count)));
+        group.bench_function(format!("two-level/{count} of 4096"), |bencher| {
+            bencher.iter(|| {
+                // In as many words as there can be.
+                (0..count).for_each(|event| two_level.send(Port(1 + event * 63)));
+                let mut taken = 0;
+                two_level.take(|_| taken += 1);
+                assert_eq!(taken, count);
+            });
+        });
+        group.bench_function(format!("fifo/{count}"), |bencher| {
+            bencher.iter(|| {
+                fifo.send(1, black_box(count));
+                let mut taken = 0;
+                fifo.take(|_| taken += 1);
+                assert_eq!(taken, count);
+            });
+        });
+    }
     group.finish();
 }

@@ -8,32 +8,46 @@
 //! As in [`measure`](crate::measure), the instructions that ops are compared with are in functions of this
 //! module.
 
+mod clocks;
 mod exits;
+mod interrupts;
+#[cfg(target_arch = "x86_64")]
 mod ops;
 mod scaling;
 mod workloads;
+#[cfg(target_arch = "x86_64")]
 mod xen;
 
+#[cfg(target_arch = "x86")]
+use core::arch::x86 as arch;
+#[cfg(target_arch = "x86_64")]
+use core::arch::x86_64 as arch;
 use core::cell::Cell;
 
 use pvops_benches::{Figure, Method};
 use pvops_core::boot_info::CommandLine;
 
+use crate::arch::start_tsc;
 use crate::console::{println, report};
 use crate::selftest::host_lacks;
 
-/// Runs what the command line asks for. On the boot CPU, once all CPUs run.
+pub(crate) use interrupts::end as end_of_interrupt;
+
+/// Runs what the command line asks for, and tells how many ticks that took. On the boot CPU, once all CPUs
+/// run.
 #[inline(never)]
-pub(crate) fn run(command_line: CommandLine<'_>) {
-    let bench = Bench {
-        command_line,
-        reported: Cell::new(0),
-    };
+pub(crate) fn run(command_line: CommandLine<'_>) -> u64 {
+    let start = tsc();
+    let bench = Bench::new(command_line);
     if !bench.all() && bench.wanted().is_empty() {
-        return;
+        return 0;
     }
+    #[cfg(target_arch = "x86_64")]
     ops::run(&bench);
     exits::run(&bench);
+    crate::interrupts::without(|| clocks::run(&bench));
+    interrupts::run(&bench);
+    #[cfg(target_arch = "x86_64")]
     if bench.lacks("ring-0") {
         xen::run(&bench);
     }
@@ -42,6 +56,14 @@ pub(crate) fn run(command_line: CommandLine<'_>) {
     if bench.reported.get() == 0 {
         println!("no benchmark is called {:?}", bench.wanted());
     }
+    tsc() - start
+}
+
+/// Reports what has passed since the kernel's entry, but for `aside` ticks. Once the result is known.
+#[inline(never)]
+pub(crate) fn boot_to_result(command_line: CommandLine<'_>, aside: u64) {
+    let work = Work::new("workload", "boot_to_result", "");
+    Bench::new(command_line).take::<1>(work, 1, aside, || Some(tsc().wrapping_sub(start_tsc())));
 }
 
 /// A sample takes so many ticks at least.
@@ -74,7 +96,14 @@ struct Bench<'a> {
     reported: Cell<u32>,
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    fn new(command_line: CommandLine<'a>) -> Self {
+        Self {
+            command_line,
+            reported: Cell::new(0),
+        }
+    }
+
     #[inline(never)]
     fn lacks(&self, ability: &str) -> bool {
         host_lacks(self.command_line, ability)
@@ -92,6 +121,11 @@ impl Bench<'_> {
     fn wants(&self, work: Work<'_>) -> bool {
         let is_it = |name| name == work.name || name == work.group;
         self.all() || self.wanted().split(',').any(is_it)
+    }
+
+    /// [`measure`](Self::measure) in the group of exits.
+    fn exit(&self, name: &str, way: &str, body: impl FnMut(u64)) {
+        self.measure(Work::new("exit", name, way), body);
     }
 
     /// Measures and reports, if that is wanted.
@@ -152,8 +186,10 @@ impl Bench<'_> {
     }
 }
 
-/// The counter itself, not the op: what is measured is no ruler.
+/// The counter itself, not the op: what is measured is no ruler. In one place: a host that emulates the
+/// instruction reads it from memory, and needs longer where it crosses a page.
+#[inline(never)]
 fn tsc() -> u64 {
     // SAFETY: reading the time-stamp counter has no effect.
-    unsafe { core::arch::x86_64::_rdtsc() }
+    unsafe { arch::_rdtsc() }
 }

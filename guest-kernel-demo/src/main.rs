@@ -10,10 +10,11 @@
 mod acpi;
 mod address_space;
 mod arch;
-#[cfg(target_arch = "x86_64")]
 mod bench;
 mod boot;
+mod clocks;
 mod console;
+mod contention;
 mod cpus;
 mod demand;
 mod exit;
@@ -175,8 +176,7 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
             measure::xen::measure();
         }
     }
-    #[cfg(target_arch = "x86_64")]
-    bench::run(command_line);
+    let aside = bench::run(command_line);
     #[cfg(target_arch = "x86_64")]
     if command_line.flag("xen-trace")
         && let Err(error) = xen_trace::start()
@@ -196,6 +196,7 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
         // SAFETY: this is the boot CPU, and the others wait for work.
         unsafe { successor.start() }
     }
+    bench::boot_to_result(command_line, aside);
     summary.report();
     if end == Some("toolstack") {
         let request = selftest::xen_domain::await_shutdown()

@@ -76,12 +76,15 @@ pub(crate) fn of(cpu: usize) -> &'static PerCpu {
     &ALL[cpu]
 }
 
+/// Distance of the library's part from the segment's base.
+pub(crate) const AREA_OFFSET: usize = offset_of!(PerCpu, area);
+
 /// The part of a CPU's own that the library has.
 pub(crate) fn area(cpu: usize) -> Option<PerCpuArea> {
     Some(PerCpuArea {
         address: NonNull::new(ALL.get(cpu)?.area.0.get().cast())?,
         segment: segment::SEGMENT,
-        offset: offset_of!(PerCpu, area) as u32,
+        offset: AREA_OFFSET as u32,
     })
 }
 

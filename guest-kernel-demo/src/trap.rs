@@ -9,7 +9,7 @@ use pvops_core::{apic, extable, live, mmu, smp};
 use crate::console::println;
 use crate::frame::Frame;
 use crate::per_cpu::{self, MAX_CPUS};
-use crate::{demand, exit, interrupts, scheduler};
+use crate::{bench, demand, exit, interrupts, scheduler};
 
 /// Vectors that there are.
 pub(crate) const VECTORS: usize = 256;
@@ -25,6 +25,8 @@ pub(crate) const LIBRARY_VECTOR: u8 = 0x43;
 pub(crate) const PAGE_READY_VECTOR: u8 = 0x44;
 /// Vector by which Xen says that there are events.
 pub(crate) const EVENT_VECTOR: u8 = 0x45;
+/// Vector of interrupts whose end is measured.
+pub(crate) const END_VECTOR: u8 = 0x46;
 /// Vector of spurious interrupts; the low four bits are ones on old CPUs.
 pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
 
@@ -82,6 +84,7 @@ fn interrupt(vector: u8) {
     match vector {
         SPURIOUS_VECTOR => return,
         EVENT_VECTOR => return event_channel::handle_upcall(),
+        END_VECTOR => return bench::end_of_interrupt(),
         LIBRARY_VECTOR => smp::handle_ipi(),
         TIMER_VECTOR => {
             interrupts::event_came();

@@ -7,17 +7,17 @@ mod markdown;
 mod presentation;
 mod record;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use xshell::cmd;
 
 use self::record::{HostRun, Run, Unit};
 use crate::cli::BenchArguments;
 use crate::host::{Host, Kvm};
-use crate::kernel::WordSize;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::qemu::Options;
@@ -26,14 +26,20 @@ use crate::scenario::{self, Scenario};
 use crate::transcript::Verdict;
 use crate::{kernel, progress, setup, step};
 
-/// Where counts are exact, whatever the machine. With more CPUs only what is about those is run.
-const DEFAULT: [&str; 4] = [
-    "tcg-icount",
-    "tcg-icount-smp",
-    "xen-pv-icount",
-    "kvm-l1-icount",
+/// Where counts are exact, whatever the machine, and numbers of CPUs. With several only what is about those
+/// is run.
+const DEFAULT: [(&str, u16); 9] = [
+    ("tcg-icount", 1),
+    ("xen-pv-icount", 1),
+    ("xen-pvh-icount", 1),
+    ("kvm-l1-icount", 1),
+    ("native32-icount", 1),
+    ("vmi-icount", 1),
+    ("tcg-icount-smp", 4),
+    ("xen-pv-icount-smp", 4),
+    ("kvm-l1-icount", 4),
 ];
-const ABOUT_CPUS: &str = "ipi,shootdown";
+const ABOUT_CPUS: &str = "ipi,ipi_halt,kick,shootdown,munmap,timer_storm,contended_lock";
 
 /// Boots the scenarios, or compares two runs that were kept.
 pub(crate) fn run(arguments: &BenchArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -42,35 +48,29 @@ pub(crate) fn run(arguments: &BenchArguments, out: &mut dyn Write) -> anyhow::Re
         compare::print(&before, &after, out)?;
         return Ok(Outcome::Passed);
     }
-    let names: Vec<String> = match arguments.scenarios.is_empty() {
-        true => DEFAULT.map(String::from).into(),
-        false => arguments.scenarios.clone(),
-    };
-    let scenarios = scenario::select(&names, false)?;
-    if let Some(narrow) = scenarios
-        .iter()
-        .find(|scenario| scenario.word_size != WordSize::Bits64)
-    {
-        bail!("{}: only the 64-bit kernel has benchmarks", narrow.name);
-    }
+    let boots = boots(arguments)?;
+    let word_sizes: BTreeSet<_> = boots.iter().map(|(host, _)| host.word_size).collect();
     let qemu = setup::qemu(out)?;
     let shell = kernel::repository()?;
     // Of what is built now, not of what the files are when all has run.
     let commit = cmd!(shell, "git describe --always --dirty").read()?;
-    let Some(kernel) = kernel::build(WordSize::Bits64, out)? else {
-        return Ok(Outcome::Failed);
-    };
-    let directory = kernel::target_directory(&kernel)?.join("bench");
     let mut lab = Lab::new(qemu);
-    lab.add_kernel(WordSize::Bits64, kernel);
+    let mut directory = PathBuf::new();
+    for word_size in word_sizes {
+        let Some(kernel) = kernel::build(word_size, out)? else {
+            return Ok(Outcome::Failed);
+        };
+        directory = kernel::target_directory(&kernel)?.join("bench");
+        lab.add_kernel(word_size, kernel);
+    }
     let mut hosts = Vec::new();
-    for scenario in scenarios {
-        hosts.extend(boot(scenario, arguments, &mut lab, out)?);
+    for &(scenario, cpus) in &boots {
+        hosts.extend(boot(scenario, cpus, arguments, &mut lab, out)?);
     }
     if hosts.is_empty() {
         return Ok(Outcome::Failed);
     }
-    let all_booted = hosts.len() == names.len();
+    let all_booted = hosts.len() == boots.len();
     let run = Run {
         commit,
         date: cmd!(shell, "date -u +%F").read()?,
@@ -83,17 +83,46 @@ pub(crate) fn run(arguments: &BenchArguments, out: &mut dyn Write) -> anyhow::Re
     })
 }
 
+/// What to boot, and with how many CPUs.
+fn boots(arguments: &BenchArguments) -> anyhow::Result<Vec<(&'static Scenario, u16)>> {
+    if arguments.scenarios.is_empty() {
+        let boots = DEFAULT.iter();
+        return boots
+            .map(|&(name, cpus)| Ok((scenario::find(name)?, arguments.smp.unwrap_or(cpus))))
+            .collect();
+    }
+    let scenarios = scenario::select(&arguments.scenarios, false)?;
+    let boots = scenarios.into_iter();
+    Ok(boots
+        .map(|scenario| {
+            let cpus = arguments.smp.unwrap_or_else(|| default_cpus(scenario));
+            (scenario, cpus)
+        })
+        .collect())
+}
+
+/// As many as by default, or as many as it is tested with at most four.
+fn default_cpus(scenario: &Scenario) -> u16 {
+    match DEFAULT.iter().find(|(name, _)| *name == scenario.name) {
+        Some(&(_, cpus)) => cpus,
+        None => {
+            let tested = scenario.cpus.iter().copied();
+            tested.filter(|&cpus| cpus <= 4).max().unwrap_or(1)
+        }
+    }
+}
+
 /// The figures of one host; none, with the reason on `out`, if it did not get to its end.
 fn boot(
     scenario: &Scenario,
+    smp: u16,
     arguments: &BenchArguments,
     lab: &mut Lab,
     out: &mut dyn Write,
 ) -> anyhow::Result<Option<HostRun>> {
-    let smp = arguments.smp.unwrap_or_else(|| default_cpus(scenario));
     let words = match &arguments.only {
         Some(names) => format!("bench={names}"),
-        None if smp > 1 && arguments.smp.is_none() => format!("bench={ABOUT_CPUS}"),
+        None if smp > 1 && arguments.scenarios.is_empty() => format!("bench={ABOUT_CPUS}"),
         None => "bench".into(),
     };
     // What the scenario asserts of its own figures is for `cargo xtask test`.
@@ -110,11 +139,10 @@ fn boot(
         cmdline: &words,
         cpu_flags: "",
     };
-    let start = step::begin(scenario.name, out)?;
+    let label = record::label(scenario.name, smp);
+    let start = step::begin(&label, out)?;
     let mut log = Vec::new();
-    let report = progress::during(scenario.name, || {
-        lab.boot_one(&scenario, &options, &mut log)
-    })?;
+    let report = progress::during(&label, || lab.boot_one(&scenario, &options, &mut log))?;
     match &report.verdict {
         Verdict::Pass if report.transcript.benchmarks.is_empty() => {
             step::say_end("FAILED", "it reports no benchmark", start, out)?;
@@ -134,20 +162,6 @@ fn boot(
             out.write_all(&log)?;
             Ok(None)
         }
-    }
-}
-
-/// With several, as many as it is tested with at most four.
-fn default_cpus(scenario: &Scenario) -> u16 {
-    match scenario.single_cpu {
-        true => 1,
-        false => scenario
-            .cpus
-            .iter()
-            .copied()
-            .filter(|&n| n <= 4)
-            .max()
-            .unwrap_or(1),
     }
 }
 

@@ -80,7 +80,7 @@ pub(crate) struct BootArguments {
 
 #[derive(Args)]
 pub(crate) struct BenchArguments {
-    /// Scenarios to measure [default: tcg-icount, tcg-icount-smp, xen-pv-icount, kvm-l1-icount]
+    /// Scenarios to measure [default: those that count instructions, some with more CPUs]
     #[arg(value_name = "SCENARIO")]
     pub(crate) scenarios: Vec<String>,
     /// Number of virtual CPUs [default: as many as the scenario is tested with, at most 4]

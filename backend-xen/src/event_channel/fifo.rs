@@ -237,5 +237,7 @@ fn unlink(word: &AtomicU32) -> u32 {
     word.fetch_and(!(LINKED | LINK), Ordering::AcqRel) & LINK
 }
 
+#[cfg(feature = "bench")]
+pub(super) mod bench;
 #[cfg(test)]
 mod tests;

@@ -114,5 +114,7 @@ fn at(words: &[AtomicWord; WORDS], port: Port) -> Option<(&AtomicWord, Word)> {
     Some((word, 1 << (port.0 % Word::BITS)))
 }
 
+#[cfg(feature = "bench")]
+pub(super) mod bench;
 #[cfg(test)]
 mod tests;

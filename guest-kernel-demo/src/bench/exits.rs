@@ -1,70 +1,148 @@
 //! What leaving for the hypervisor costs, by the names of kvm-unit-tests' `vmexit` where that has the same.
 //!
-//! A way is an `instruction`, a `call` of the host, or an `op` where that is something else.
+//! A way is an `instruction`, a `call` of the host, or an `op`. Where instructions are refused, as to a PV
+//! guest of Xen, [`xen`](super::xen) has these.
 
 use core::arch::asm;
-use core::hint::{black_box, spin_loop};
+use core::hint::black_box;
 
-use pvops_backend_kvm::{Features, HypercallNumber, hypercall};
-use pvops_core::{Kernel, apic, cpu, io, irq, mmu, smp, time};
+use pvops_backend_kvm::{self as kvm, Features};
+use pvops_backend_native::HypercallInstruction;
+use pvops_backend_xen as xen;
+use pvops_core::{cpu, irq, mmu};
 
-use super::{Bench, Work};
+use super::{Bench, arch};
+use crate::interrupts;
 use crate::layout::SCRATCH;
-use crate::platform::Platform;
-use crate::trap::{self, SELF_VECTOR, TIMER_VECTOR};
-use crate::work::run_on;
-use crate::{boot, cpus, interrupts};
 
 /// Runs all that this host can do.
 pub(super) fn run(bench: &Bench<'_>) {
     interrupts::without(|| {
         if !bench.lacks("ring-0") {
-            registers(bench);
+            calls(bench);
+            cpuid(bench);
+            control_registers(bench);
+            flushes(bench);
+            model_specific_registers(bench);
         }
-        calls(bench);
-        clocks(bench);
-        own_interrupts(bench);
     });
-    if cpus::count() > 1 {
-        way(bench, "ipi", "op", |_| {
-            run_on(1, |_| 0, 0);
+}
+
+/// A call that does nothing: one that KVM does not know, and Xen's for its version.
+#[inline(never)]
+fn calls(bench: &Bench<'_>) {
+    const UNKNOWN: kvm::HypercallNumber = kvm::HypercallNumber(999);
+    if bench.lacks("hypercall") {
+        return;
+    }
+    if !Features::in_use().is_empty() {
+        bench.exit("vmcall", "instruction", bare_call());
+        bench.exit("vmcall", "call", |_| {
+            // SAFETY: there is no such call.
+            black_box(unsafe { kvm::hypercall(UNKNOWN, []) }).ok();
+        });
+    } else if xen::version().is_ok() {
+        bench.exit("vmcall", "call", |_| {
+            // SAFETY: the call asks only.
+            black_box(unsafe { xen::hypercall(xen::HypercallNumber::XEN_VERSION, [0]) }).ok();
         });
     }
 }
 
-fn way(bench: &Bench<'_>, name: &str, way: &str, body: impl FnMut(u64)) {
-    bench.measure(Work::new("exit", name, way), body);
+/// The instruction alone, with a number that is no call, as in `vmexit`.
+fn bare_call() -> fn(u64) {
+    match HypercallInstruction::of(&cpu::cpuid) {
+        // SAFETY: KVM changes rax only.
+        Some(HypercallInstruction::Vmcall) => |_| unsafe {
+            asm!("vmcall", inout("eax") 0 => _, options(nostack));
+        },
+        // SAFETY: as above.
+        _ => |_| unsafe { asm!("vmmcall", inout("eax") 0 => _, options(nostack)) },
+    }
 }
 
 #[inline(never)]
-fn registers(bench: &Bench<'_>) {
-    const INSTRUCTION: &str = "instruction";
-    const TSC_ADJUST: u32 = 0x3b;
-    const KERNEL_GS_BASE: u32 = 0xc000_0102;
-    way(bench, "cpuid", INSTRUCTION, |_| {
-        black_box(core::arch::x86_64::__cpuid_count(0, 0));
+fn cpuid(bench: &Bench<'_>) {
+    bench.exit("cpuid", "instruction", |_| {
+        black_box(arch::__cpuid_count(0, 0));
     });
+    bench.exit("cpuid", "op", |_| {
+        black_box(cpu::cpuid(0, 0));
+    });
+}
+
+#[inline(never)]
+fn control_registers(bench: &Bench<'_>) {
+    const TASK_SWITCHED: usize = 1 << 3;
     let root = mmu::read_cr3();
-    // SAFETY: what is written is what was there, or nothing; and no breakpoint is on.
+    let switched = cpu::read_cr0() | TASK_SWITCHED;
+    // SAFETY: what is written is what was there; no breakpoint is on; the kernel uses no floating point; and
+    // all interrupts have handlers.
     unsafe {
-        way(bench, "cr3", INSTRUCTION, |_| {
+        bench.exit("cr3", "instruction", |_| {
             asm!("mov cr3, {}", in(reg) root, options(nostack));
         });
-        way(bench, "mov_dr", INSTRUCTION, |_| {
-            asm!("mov dr0, {}", in(reg) 0_u64, options(nostack));
+        bench.exit("cr3", "op", |_| mmu::write_cr3(root));
+        bench.exit("mov_dr", "instruction", |_| {
+            asm!("mov dr0, {}", in(reg) 0_usize, options(nostack));
         });
+        bench.exit("mov_dr", "op", |_| cpu::write_debug_register(0, 0));
+        #[cfg(target_arch = "x86_64")]
         if !bench.lacks("cr8") {
-            way(bench, "mov_from_cr8", INSTRUCTION, |_| {
+            bench.exit("mov_from_cr8", "instruction", |_| {
                 asm!("mov {}, cr8", out(reg) _, options(nostack));
             });
-            way(bench, "mov_to_cr8", INSTRUCTION, |_| {
+            bench.exit("mov_to_cr8", "instruction", |_| {
                 asm!("mov cr8, {}", in(reg) 0_u64, options(nostack));
             });
         }
-        way(bench, "flush_page", INSTRUCTION, |_| {
-            asm!("invlpg [{}]", in(reg) SCRATCH.start, options(nostack));
+        bench.exit("task_switched", "instruction", |_| {
+            asm!("clts", "mov cr0, {}", in(reg) switched, options(nostack));
         });
-        way(bench, "wr_kernel_gs_base", INSTRUCTION, |_| {
+        bench.exit("task_switched", "op", |_| {
+            cpu::clear_task_switched();
+            cpu::set_task_switched();
+        });
+        cpu::clear_task_switched();
+        bench.exit("interrupt_flag", "instruction", |_| {
+            asm!("sti", "cli", options(nostack));
+        });
+        bench.exit("interrupt_flag", "op", |_| {
+            irq::enable();
+            irq::disable();
+        });
+    }
+}
+
+/// Of the TLB, on this CPU.
+#[inline(never)]
+fn flushes(bench: &Bench<'_>) {
+    let page = SCRATCH.start;
+    // SAFETY: nothing that is in use changes.
+    unsafe {
+        bench.exit("flush_page", "instruction", |_| {
+            asm!("invlpg [{}]", in(reg) page, options(nostack));
+        });
+        bench.exit("flush_page", "op", |_| mmu::flush_tlb_page(page));
+        bench.exit("flush", "instruction", |_| {
+            asm!("mov {root}, cr3", "mov cr3, {root}", root = out(reg) _, options(nostack));
+        });
+    }
+    bench.exit("flush", "op", |_| mmu::flush_tlb());
+    bench.exit("flush_all", "op", |_| mmu::flush_tlb_all());
+}
+
+#[inline(never)]
+fn model_specific_registers(bench: &Bench<'_>) {
+    const TSC_ADJUST: u32 = 0x3b;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the kernel uses neither FS nor SWAPGS here.
+    unsafe {
+        const FS_BASE: u32 = 0xc000_0100;
+        const KERNEL_GS_BASE: u32 = 0xc000_0102;
+        bench.exit("fs_base", "instruction", |_| write_msr(FS_BASE, 0));
+        bench.exit("fs_base", "op", |_| cpu::write_fs_base(0));
+        bench.exit("wr_kernel_gs_base", "instruction", |_| {
             write_msr(KERNEL_GS_BASE, 0);
         });
     }
@@ -72,7 +150,7 @@ fn registers(bench: &Bench<'_>) {
         // SAFETY: this is its value.
         && unsafe { cpu::write_msr_safe(TSC_ADJUST, value) }.ok().is_ok()
     {
-        way(bench, "rd_tsc_adjust_msr", INSTRUCTION, |_| {
+        bench.exit("rd_tsc_adjust_msr", "instruction", |_| {
             // SAFETY: the register exists.
             unsafe {
                 asm!(
@@ -80,7 +158,7 @@ fn registers(bench: &Bench<'_>) {
                 );
             }
         });
-        way(bench, "wr_tsc_adjust_msr", INSTRUCTION, |_| {
+        bench.exit("wr_tsc_adjust_msr", "instruction", |_| {
             // SAFETY: as above.
             unsafe { write_msr(TSC_ADJUST, value) };
         });
@@ -91,7 +169,7 @@ fn registers(bench: &Bench<'_>) {
 ///
 /// As for WRMSR.
 #[inline(always)]
-unsafe fn write_msr(index: u32, value: u64) {
+pub(super) unsafe fn write_msr(index: u32, value: u64) {
     // SAFETY: as the caller vouches.
     unsafe {
         asm!(
@@ -99,107 +177,4 @@ unsafe fn write_msr(index: u32, value: u64) {
             options(nostack)
         );
     }
-}
-
-/// A call that does nothing: one that KVM does not know.
-#[inline(never)]
-fn calls(bench: &Bench<'_>) {
-    const UNKNOWN: HypercallNumber = HypercallNumber(999);
-    if bench.lacks("hypercall") || Features::in_use().is_empty() {
-        return;
-    }
-    way(bench, "vmcall", "call", |_| {
-        // SAFETY: there is no such call.
-        black_box(unsafe { hypercall(UNKNOWN, []) }).ok();
-    });
-}
-
-/// The library's clock against others, and ports of devices.
-#[inline(never)]
-fn clocks(bench: &Bench<'_>) {
-    way(bench, "clock", "op", |_| {
-        black_box(time::clock_ns());
-    });
-    way(bench, "rdtsc", "op", |_| {
-        black_box(cpu::read_tsc_ordered());
-    });
-    if let Some(port) = boot::pm_timer() {
-        // SAFETY: reading the timer has no effect.
-        way(bench, "inl_from_pmtimer", "op", |_| unsafe {
-            black_box(io::in32(port));
-        });
-    }
-    if bench.lacks("ring-0") {
-        return;
-    }
-    /// The edge-and-level register of the first interrupt controller, in the kernel's part of KVM.
-    const EDGE_LEVEL: u16 = 0x4d0;
-    /// Nobody's.
-    const NOBODY: u16 = 0x1234;
-    // SAFETY: reading these ports has no effect, and all interrupts of the controller are masked.
-    unsafe {
-        way(bench, "inl_from_qemu", "op", |_| {
-            black_box(io::in32(NOBODY));
-        });
-        way(bench, "inl_from_kernel", "op", |_| {
-            black_box(io::in8(EDGE_LEVEL));
-        });
-        way(bench, "outl_to_kernel", "op", |_| io::out8(EDGE_LEVEL, 0));
-    }
-    const COUNTER: usize = 0x0f0;
-    let registers = boot::hpet().and_then(|physical| Platform.map_device(physical, 1024));
-    if let Some(registers) = registers {
-        // SAFETY: the registers were just mapped; reading the counter has no effect.
-        way(bench, "mmio_from_hpet", "instruction", |_| unsafe {
-            black_box(
-                registers
-                    .as_ptr()
-                    .add(COUNTER)
-                    .cast::<u32>()
-                    .read_volatile(),
-            );
-        });
-    }
-}
-
-/// Interrupts that this CPU sends itself, now or by its timer, until they have been handled.
-#[inline(never)]
-fn own_interrupts(bench: &Bench<'_>) {
-    let this = Platform.cpu_index() as u32;
-    way(bench, "self_ipi_sti_nop", "op", |_| {
-        let before = trap::count(SELF_VECTOR);
-        // SAFETY: the vector has a handler, as all interrupts have.
-        unsafe {
-            smp::send_ipi(this, u32::from(SELF_VECTOR));
-            irq::enable();
-        }
-        until_came(SELF_VECTOR, before);
-        irq::disable();
-    });
-    way(bench, "tscdeadline_immed", "op", |_| {
-        let before = trap::count(TIMER_VECTOR);
-        let _ = time::set_event(0);
-        // SAFETY: as above.
-        unsafe { irq::enable() };
-        until_came(TIMER_VECTOR, before);
-        irq::disable();
-    });
-    way(bench, "set_event", "op", |_| {
-        let _ = time::set_event(u64::MAX / 4);
-    });
-    time::cancel_event();
-    way(bench, "eoi", "op", |_| apic::eoi());
-}
-
-/// Waits until a vector has come once more, but not for ever.
-#[inline(always)]
-fn until_came(vector: u8, before: u64) {
-    const PATIENCE: u32 = 10_000_000;
-    for _ in 0..PATIENCE {
-        if trap::count(vector) != before {
-            return;
-        }
-        spin_loop();
-    }
-    panic!("interrupt {vector:#x} does not come");
 }

@@ -2,18 +2,22 @@
 //! to page tables with what is changed at once.
 
 use core::hint::spin_loop;
+use core::sync::atomic::Ordering;
 
 use pvops_core::cpu_set::CpuSet;
-use pvops_core::{mmu, smp};
+use pvops_core::{apic, mmu, smp};
 
 use super::{Bench, Work, tsc};
 use crate::layout::{PAGE, SCRATCH};
+#[cfg(target_arch = "x86_64")]
+use crate::measure;
 use crate::tables::Flags;
 use crate::trap::{self, SELF_VECTOR};
-use crate::{cpus, frames, measure, paging};
+use crate::{cpus, frames, paging, per_cpu};
 
 /// Runs all that this host can do.
 pub(super) fn run(bench: &Bench<'_>) {
+    #[cfg(target_arch = "x86_64")]
     if !bench.lacks("ring-0") {
         for sites in [100, 1_000, 10_000] {
             bench.take::<5>(of("patch", "", sites), 1, 0, || {
@@ -23,6 +27,7 @@ pub(super) fn run(bench: &Bench<'_>) {
     }
     for count in 1..=cpus::count() {
         shootdown(bench, count);
+        munmap(bench, count);
         if count > 1 {
             interrupts(bench, count - 1);
         }
@@ -54,14 +59,67 @@ fn interrupts(bench: &Bench<'_>, count: usize) {
             .map(|cpu| trap::count_on(cpu, SELF_VECTOR))
             .sum::<u64>()
     };
-    bench.measure(of("ipi", "", count as u64), |_| {
+    let until_all_have_it = |send: &dyn Fn()| {
         let expected = came() + count as u64;
-        // SAFETY: all CPUs of the set are online, and the vector has a handler.
-        unsafe { smp::send_ipi_set(&raw const others, u32::from(SELF_VECTOR)) };
+        send();
         while came() < expected {
             spin_loop();
         }
+    };
+    if !bench.lacks("ring-0") {
+        bench.measure(of("ipi", "register", count as u64), |_| {
+            until_all_have_it(&|| {
+                for cpu in 1..=count {
+                    let id = per_cpu::of(cpu).apic_id.load(Ordering::Relaxed);
+                    // SAFETY: the CPU is online, and the vector has a handler.
+                    unsafe { apic::write_icr(u64::from(id) << 32 | u64::from(SELF_VECTOR)) };
+                }
+            });
+        });
+    }
+    bench.measure(of("ipi", "op", count as u64), |_| {
+        // SAFETY: all CPUs of the set are online, and the vector has a handler.
+        until_all_have_it(&|| unsafe {
+            smp::send_ipi_set(&raw const others, u32::from(SELF_VECTOR));
+        });
     });
+}
+
+/// Some pages unmapped, and flushed on the first `count` CPUs.
+fn munmap(bench: &Bench<'_>, count: usize) {
+    const SAMPLES: usize = 21;
+    const PAGES: usize = 16;
+    let cpus = CpuSet::first(count);
+    let Some((frame, _)) = frames::allocate() else {
+        return;
+    };
+    if paging::map(SCRATCH.start, frame, Flags::DATA).is_err() {
+        return;
+    }
+    let Ok(table) = paging::entry(SCRATCH.start, 0) else {
+        return;
+    };
+    let set_all = |value| {
+        let _lazy = mmu::lazy();
+        for index in 0..PAGES {
+            // SAFETY: the table has so many entries, and nobody uses the pages.
+            unsafe { mmu::set_pte(table.wrapping_add(index), value) };
+        }
+    };
+    let value = mmu::make_entry(frame | Flags::DATA.bits());
+    let (start, end) = (SCRATCH.start, SCRATCH.start + PAGES * PAGE);
+    bench.take::<SAMPLES>(of("munmap", "", count as u64), 1, 0, || {
+        set_all(value);
+        let before = tsc();
+        set_all(0);
+        // SAFETY: the CPUs are online and take the library's vector.
+        unsafe { mmu::flush_tlb_multi(&raw const cpus, start, end) };
+        Some(tsc() - before)
+    });
+    set_all(0);
+    mmu::flush_tlb();
+    // SAFETY: nothing leads to it any more.
+    unsafe { frames::free(frame) };
 }
 
 /// Stores a value in the first entries.

@@ -1,6 +1,6 @@
 //! What a PV guest of Xen pays for instructions that Xen emulates, and for the calls in their place.
 
-use super::{Bench, Work};
+use super::Bench;
 use crate::interrupts;
 use crate::measure::xen::{Meter, registers};
 
@@ -17,6 +17,6 @@ impl Meter for Bench<'_> {
             "debug_register" => "mov_dr",
             other => other,
         };
-        self.measure(Work::new("exit", name, way), body);
+        self.exit(name, way, body);
     }
 }

@@ -1,6 +1,5 @@
 //! A lock that all CPUs want.
 
-use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pvops_core::lock::Mutex;
@@ -8,6 +7,7 @@ use pvops_core::{lock, smp, time};
 
 use super::{Outcome, long_or};
 use crate::console::report;
+use crate::contention::{Holds, Lock, Ours, Ticket, by_all_cpus};
 use crate::platform::Platform;
 use crate::text::{ensure, text};
 use crate::trap::SELF_VECTOR;
@@ -113,88 +113,28 @@ pub(super) fn woken() -> Outcome {
 /// All CPUs hold a lock for so long that those who wait for it sleep, where the host lets them; no
 /// wake-up is lost, with interrupts on or off.
 pub(super) fn held() -> Outcome {
-    struct Ours;
-    impl Holding for Ours {
-        fn hold(body: impl FnOnce()) {
-            static MUTEX: Mutex<Platform, ()> = Mutex::new(());
-            let _guard = MUTEX.lock();
-            body();
-        }
-    }
     all_hold::<Ours>()
 }
 
-/// The same with a lock whose waiters can only spin: one takes a ticket, and waits until it is served.
+/// The same with a lock whose waiters can only spin.
 pub(super) fn held_ticket() -> Outcome {
-    struct Ticket;
-    impl Holding for Ticket {
-        fn hold(body: impl FnOnce()) {
-            static NEXT: AtomicU32 = AtomicU32::new(0);
-            static SERVED: AtomicU32 = AtomicU32::new(0);
-            let ticket = NEXT.fetch_add(1, Ordering::Relaxed);
-            while SERVED.load(Ordering::Acquire) != ticket {
-                spin_loop();
-            }
-            body();
-            SERVED.store(ticket.wrapping_add(1), Ordering::Release);
-        }
-    }
     all_hold::<Ticket>()
 }
 
-/// A lock.
-trait Holding {
-    /// Runs `body` under the lock.
-    fn hold(body: impl FnOnce());
-}
-
-/// All CPUs take the lock for a while, again and again. Tells how many others had it during the longest
-/// wait: a fair lock lets each pass once, and those that came while the host did not let a CPU ask.
-fn all_hold<L: Holding>() -> Outcome {
-    const HELD_NS: u64 = 200_000;
-    /// How often the lock was held.
-    static HOLDS: AtomicU64 = AtomicU64::new(0);
-    static LONGEST_WAIT: AtomicU64 = AtomicU64::new(0);
-    fn count<L: Holding>(rounds: usize) -> u64 {
-        let hold = || {
-            let asked = HOLDS.load(Ordering::Relaxed);
-            L::hold(|| {
-                let start = time::clock_ns();
-                let before = HOLDS.load(Ordering::Relaxed);
-                while time::clock_ns() - start < HELD_NS {}
-                // Not one operation: without the lock, holds would be lost.
-                HOLDS.store(before + 1, Ordering::Relaxed);
-                LONGEST_WAIT.fetch_max(before - asked, Ordering::Relaxed);
-            });
-        };
-        for round in 0..rounds {
-            if round % 2 == 0 {
-                interrupts::without(hold);
-            } else {
-                hold();
-            }
-        }
-        rounds as u64
-    }
-    let rounds = long_or(2000, 25) as usize;
-    HOLDS.store(0, Ordering::Relaxed);
-    LONGEST_WAIT.store(0, Ordering::Relaxed);
+fn all_hold<L: Lock>() -> Outcome {
     let start = time::clock_ns();
-    (1..cpus::count()).for_each(|cpu| begin(cpu, count::<L>, rounds));
-    let mut expected = count::<L>(rounds);
-    for cpu in 1..cpus::count() {
-        let Some(more) = finish(cpu) else {
-            return Err(text!("CPU {cpu} is gone"));
-        };
-        expected += more;
-    }
+    let holds =
+        by_all_cpus::<L>(long_or(2000, 25) as usize).map_err(|cpu| text!("CPU {cpu} is gone"))?;
     let took_ns = time::clock_ns() - start;
-    let counted = HOLDS.load(Ordering::Relaxed);
+    let Holds {
+        counted,
+        expected,
+        longest_wait,
+    } = holds;
     ensure!(counted == expected, "{counted} of {expected}");
-    let longest = LONGEST_WAIT.load(Ordering::Relaxed);
-    report!("\"event\":\"measure\",\"name\":\"longest_wait\",\"count\":{longest}");
+    report!("\"event\":\"measure\",\"name\":\"longest_wait\",\"count\":{longest_wait}");
     Ok(text!(
-        "{counted} on {} CPUs, {} us each, {longest} in the longest wait",
+        "{counted} on {} CPUs, {} us each, {longest_wait} in the longest wait",
         cpus::count(),
         took_ns / 1000 / counted
     ))

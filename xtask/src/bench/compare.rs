@@ -25,7 +25,7 @@ pub(crate) fn print(before: &Run, after: &Run, out: &mut dyn Write) -> io::Resul
                 continue;
             }
             rows.push(vec![
-                host.scenario.clone(),
+                host.label(),
                 key.group.clone(),
                 key.name.clone(),
                 key.way.clone(),

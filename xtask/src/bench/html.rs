@@ -1,6 +1,6 @@
 //! The report as one HTML file: nothing is loaded, and nothing runs.
 
-use super::presentation::{self, Group, Row};
+use super::presentation::{self, Cell, Group, Row};
 use super::record::{HostRun, Run};
 
 pub(crate) fn report(run: &Run) -> String {
@@ -12,33 +12,29 @@ pub(crate) fn report(run: &Run) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>pvops benchmarks</title>\n<style>\n{}</style>\n</head>\n<body>\n\
-         <h1>pvops benchmarks</h1>\n<p>Commit {}, {}.</p>\n<ul class=\"key hosts\">{}</ul>\n{groups}\
+         <h1>pvops benchmarks</h1>\n<p>Commit {}, {}.</p>\n<ul class=\"hosts\">{}</ul>\n{groups}\
          </body>\n</html>\n",
         include_str!("report.css"),
         escaped(&run.commit),
         escaped(&run.date),
-        run.hosts
-            .iter()
-            .map(|host| host_line(run, host))
-            .collect::<String>(),
+        run.hosts.iter().map(host_line).collect::<String>(),
     )
 }
 
-/// Which colour is which host's.
+/// Which colour is which host's. Those of one group are not so many.
 fn colour(run: &Run, host: &HostRun) -> usize {
     const COLOURS: usize = 6;
     let position = run.hosts.iter().position(|other| std::ptr::eq(other, host));
     position.unwrap_or(0) % COLOURS
 }
 
-fn host_line(run: &Run, host: &HostRun) -> String {
+fn host_line(host: &HostRun) -> String {
     let cpus = match host.cpus {
         1 => "1 CPU".into(),
         count => format!("{count} CPUs"),
     };
     format!(
-        "<li style=\"--host: var(--h{})\"><b>{}</b>: {}, {cpus}; {}</li>",
-        colour(run, host),
+        "<li><b>{}</b>: {}, {cpus}; {}</li>",
         escaped(&host.scenario),
         escaped(&host.host),
         presentation::unit(host)
@@ -53,7 +49,7 @@ fn section(run: &Run, group: &Group<'_>) -> String {
             format!(
                 "<li style=\"--host: var(--h{})\">{}, {}</li>",
                 colour(run, host),
-                escaped(&host.scenario),
+                escaped(&host.label()),
                 host.unit.name()
             )
         })
@@ -115,7 +111,7 @@ fn bars(run: &Run, group: &Group<'_>, row: &Row<'_>, most: f64) -> String {
              <title>{}: {figure} {}</title></rect><text x=\"{width:.2}%\" dx=\"5\" y=\"{}\">{figure}</text>",
             count * HEIGHT + 2,
             HEIGHT - 4,
-            escaped(&host.scenario),
+            escaped(&host.label()),
             host.unit.name(),
             count * HEIGHT + HEIGHT - 3,
         );
@@ -127,40 +123,43 @@ fn bars(run: &Run, group: &Group<'_>, row: &Row<'_>, most: f64) -> String {
     )
 }
 
-/// Ratios first.
+/// In each cell first the ratio, then the figure.
 fn table(group: &Group<'_>) -> String {
-    let hosts = || group.hosts.iter();
-    let ratio_label = |host: &HostRun| format!("{}, ratio", escaped(&host.scenario));
-    let figure_label =
-        |host: &HostRun| format!("{}, {}", escaped(&host.scenario), host.unit.name());
-    let head = |label: &dyn Fn(&HostRun) -> String| -> String {
-        hosts()
-            .map(|host| format!("<th scope=\"col\">{}</th>", label(host)))
-            .collect()
-    };
+    let label = |host: &HostRun| format!("{}, {}", escaped(&host.label()), host.unit.name());
+    let head: String = group
+        .hosts
+        .iter()
+        .map(|host| format!("<th scope=\"col\">{}</th>", label(host)))
+        .collect();
     let body: String = group
         .rows
         .iter()
         .map(|row| {
             let mut cells = format!("<tr><th scope=\"row\">{}</th>", row_title(row));
-            for (host, cell) in hosts().zip(&row.cells) {
-                let text = cell.as_ref().and_then(presentation::ratio);
-                cells += &labelled(&ratio_label(host), &escaped(&text.unwrap_or_default()));
-            }
-            for (host, cell) in hosts().zip(&row.cells) {
-                let text = cell
-                    .as_ref()
-                    .map(|cell| presentation::figure(cell.benchmark.each()));
-                cells += &labelled(&figure_label(host), &text.unwrap_or_default());
+            for (host, cell) in group.hosts.iter().zip(&row.cells) {
+                cells += &labelled(
+                    &label(host),
+                    &cell.as_ref().map(figures).unwrap_or_default(),
+                );
             }
             cells + "</tr>\n"
         })
         .collect();
     format!(
-        "<div class=\"table\"><table>\n<thead><tr><th></th>{}{}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n",
-        head(&ratio_label),
-        head(&figure_label)
+        "<div class=\"table\"><table>\n<thead><tr><th></th>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n\
+         </table></div>\n"
     )
+}
+
+fn figures(cell: &Cell<'_>) -> String {
+    let figure = presentation::figure(cell.benchmark.each());
+    match presentation::ratio(cell) {
+        Some(ratio) => format!(
+            "<span>{} <span class=\"figure\">{figure}</span></span>",
+            escaped(&ratio)
+        ),
+        None => format!("<span>{figure}</span>"),
+    }
 }
 
 /// All that was told of each figure.
@@ -184,7 +183,7 @@ fn samples(group: &Group<'_>) -> String {
             let figure = cell.benchmark;
             let each = |ticks| presentation::figure(figure.per_round(ticks));
             let cells = [
-                escaped(&host.scenario),
+                escaped(&host.label()),
                 each(figure.min),
                 each(figure.median),
                 each(figure.p99),

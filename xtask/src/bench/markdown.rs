@@ -1,6 +1,6 @@
 //! The report as Markdown.
 
-use super::presentation::{self, Cell, Group};
+use super::presentation::{self, Group};
 use super::record::Run;
 
 pub(crate) fn report(run: &Run) -> String {
@@ -11,7 +11,7 @@ pub(crate) fn report(run: &Run) -> String {
     for host in &run.hosts {
         text += &format!(
             "| {} | {} | {} | {} |\n",
-            escaped(&host.scenario),
+            escaped(&host.label()),
             host.cpus,
             escaped(&host.host),
             presentation::unit(host)
@@ -28,27 +28,27 @@ pub(crate) fn report(run: &Run) -> String {
     text
 }
 
-/// Ratios first.
+/// In each cell first the ratio, then the figure.
 fn table(group: &Group<'_>) -> String {
-    let hosts = || group.hosts.iter();
-    let ratios = hosts().map(|host| format!(" {} |", escaped(&host.scenario)));
-    let figures =
-        hosts().map(|host| format!(" {}, {} |", escaped(&host.scenario), host.unit.name()));
+    let hosts = group.hosts.iter();
+    let header = hosts.map(|host| format!(" {}, {} |", escaped(&host.label()), host.unit.name()));
     let mut table = format!(
-        "| | |{}{}\n|---|---|{}\n",
-        ratios.collect::<String>(),
-        figures.collect::<String>(),
-        "---|".repeat(2 * group.hosts.len())
+        "| | |{}\n|---|---|{}\n",
+        header.collect::<String>(),
+        "---|".repeat(group.hosts.len())
     );
     for row in &group.rows {
         table += &format!("| {} | {} |", escaped(&row.key.name), escaped(&row.way()));
-        let cells = |text: fn(&Cell<'_>) -> String| {
-            let cells = row.cells.iter();
-            let cells = cells.map(move |cell| cell.as_ref().map(text).unwrap_or_default());
-            cells.map(|cell| format!(" {cell} |")).collect::<String>()
-        };
-        table += &cells(|cell| presentation::ratio(cell).unwrap_or("1".into()));
-        table += &cells(|cell| presentation::figure(cell.benchmark.each()));
+        for cell in &row.cells {
+            let text = cell.as_ref().map(|cell| {
+                let figure = presentation::figure(cell.benchmark.each());
+                match presentation::ratio(cell) {
+                    Some(ratio) => format!("{ratio}: {figure}"),
+                    None => figure,
+                }
+            });
+            table += &format!(" {} |", text.unwrap_or_default());
+        }
         table.push('\n');
     }
     table
@@ -78,10 +78,10 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "| | | tcg-icount | tcg-icount, instructions |",
-                "|---|---|---|---|",
-                "| irq\\|x | raw | 1 | 2 |",
-                "| irq\\|x | patched | 1.50 × raw | 3 |",
+                "| | | tcg-icount, instructions |",
+                "|---|---|---|",
+                "| irq\\|x | raw | 2 |",
+                "| irq\\|x | patched | 1.50 × raw: 3 |",
             ]
         );
     }

@@ -42,7 +42,19 @@ impl Unit {
     }
 }
 
+/// How a host is called, which may be there with different numbers of CPUs.
+pub(crate) fn label(scenario: &str, cpus: u16) -> String {
+    match cpus {
+        1 => scenario.into(),
+        cpus => format!("{scenario}, {cpus} CPUs"),
+    }
+}
+
 impl HostRun {
+    pub(crate) fn label(&self) -> String {
+        label(&self.scenario, self.cpus)
+    }
+
     pub(crate) fn find(&self, key: &Key) -> Option<&Benchmark> {
         self.benchmarks
             .iter()

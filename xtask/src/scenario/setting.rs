@@ -83,19 +83,29 @@ pub(super) fn xen_pvh() -> Setting {
 /// The same, where the time-stamp counter counts instructions.
 pub(super) fn counting_xen_pv() -> Setting {
     Setting {
-        qemu: &[
-            "-accel",
-            "tcg",
-            "-cpu",
-            "max,-smap,-rdtscp",
-            "-icount",
-            "shift=0,sleep=off",
-            "-rtc",
-            "clock=vm,base=2020-01-01",
-        ],
+        qemu: COUNTING_FOR_XEN,
         ..xen_pv()
     }
 }
+
+/// The same for a PVH dom0.
+pub(super) fn counting_xen_pvh() -> Setting {
+    Setting {
+        qemu: COUNTING_FOR_XEN,
+        ..xen_pvh()
+    }
+}
+
+const COUNTING_FOR_XEN: &[&str] = &[
+    "-accel",
+    "tcg",
+    "-cpu",
+    "max,-smap,-rdtscp",
+    "-icount",
+    "shift=0,sleep=off",
+    "-rtc",
+    "clock=vm,base=2020-01-01",
+];
 
 /// This machine's KVM.
 pub(super) fn kvm(host: &Host) -> Result<Setting, String> {

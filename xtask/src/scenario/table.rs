@@ -336,6 +336,14 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         prepare: |_| Ok(counting_xen_pv()),
         ..XEN_PV
     },
+    // For benchmarks: what takes more CPUs than one.
+    Scenario {
+        name: "xen-pv-icount-smp",
+        host: "TCG counting instructions, Xen, as PV dom0",
+        cpus: &[],
+        prepare: |_| Ok(counting_xen_pv()),
+        ..XEN_PV
+    },
     // Xen traces what it does for the kernel's instructions.
     Scenario {
         name: "xen-pv-trace",
@@ -351,6 +359,15 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         ..XEN_PV
     },
     XEN_PVH,
+    // For benchmarks.
+    Scenario {
+        name: "xen-pvh-icount",
+        host: "TCG counting instructions, Xen, as PVH dom0",
+        single_cpu: true,
+        cpus: &[],
+        prepare: |_| Ok(counting_xen_pvh()),
+        ..XEN_PVH
+    },
     Scenario {
         name: "xen-pvh-two-level",
         cpus: &[2],

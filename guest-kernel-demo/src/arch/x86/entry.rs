@@ -11,6 +11,14 @@ use core::arch::global_asm;
 use super::layout::KERNEL_OFFSET;
 use super::start;
 
+/// The time-stamp counter at the entry.
+pub(crate) fn start_tsc() -> u64 {
+    unsafe extern "C" {
+        safe static entry_tsc: u64;
+    }
+    entry_tsc
+}
+
 /// Size of the boot stack, which stays the stack of the first CPU.
 const STACK_BYTES: usize = 64 * 1024;
 
@@ -38,6 +46,9 @@ global_asm!(
     "mov esp, offset entry_stack_end - {offset}",
     // Until Rust has them: esi has the magic number, ebx the information.
     "mov esi, eax",
+    "rdtsc",
+    "mov [entry_tsc - {offset}], eax",
+    "mov [entry_tsc - {offset} + 4], edx",
 
     // 2 MiB pages in four page directories in a row: 3 GiB, and the first GiB again.
     "mov ebp, offset entry_pd - {offset}",
@@ -104,6 +115,12 @@ global_asm!(
     "entry_gdt: .quad 0, 0x00cf9b000000ffff, 0x00cf93000000ffff",
     "entry_gdt_pointer: .short 23",
     ".long entry_gdt - {offset}",
+    ".popsection",
+
+    ".pushsection .data.entry, \"aw\", @progbits",
+    ".balign 8",
+    ".global entry_tsc",
+    "entry_tsc: .quad 0",
     ".popsection",
 
     ".pushsection .bss.entry, \"aw\", @nobits",

@@ -18,4 +18,5 @@ pub(crate) mod tables;
 pub(crate) mod trap_entry;
 
 pub(crate) use context::{Context, switch_stacks};
+pub(crate) use entry::start_tsc;
 pub(crate) use serialize::serialize;
