@@ -52,13 +52,15 @@ fn short() -> u32 {
         directory[table] = entry;
         directory[(DISTANCE >> 22) as usize + table] = entry;
     }
+    // As in Linux's first tables: an entry where the ROM is to be, of before the kernel knew of it.
+    directory[1023] = TABLES.address() | FLAGS;
     DIRECTORY.address()
 }
 
 fn long() -> u32 {
     // SAFETY: nobody uses the tables yet.
     let (directories, pointers) = unsafe { (&mut *LONG_DIRECTORIES.get(), &mut *POINTERS.get()) };
-    for directory in directories {
+    for directory in &mut *directories {
         for (page, entry) in directory
             .iter_mut()
             .take((BYTES >> 21) as usize)
@@ -67,6 +69,8 @@ fn long() -> u32 {
             *entry = (page as u64) << 21 | u64::from(FLAGS | LARGE);
         }
     }
+    // As above.
+    directories[1][511] = u64::from(TABLES.address() | FLAGS);
     pointers[0] = u64::from(LONG_DIRECTORIES.address() | 1);
     pointers[3] = u64::from((LONG_DIRECTORIES.address() + 4096) | 1);
     POINTERS.address()

@@ -27,6 +27,8 @@ const CR4_PAE: u32 = 1 << 5;
 /// Present, writable, not cached, large.
 const ENTRY_FLAGS: u32 = 0x9B;
 const PRESENT: u32 = 1;
+/// Accessed and dirty, which the CPU sets.
+const USED: u32 = 0x60;
 const TABLE_MASK: u32 = !0xFFF;
 
 /// Maps it in the current tables, if there is one and it is where it should be.
@@ -92,16 +94,20 @@ fn map(state: &State, cr3: u32) -> bool {
     )
 }
 
-/// Fills an entry unless it is filled. The high half of a long one stays 0.
+/// Fills an entry unless it is filled so. What it had before is not the guest's any more: Linux's first
+/// tables have one there, of a time before the guest knew of the ROM.
 fn put(state: &State, entry: u32, frame: u32) -> bool {
     let Some(entry) = state.linear.find(entry) else {
         return false;
     };
     let entry = entry as *mut u32;
-    // SAFETY: the guest maps its tables linearly, and leaves this entry to the ROM.
+    let wanted = frame | ENTRY_FLAGS;
+    // SAFETY: the guest maps its tables linearly, and leaves this entry to the ROM. The high half of a
+    // long one is 0 in a table of the guest's, or in a page that is not there.
     unsafe {
-        if entry.read_volatile() & PRESENT == 0 {
-            entry.write_volatile(frame | ENTRY_FLAGS);
+        if entry.read_volatile() & !USED != wanted {
+            entry.write_volatile(wanted);
+            asm!("invlpg [{}]", in(reg) ADDRESS, options(nostack, preserves_flags));
         }
     }
     true
