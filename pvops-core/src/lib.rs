@@ -31,7 +31,10 @@
 // For the models.
 #[cfg(all(loom, test))]
 extern crate self as pvops_core;
-#[cfg(any(all(loom, test), all(feature = "testing", target_os = "linux", not(loom))))]
+#[cfg(any(
+    all(loom, test),
+    all(feature = "testing", target_os = "linux", not(loom))
+))]
 extern crate std;
 
 mod atomic;
