@@ -1,5 +1,6 @@
-//! Counters of cycles: the CPU's time-stamp counter, or KVM's clock and steal time, where a cycle is a
-//! nanosecond.
+//! Counters of cycles: the CPU's time-stamp counter, or KVM's clock and steal time at that counter's rate.
+//! Linux takes the cycles' rate for that of RDTSC, by which it waits and tells the time before it has
+//! alarms, so the two have to agree.
 
 use core::arch::x86::_rdtsc;
 use core::cell::Cell;
@@ -15,14 +16,24 @@ use crate::abi::time::Counter;
 pub(super) struct Clock {
     /// 0 if there are no counters.
     cycles_per_second: Cell<u64>,
+    /// With KVM's clock: cycles in a nanosecond, times 2 to the power of [`SCALE_BITS`].
+    scale: Cell<u32>,
 }
 
-const KVM_CYCLES_PER_SECOND: u64 = 1_000_000_000;
+const NANOSECONDS: u64 = 1_000_000_000;
+/// Up to 16 GHz.
+const SCALE_BITS: u32 = 28;
 
 impl Clock {
-    pub(super) fn start(&self, state: &State) {
-        let rate = match state.kvm.get() {
-            Some(kvm) if kvm.has_clock() => Some(KVM_CYCLES_PER_SECOND),
+    pub(super) fn start(&self, state: &State, cpu: Option<&Cpu>) {
+        let rate = match (state.kvm.get(), cpu) {
+            (Some(kvm), Some(cpu)) if kvm.has_clock() => {
+                let tsc_rate = cpu.records.tsc_rate();
+                let rate = tsc_rate.filter(|rate| *rate < NANOSECONDS << (32 - SCALE_BITS));
+                let rate = rate.unwrap_or(NANOSECONDS);
+                self.scale.set(((rate << SCALE_BITS) / NANOSECONDS) as u32);
+                Some(rate)
+            }
             _ => pit::measure(time_stamp),
         };
         self.cycles_per_second.set(rate.unwrap_or(0));
@@ -30,6 +41,14 @@ impl Clock {
 
     pub(super) fn stop(&self) {
         self.cycles_per_second.set(0);
+    }
+
+    /// Cycles in a time of KVM's clock.
+    fn cycles(&self, nanoseconds: u64) -> u64 {
+        let scale = u64::from(self.scale.get());
+        let high = (nanoseconds >> 32).wrapping_mul(scale) << (32 - SCALE_BITS);
+        let low = ((nanoseconds & u64::from(u32::MAX)) * scale) >> SCALE_BITS;
+        high.wrapping_add(low)
     }
 
     /// Cycles per second; 0 without counters.
@@ -68,14 +87,16 @@ pub(super) fn now(state: &State, cpu: &Cpu, counter: Counter) -> u64 {
 /// Real cycles.
 pub(super) fn real(state: &State, cpu: Option<&Cpu>) -> u64 {
     match (state.kvm.get(), cpu) {
-        (Some(kvm), Some(cpu)) if kvm.has_clock() => cpu.records.nanoseconds(),
+        (Some(kvm), Some(cpu)) if kvm.has_clock() => state.clock.cycles(cpu.records.nanoseconds()),
         _ => time_stamp(),
     }
 }
 
 fn stolen(state: &State, cpu: Option<&Cpu>) -> u64 {
     match (state.kvm.get(), cpu) {
-        (Some(kvm), Some(cpu)) if kvm.has_clock() => cpu.records.stolen_nanoseconds(),
+        (Some(kvm), Some(cpu)) if kvm.has_clock() => {
+            state.clock.cycles(cpu.records.stolen_nanoseconds())
+        }
         _ => 0,
     }
 }

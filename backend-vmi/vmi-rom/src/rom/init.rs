@@ -35,7 +35,7 @@ pub(super) extern "C" fn initialize() -> u32 {
     if settings.no_timer {
         state.clock.stop();
     } else {
-        state.clock.start(state);
+        state.clock.start(state, cpu);
         state.wallclock.start(state, cpu);
     }
     DONE

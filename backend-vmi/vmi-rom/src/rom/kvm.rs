@@ -105,7 +105,7 @@ impl Kvm {
         self.features & feature != 0
     }
 
-    /// Whether cycles are KVM's nanoseconds.
+    /// Whether cycles are KVM's clock's.
     pub(super) fn has_clock(self) -> bool {
         self.has(FEATURE_CLOCK)
     }
@@ -188,6 +188,16 @@ impl Records {
             record.nanoseconds.wrapping_add(high).wrapping_add(low)
         };
         stable(&self.clock, |record| record.version).map_or(0, |record| read(&record))
+    }
+
+    /// The time-stamp counter's rate by KVM's clock, in Hz. `None` if KVM has not told it.
+    pub(super) fn tsc_rate(&self) -> Option<u64> {
+        let record = stable(&self.clock, |record| record.version)?;
+        let shifted = (1_000_000_000_u64 << 32).checked_div(u64::from(record.multiplier))?;
+        Some(match record.shift.clamp(-31, 31) {
+            shift @ 0.. => shifted >> shift,
+            shift => shifted << -shift,
+        })
     }
 
     /// What KVM has run instead of this CPU, in nanoseconds.

@@ -17,6 +17,7 @@ pub(super) fn run(rom: Rom, information: &BootInformation) {
     say!("{rate} cycles per second");
     check!(rate > 1_000_000, "a rate");
     counters(rom);
+    time_stamps(rom, rate);
     irq0(rom, rate);
     if !information.has("no-apic") {
         local(rom, rate);
@@ -47,6 +48,30 @@ fn counters(rom: Rom) {
     check!(
         rom.call(Call::GET_CYCLE_COUNTER, 3, 0, 0) == 0,
         "there is no counter 3"
+    );
+}
+
+/// Linux takes the rate for that of RDTSC. Looks at both from outside and inside, so that an interruption
+/// does not matter.
+fn time_stamps(rom: Rom, rate: u64) {
+    let real = || counter(rom, Counter::REAL);
+    let look = || (real(), rom.call(Call::RDTSC, 0, 0, 0), real());
+    let (first_before, first, first_after) = look();
+    let mut last = look();
+    while last.0 < first_after + rate / 20 {
+        last = look();
+    }
+    let (last_before, last, last_after) = last;
+    let elapsed = last - first;
+    say!(
+        "{elapsed} time stamps in {} cycles",
+        last_before - first_after
+    );
+    let tolerance = elapsed / 64;
+    check!(
+        last_before - first_after <= elapsed + tolerance
+            && last_after - first_before + tolerance >= elapsed,
+        "cycles are as long as the time-stamp counter's"
     );
 }
 
