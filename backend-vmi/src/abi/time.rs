@@ -15,7 +15,8 @@ impl Counter {
     pub const STOLEN: Self = Self(2);
 }
 
-/// The first argument of `SetAlarm` (vmi_time.h, `VMI_ALARM_*`). There is one alarm for each CPU and each
+/// The first argument of `SetAlarm`, and that of `CancelAlarm`, of which only the counter counts: Linux
+/// passes both calls the same (vmi_time.h, `VMI_ALARM_*`). There is one alarm for each CPU and each
 /// of the first two counters; setting it again replaces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]

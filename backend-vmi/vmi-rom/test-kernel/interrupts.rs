@@ -14,6 +14,8 @@ pub(crate) const TIMER: usize = 0x20;
 pub(crate) const LOCAL_TIMER: usize = 0x40;
 /// From this CPU to itself.
 pub(crate) const SELF: usize = 0x41;
+/// As well, before those two.
+pub(crate) const URGENT: usize = 0x50;
 /// From a program.
 pub(crate) const PROGRAM: usize = 0x80;
 const SPURIOUS: usize = 0xFF;
@@ -39,10 +41,15 @@ pub(crate) fn wait(vector: usize, before: u32) -> bool {
         if count(vector) != before {
             return true;
         }
-        // SAFETY: interrupts have handlers.
-        unsafe { asm!("sti", "nop", "cli", options(nomem, nostack)) };
+        let_come();
     }
     false
+}
+
+/// Lets an interrupt come that waits.
+pub(crate) fn let_come() {
+    // SAFETY: interrupts have handlers.
+    unsafe { asm!("sti", "nop", "cli", options(nomem, nostack)) };
 }
 
 global_asm!(
@@ -120,7 +127,7 @@ extern "C" fn interrupt(frame: *const u32, vector: u32) {
     COUNTS[vector].fetch_add(1, Ordering::SeqCst);
     match vector {
         TIMER => out(0x20, 0x20),
-        LOCAL_TIMER | SELF => {
+        LOCAL_TIMER | SELF | URGENT => {
             Rom::get().call(Call::APIC_WRITE, 0xB0, 0, 0);
         }
         SPURIOUS => {}

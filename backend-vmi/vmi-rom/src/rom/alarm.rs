@@ -1,9 +1,10 @@
 //! Alarms, on the timer of the local APIC or on the PIT.
 //!
 //! The ROM does not see interrupts. By the local APIC it sees their end, and sets the next beat then, so
-//! that beats keep their distance from the first. By IRQ 0 it sees nothing: a periodic alarm is the PIT's
-//! own period there, and as the PIT counts for 55 ms at most, IRQ 0 comes early for later alarms; guests
-//! look at the counter.
+//! that beats keep their distance from the first. Only where the timer's interrupt is in service it has
+//! come: a timer that has run out may not have interrupted yet, and does not if it is set again. By IRQ 0
+//! the ROM sees nothing: a periodic alarm is the PIT's own period there, and as the PIT counts for 55 ms
+//! at most, IRQ 0 comes early for later alarms; guests look at the counter.
 
 use core::cell::Cell;
 use core::sync::atomic::Ordering;
@@ -16,10 +17,11 @@ use super::state::State;
 use super::{pit, window};
 use crate::abi::time::{AlarmFlags, Counter};
 
-const TIMER_VECTOR: u32 = 0x320;
+pub(super) const TIMER_VECTOR: u32 = 0x320;
 const TIMER_INITIAL: u32 = 0x380;
 const TIMER_CURRENT: u32 = 0x390;
-const TIMER_DIVIDE: u32 = 0x3E0;
+pub(super) const TIMER_DIVIDE: u32 = 0x3E0;
+const IN_SERVICE: u32 = 0x100;
 /// Divides by 16.
 const DIVIDE_BY_16: u32 = 0b0011;
 /// One-shot is 0 here.
@@ -30,6 +32,9 @@ pub(super) struct Alarms {
     alarms: [Alarm; AlarmFlags::ALARM_COUNTERS as usize],
     /// Ticks of the local APIC's timer per second; 0 before the first alarm.
     ticks_per_second: Cell<u32>,
+    /// Whether the timer counts once and by our divider, with the vector below.
+    is_prepared: Cell<bool>,
+    vector: Cell<u8>,
 }
 
 /// One counter's alarm. By the local APIC only: that of the PIT is in its hardware.
@@ -66,11 +71,18 @@ pub(super) extern "C" fn set(arguments: &Arguments) -> u64 {
     if !by_irq0 && state.has_window.load(Ordering::Relaxed) == 0 {
         return 0;
     }
-    alarm.is_set.set(true);
+    // Linux sets it by IRQ 0 first, and by the local APIC when it has that.
+    let was_by_irq0 = alarm.by_irq0.replace(by_irq0);
+    let was_set = alarm.is_set.replace(true);
     alarm.is_programmed.set(false);
     alarm.expiry.set(expiry);
-    alarm.period.set(period);
-    alarm.by_irq0.set(by_irq0);
+    let old_period = alarm.period.replace(period);
+    if was_set && was_by_irq0 != by_irq0 {
+        match was_by_irq0 {
+            true => stop_irq0(old_period),
+            false => cpu.alarms.program_or_stop(state, cpu),
+        }
+    }
     if by_irq0 {
         let rate = state.clock.rate();
         match period {
@@ -93,7 +105,8 @@ pub(super) extern "C" fn cancel(arguments: &Arguments) -> u64 {
     let Some(cpu) = Cpu::current(state, &interrupts_off) else {
         return 0;
     };
-    let Some(alarm) = cpu.alarms.alarms.get(arguments.eax as usize) else {
+    let counter = AlarmFlags(arguments.eax).counter();
+    let Some(alarm) = cpu.alarms.alarms.get(counter.0 as usize) else {
         return 0;
     };
     if !alarm.is_set.replace(false) {
@@ -101,30 +114,42 @@ pub(super) extern "C" fn cancel(arguments: &Arguments) -> u64 {
     }
     if alarm.by_irq0.get() {
         // One that comes once and is over was set all the same: nobody has seen it come.
-        let counter = Counter(arguments.eax);
         let is_over =
             alarm.period.get() == 0 && alarm.expiry.get() <= clock::now(state, cpu, counter);
-        pit::stop();
+        stop_irq0(alarm.period.get());
         return u64::from(!is_over);
     }
-    cpu.alarms.program(state, cpu);
+    cpu.alarms.program_or_stop(state, cpu);
     1
 }
 
-/// After each end of an interrupt on this CPU.
-pub(super) fn interrupt_has_ended(state: &State, cpu: &Cpu) {
+/// Whether an interrupt by the timer is handled, as each end of an interrupt asks before it is told.
+pub(super) fn is_in_service(cpu: &Cpu) -> bool {
     let alarms = &cpu.alarms;
-    let programmed = |alarm: &&Alarm| alarm.is_set.get() && alarm.is_programmed.get();
-    if !alarms.alarms.iter().any(|alarm| programmed(&alarm)) || window::read(TIMER_CURRENT) != 0 {
-        return;
+    let programmed = |alarm: &Alarm| alarm.is_set.get() && alarm.is_programmed.get();
+    if !alarms.alarms.iter().any(programmed) {
+        return false;
     }
-    // The timer has run out, whatever has ended.
+    let vector = u32::from(alarms.vector.get());
+    window::read(IN_SERVICE + vector / 32 * 0x10) & 1 << (vector % 32) != 0
+}
+
+/// After the end of an interrupt, if the timer's was in service.
+pub(super) fn has_come(state: &State, cpu: &Cpu) {
+    let alarms = &cpu.alarms;
     for (number, alarm) in alarms.alarms.iter().enumerate() {
-        if programmed(&alarm) {
+        if alarm.is_set.get() && alarm.is_programmed.get() {
             alarm.has_come(clock::now(state, cpu, Counter(number as u32)));
         }
     }
     alarms.program(state, cpu);
+}
+
+/// The guest has written how the local APIC's timer interrupts or counts. The timer may have run out
+/// while it was masked: an interrupt that is lost so comes now.
+pub(super) fn timer_was_written(state: &State, cpu: &Cpu) {
+    cpu.alarms.is_prepared.set(false);
+    cpu.alarms.program(state, cpu);
 }
 
 impl Alarm {
@@ -146,12 +171,8 @@ impl Alarm {
 }
 
 impl Alarms {
-    /// Sets the timer for the earliest alarm.
-    fn program(&self, state: &State, cpu: &Cpu) {
-        let rate = state.clock.rate();
-        if self.ticks_per_second.get() == 0 {
-            self.ticks_per_second.set(measure_timer());
-        }
+    /// Sets the timer for the earliest alarm. Gives false, and does nothing, where there is none.
+    fn program(&self, state: &State, cpu: &Cpu) -> bool {
         let mut number = 0;
         let remaining = self.alarms.each_ref().map(|alarm| {
             let now = clock::now(state, cpu, Counter(number));
@@ -160,19 +181,38 @@ impl Alarms {
             waits.then(|| alarm.expiry.get().saturating_sub(now))
         });
         let Some(cycles) = remaining.iter().flatten().copied().min() else {
-            return window::write(TIMER_INITIAL, 0);
+            return false;
         };
         // The other one can become due before the end of this one's interrupt, and is not lost then.
         for (alarm, remaining) in self.alarms.iter().zip(remaining) {
             alarm.is_programmed.set(remaining == Some(cycles));
         }
-        let ticks = scale(cycles, u64::from(self.ticks_per_second.get()), rate);
-        let vector = window::read(TIMER_VECTOR);
-        window::write(TIMER_VECTOR, vector & !TIMER_MODE);
-        window::write(TIMER_DIVIDE, DIVIDE_BY_16);
+        self.prepare();
+        let ticks_per_second = u64::from(self.ticks_per_second.get());
+        let ticks = scale(cycles, ticks_per_second, state.clock.rate());
         // One tick later than too early.
         let ticks = u32::try_from(ticks).unwrap_or(u32::MAX).saturating_add(1);
         window::write(TIMER_INITIAL, ticks);
+        true
+    }
+
+    fn program_or_stop(&self, state: &State, cpu: &Cpu) {
+        if !self.program(state, cpu) {
+            window::write(TIMER_INITIAL, 0);
+        }
+    }
+
+    fn prepare(&self) {
+        if self.ticks_per_second.get() == 0 {
+            self.ticks_per_second.set(measure_timer());
+        }
+        if self.is_prepared.replace(true) {
+            return;
+        }
+        let entry = window::read(TIMER_VECTOR);
+        self.vector.set(entry as u8);
+        window::write(TIMER_VECTOR, entry & !TIMER_MODE);
+        window::write(TIMER_DIVIDE, DIVIDE_BY_16);
     }
 }
 
@@ -187,6 +227,13 @@ fn measure_timer() -> u32 {
     window::write(TIMER_INITIAL, 0);
     window::write(TIMER_VECTOR, vector);
     u32::try_from(ticks.unwrap_or(0)).unwrap_or(u32::MAX).max(1)
+}
+
+fn stop_irq0(period: u64) {
+    match period {
+        0 => pit::stop_once(),
+        _ => pit::stop_beats(),
+    }
 }
 
 fn pit_ticks(cycles: u64, rate: u64) -> u16 {

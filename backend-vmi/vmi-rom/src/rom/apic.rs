@@ -24,9 +24,19 @@ pub(super) extern "C" fn write(arguments: &Arguments) -> u64 {
     match arguments.eax & REGISTER_MASK {
         EOI => end_interrupt(),
         INTERRUPT_COMMAND => send(value),
+        alarm::TIMER_VECTOR | alarm::TIMER_DIVIDE => set_timer(arguments.eax, value),
         register => window::write(register, value),
     }
     0
+}
+
+fn set_timer(register: u32, value: u32) {
+    let state = State::get();
+    let interrupts_off = InterruptsOff::new();
+    window::write(register, value);
+    if let Some(cpu) = Cpu::current(state, &interrupts_off) {
+        alarm::timer_was_written(state, cpu);
+    }
 }
 
 fn end_interrupt() {
@@ -35,12 +45,15 @@ fn end_interrupt() {
     let Some(cpu) = Cpu::current(state, &interrupts_off) else {
         return window::write(EOI, 0);
     };
+    let is_alarm = alarm::is_in_service(cpu);
     if cpu.records.take_end() {
         count(Statistic::SavedEnds);
     } else {
         window::write(EOI, 0);
     }
-    alarm::interrupt_has_ended(state, cpu);
+    if is_alarm {
+        alarm::has_come(state, cpu);
+    }
 }
 
 /// Other CPUs may look at what this one was to write.

@@ -94,10 +94,19 @@ pub(super) fn every(ticks: u16) {
     program(0x34, ticks);
 }
 
-/// No interrupt.
-pub(super) fn stop() {
+/// The interrupt after some ticks does not come. Where KVM has the timer it may: a mode without a count
+/// does not stop that.
+pub(super) fn stop_once() {
     // SAFETY: mode 0 waits for a count, which does not come.
     unsafe { port::write(COMMAND, 0x30) };
+}
+
+/// There are no more beats. Mode 4 is one more strobe, with which KVM forgets beats that it still owes;
+/// mode 5 is one when its gate rises, which channel 0 has not. In all three the output is high, so that
+/// the change is no interrupt.
+pub(super) fn stop_beats() {
+    program(0x38, u16::MAX);
+    program(0x3A, u16::MAX);
 }
 
 fn program(command: u8, ticks: u16) {

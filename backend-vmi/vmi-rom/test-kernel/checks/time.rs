@@ -4,10 +4,15 @@ use crate::abi::call::Call;
 use crate::abi::time::{AlarmFlags, Counter};
 use crate::boot::BootInformation;
 use crate::console::{check, input, out, say};
-use crate::interrupts::{self, LOCAL_TIMER, TIMER};
+use crate::interrupts::{self, LOCAL_TIMER, TIMER, URGENT};
 use crate::rom::Rom;
 
+const TASK_PRIORITY: u32 = 0x80;
+const COMMAND: u32 = 0x300;
+const TO_SELF: u32 = 1 << 18;
 const LOCAL_VECTOR_TIMER: u32 = 0x320;
+const MASKED: u32 = 1 << 16;
+const TIMER_CURRENT: u32 = 0x390;
 const NANOSECONDS: u64 = 1_000_000_000;
 /// 1 January 2020.
 const NOT_LONG_AGO: u64 = 1_577_836_800;
@@ -82,10 +87,17 @@ fn set(rom: Rom, flags: u32, expiry: u64, period: u64) {
 }
 
 fn cancel(rom: Rom, counter: Counter) -> u64 {
-    rom.call(Call::CANCEL_ALARM, counter.0, 0, 0) & 0xFFFF_FFFF
+    cancel_by_flags(rom, counter.0)
+}
+
+/// Linux passes what it has set the alarm by.
+fn cancel_by_flags(rom: Rom, flags: u32) -> u64 {
+    rom.call(Call::CANCEL_ALARM, flags, 0, 0) & 0xFFFF_FFFF
 }
 
 fn irq0(rom: Rom, rate: u64) {
+    // One of the BIOS's.
+    interrupts::let_come();
     let now = counter(rom, Counter::REAL);
     let before = interrupts::count(TIMER);
     set(rom, AlarmFlags::WIRED_IRQ0, now + rate / 50, 0);
@@ -94,19 +106,18 @@ fn irq0(rom: Rom, rate: u64) {
         counter(rom, Counter::REAL) >= now + rate / 100,
         "not long before its time"
     );
+    let periodic = AlarmFlags::WIRED_IRQ0 | AlarmFlags::PERIODIC;
     let now = counter(rom, Counter::REAL);
-    set(
-        rom,
-        AlarmFlags::WIRED_IRQ0 | AlarmFlags::PERIODIC,
-        now + rate / 100,
-        rate / 100,
-    );
+    set(rom, periodic, now + rate / 100, rate / 100);
     for beat in 0..3 {
         let before = interrupts::count(TIMER);
         check!(interrupts::wait(TIMER, before), "beat {beat} by IRQ 0");
     }
-    check!(cancel(rom, Counter::REAL) == 1, "an alarm by IRQ 0 was set");
-    check!(cancel(rom, Counter::REAL) == 0, "and is no more");
+    check!(
+        cancel_by_flags(rom, periodic) == 1,
+        "an alarm by IRQ 0 was set"
+    );
+    check!(cancel_by_flags(rom, periodic) == 0, "and is no more");
 }
 
 fn local(rom: Rom, rate: u64) {
@@ -181,6 +192,74 @@ fn local(rom: Rom, rate: u64) {
         cancel(rom, Counter::STOLEN) == 0,
         "the third counter has no alarm"
     );
+    moved(rom, rate);
+    waiting(rom);
+    masked(rom);
+}
+
+/// Linux begins with IRQ 0.
+fn moved(rom: Rom, rate: u64) {
+    let now = counter(rom, Counter::REAL);
+    let periodic = AlarmFlags::WIRED_IRQ0 | AlarmFlags::PERIODIC;
+    set(rom, periodic, now + rate / 100, rate / 100);
+    let before = interrupts::count(LOCAL_TIMER);
+    set(rom, AlarmFlags::WIRED_LVTT, now + rate / 50, 0);
+    check!(
+        interrupts::wait(LOCAL_TIMER, before),
+        "an alarm moves to the local APIC"
+    );
+    let (by_irq0, before) = (interrupts::count(TIMER), interrupts::count(LOCAL_TIMER));
+    let later = counter(rom, Counter::REAL) + rate / 10;
+    set(rom, AlarmFlags::WIRED_LVTT, later, 0);
+    check!(interrupts::wait(LOCAL_TIMER, before), "and comes there");
+    let more = interrupts::count(TIMER) - by_irq0;
+    check!(
+        more < 3,
+        "and of ten beats by IRQ 0 those at most that were late: {more}"
+    );
+    cancel(rom, Counter::REAL);
+}
+
+/// The end of another interrupt is not the alarm's.
+fn waiting(rom: Rom) {
+    let write = |register, value| _ = rom.call(Call::APIC_WRITE, register, value, 0);
+    // Only what is urgent may come.
+    write(TASK_PRIORITY, LOCAL_TIMER as u32);
+    set_in_the_past(rom);
+    let before = interrupts::count(URGENT);
+    write(COMMAND, TO_SELF | URGENT as u32);
+    check!(interrupts::wait(URGENT, before), "an urgent interrupt");
+    check!(
+        cancel(rom, Counter::REAL) == 1,
+        "an alarm that could not come yet is not over"
+    );
+    let before = interrupts::count(LOCAL_TIMER);
+    set_in_the_past(rom);
+    write(TASK_PRIORITY, 0);
+    check!(
+        interrupts::wait(LOCAL_TIMER, before),
+        "it comes when it may"
+    );
+    cancel(rom, Counter::REAL);
+}
+
+fn masked(rom: Rom) {
+    let write = |register, value| _ = rom.call(Call::APIC_WRITE, register, value, 0);
+    write(LOCAL_VECTOR_TIMER, MASKED | LOCAL_TIMER as u32);
+    set_in_the_past(rom);
+    let before = interrupts::count(LOCAL_TIMER);
+    write(LOCAL_VECTOR_TIMER, LOCAL_TIMER as u32);
+    check!(
+        interrupts::wait(LOCAL_TIMER, before),
+        "an alarm that was masked comes when it may"
+    );
+}
+
+/// And waits until the timer has run out.
+fn set_in_the_past(rom: Rom) {
+    let past = counter(rom, Counter::REAL).saturating_sub(1);
+    set(rom, AlarmFlags::WIRED_LVTT, past, 0);
+    while rom.call(Call::APIC_READ, TIMER_CURRENT, 0, 0) as u32 != 0 {}
 }
 
 fn wallclock(rom: Rom, information: &BootInformation) {
