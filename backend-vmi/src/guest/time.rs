@@ -25,8 +25,8 @@ pub(super) fn start() -> Option<u64> {
     Some(khz)
 }
 
-/// Whether the counters are the time-stamp counter, whose rate is theirs then. A ROM may count something else,
-/// as ours does on KVM.
+/// Whether the counters are as fast as the time-stamp counter, whose rate is theirs then. A ROM may count
+/// something else, though Linux takes the two for the same.
 pub(super) fn counts_tsc() -> bool {
     /// Of a second, in which a look at both takes little.
     const PART: u64 = 1000;
