@@ -26,6 +26,7 @@ use core::cell::Cell;
 
 use pvops_benches::{Figure, Method};
 use pvops_core::boot_info::CommandLine;
+use pvops_core::irq;
 
 use crate::arch::start_tsc;
 use crate::console::{println, report};
@@ -45,7 +46,7 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> u64 {
     #[cfg(target_arch = "x86_64")]
     ops::run(&bench);
     exits::run(&bench);
-    crate::interrupts::without(|| clocks::run(&bench));
+    irq::without(|| clocks::run(&bench));
     interrupts::run(&bench);
     #[cfg(target_arch = "x86_64")]
     if bench.lacks("ring-0") {

@@ -5,11 +5,11 @@ use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pvops_core::lock::Mutex;
-use pvops_core::time;
+use pvops_core::{irq, time};
 
+use crate::cpus;
 use crate::platform::Platform;
 use crate::work::{begin, finish};
-use crate::{cpus, interrupts};
 
 /// A lock.
 pub(crate) trait Lock {
@@ -91,7 +91,7 @@ fn hold_again_and_again<L: Lock>(rounds: usize) -> u64 {
     };
     for round in 0..rounds {
         if round % 2 == 0 {
-            interrupts::without(hold);
+            irq::without(hold);
         } else {
             hold();
         }

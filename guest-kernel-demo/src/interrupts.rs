@@ -71,13 +71,3 @@ pub(crate) fn distrust_halt() {
 }
 
 static DISTRUST_HALT: AtomicBool = AtomicBool::new(false);
-
-/// Runs `body` with interrupts off.
-pub(crate) fn without<R>(body: impl FnOnce() -> R) -> R {
-    let flags = irq::save_flags();
-    irq::disable();
-    let result = body();
-    // SAFETY: the flags are those of before.
-    unsafe { irq::restore_flags(flags) };
-    result
-}

@@ -95,7 +95,7 @@ pub(crate) fn run() {
 
 /// How a task has ended, once; then there is room for another. `None` if it has not.
 pub(crate) fn end(id: TaskId) -> Option<End> {
-    interrupts::without(|| {
+    irq::without(|| {
         let mut scheduler = SCHEDULER.lock();
         let task = &mut scheduler.tasks[id.0];
         if task.state != State::Ended {
@@ -111,7 +111,7 @@ pub(crate) fn end(id: TaskId) -> Option<End> {
 
 /// Lets others run.
 pub(crate) fn yield_now() {
-    interrupts::without(|| {
+    irq::without(|| {
         let mut scheduler = SCHEDULER.lock();
         scheduler.ready.push(current());
         switch(scheduler);
@@ -164,7 +164,7 @@ pub(crate) fn fork(frame: &Frame) -> Option<u64> {
 
 /// Waits until a child of the running program has ended, and returns how. `None` without children.
 pub(crate) fn wait() -> Option<u64> {
-    interrupts::without(|| {
+    irq::without(|| {
         loop {
             let mut scheduler = SCHEDULER.lock();
             let this = Parent::Task(current());
@@ -219,7 +219,7 @@ pub(crate) fn wake_page_waiters() {
 
 /// How often the running program's time was over.
 pub(crate) fn turns() -> u64 {
-    interrupts::without(|| SCHEDULER.lock().tasks[current()].turns)
+    irq::without(|| SCHEDULER.lock().tasks[current()].turns)
 }
 
 /// Ends the running task.
@@ -279,7 +279,7 @@ fn begin(
     space: Option<AddressSpace>,
     frame: impl FnOnce(usize) -> Frame,
 ) -> Option<usize> {
-    interrupts::without(|| {
+    irq::without(|| {
         let mut scheduler = SCHEDULER.lock();
         let id = scheduler
             .tasks

@@ -2,11 +2,10 @@
 
 use core::ops::Range;
 
-use pvops_core::mmu;
+use pvops_core::{irq, mmu};
 use spin::Mutex;
 
 use crate::arch::serialize;
-use crate::interrupts;
 use crate::layout::{self, KERNEL_OFFSET, PAGE, WRITABLE_ALIAS};
 use crate::paging;
 use crate::tables::Flags;
@@ -27,7 +26,7 @@ pub(crate) fn with(range: Range<usize>, write: &mut dyn FnMut(isize)) {
     };
     let pages = pages.step_by(PAGE);
     // Interrupts are off so that nobody waits for long, and nothing else runs with the alias.
-    interrupts::without(|| {
+    irq::without(|| {
         let _alone = ALONE.lock();
         let lazy = mmu::lazy();
         // Other CPUs are not told when an alias is gone: they never look there before they have mapped

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Pages outside of the guide that link into it.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
     "README.md",
     "examples/minimal-kernel/README.md",
+    "examples/with-bootloader/README.md",
     "pvops-core/README.md",
     "backend-native/README.md",
     "backend-kvm/README.md",

@@ -12,12 +12,11 @@ use pvops_backend_xen as xen;
 use pvops_core::{cpu, irq, mmu};
 
 use super::{Bench, arch};
-use crate::interrupts;
 use crate::layout::SCRATCH;
 
 /// Runs all that this host can do.
 pub(super) fn run(bench: &Bench<'_>) {
-    interrupts::without(|| {
+    irq::without(|| {
         if !bench.lacks("ring-0") {
             calls(bench);
             cpuid(bench);

@@ -8,14 +8,14 @@ use pvops_core::{Kernel, apic, irq, lock, smp, time};
 
 use super::exits::write_msr;
 use super::{Bench, Work, arch, tsc};
+use crate::cpus;
 use crate::platform::Platform;
 use crate::trap::{self, END_VECTOR, SELF_VECTOR, TIMER_VECTOR};
 use crate::work::{begin, finish, run_on};
-use crate::{cpus, interrupts};
 
 /// Runs all that this host can do.
 pub(super) fn run(bench: &Bench<'_>) {
-    interrupts::without(|| {
+    irq::without(|| {
         to_itself(bench);
         by_timer(bench);
         timer(bench);
@@ -205,7 +205,7 @@ static WORD: AtomicU32 = AtomicU32::new(0);
 static ANSWER: AtomicU32 = AtomicU32::new(0);
 
 fn follow(rounds: usize) -> u64 {
-    interrupts::without(|| {
+    irq::without(|| {
         for seen in 0..rounds as u32 {
             while WORD.load(Ordering::Acquire) == seen {
                 // SAFETY: the word is static.

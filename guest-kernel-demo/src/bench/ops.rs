@@ -15,12 +15,11 @@ use x86_64::registers::rflags;
 use x86_64::{VirtAddr, instructions};
 
 use super::{Bench, Work};
-use crate::interrupts;
 use crate::layout::SCRATCH;
 
 /// Runs all.
 pub(super) fn run(bench: &Bench<'_>) {
-    interrupts::without(|| {
+    irq::without(|| {
         flags(bench);
         control_registers(bench);
         model_specific_registers(bench);

@@ -5,10 +5,10 @@ use pvops_core::{irq, time};
 use super::interrupts::until_came;
 use super::{Bench, Work, tsc};
 use crate::contention::{Lock, Ours, Ticket, by_all_cpus};
+use crate::cpus;
 use crate::trap::{self, TIMER_VECTOR};
 use crate::work::{begin, finish};
 use crate::workloads::{self, WORKLOADS};
-use crate::{cpus, interrupts};
 
 /// Runs all. The first time costs more, and is not counted.
 pub(super) fn run(bench: &Bench<'_>) {
@@ -44,7 +44,7 @@ const EVENTS: u64 = 1000;
 /// All CPUs at once: one event after the other, each due at once.
 fn timer_storm() -> Option<u64> {
     fn storm(_: usize) -> u64 {
-        interrupts::without(|| {
+        irq::without(|| {
             for _ in 0..EVENTS {
                 let before = trap::count(TIMER_VECTOR);
                 let _ = time::set_event(0);

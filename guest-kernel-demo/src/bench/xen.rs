@@ -1,12 +1,13 @@
 //! What a PV guest of Xen pays for instructions that Xen emulates, and for the calls in their place.
 
+use pvops_core::irq;
+
 use super::Bench;
-use crate::interrupts;
 use crate::measure::xen::{Meter, registers};
 
 /// Runs all.
 pub(super) fn run(bench: &Bench<'_>) {
-    interrupts::without(|| registers(bench));
+    irq::without(|| registers(bench));
 }
 
 impl Meter for Bench<'_> {

@@ -1,9 +1,8 @@
 //! The local APIC.
 
-use pvops_core::{apic, time};
+use pvops_core::{apic, irq, time};
 
 use super::Outcome;
-use crate::interrupts;
 use crate::text::{ensure, text};
 use crate::trap::{self, SELF_VECTOR};
 
@@ -53,7 +52,7 @@ pub(super) fn pending() -> Outcome {
     /// First of the eight interrupt-request registers.
     const REQUESTS: u32 = 0x20;
     let before = trap::count(SELF_VECTOR);
-    let requested = interrupts::without(|| {
+    let requested = irq::without(|| {
         send_self(SELF_VECTOR);
         let start = time::clock_ns();
         // SAFETY: the register exists.

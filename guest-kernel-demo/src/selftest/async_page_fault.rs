@@ -1,13 +1,13 @@
 //! Async page faults, which KVM announces by interrupt.
 
-use pvops_core::{bring_up_cpu, cpu, take_down_cpu};
+use pvops_core::{bring_up_cpu, cpu, irq, take_down_cpu};
 
 use super::Outcome;
 use super::apic::wait_for;
 use super::tasks;
+use crate::cpus;
 use crate::text::{ensure, text};
 use crate::trap::{self, PAGE_READY_VECTOR};
-use crate::{cpus, interrupts};
 
 /// The host knows vector and record of this CPU, forgets the record when the CPU is taken down, and
 /// when it comes back says that all pages are there, by the interrupt.
@@ -26,7 +26,7 @@ pub(super) fn registers() -> Outcome {
         "{enable:#x}, vector {vector:#x}"
     );
     for round in 1..=ROUNDS {
-        let (before, down, up) = interrupts::without(|| {
+        let (before, down, up) = irq::without(|| {
             // SAFETY: interrupts are off, in no handler, and nobody sends this CPU any meanwhile.
             unsafe { take_down_cpu() };
             let (before, down) = (trap::count(PAGE_READY_VECTOR), read().0);

@@ -4,14 +4,14 @@ use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pvops_core::cpu_set::CpuSet;
-use pvops_core::{smp, time};
+use pvops_core::{irq, smp, time};
 
 use super::Outcome;
 use super::apic::wait_for;
+use crate::cpus;
 use crate::text::{ensure, text};
 use crate::trap::{self, SELF_VECTOR};
 use crate::work::{begin, finish};
-use crate::{cpus, interrupts};
 
 /// A set of all other CPUs is sent interrupts, which they take when all are sent: so they leave the
 /// kernel for none, and all that the host hears of is the sending.
@@ -23,7 +23,7 @@ pub(super) fn to_all_others() -> Outcome {
     /// How many interrupts came; those that wait for the same CPU are one.
     fn take(_: usize) -> u64 {
         let before = trap::count(SELF_VECTOR);
-        interrupts::without(|| {
+        irq::without(|| {
             DEAF.fetch_add(1, Ordering::Release);
             while !SENT.load(Ordering::Acquire) {
                 spin_loop();

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use pvops_core::{io, time};
+use pvops_core::{io, irq, time};
 
 use super::Outcome;
 use crate::console::report;
@@ -36,7 +36,7 @@ pub(super) fn compared() -> Outcome {
     while !take_byte() {
         let late = time::clock_ns() - start > PATIENCE_NS;
         ensure!(!late, "the host does not tell its account");
-        interrupts::without(|| {
+        irq::without(|| {
             let _ = time::set_event(time::clock_ns() + 10_000_000);
             interrupts::wait();
         });

@@ -7,12 +7,12 @@ use pvops_backend_kvm::{
     allow_migration, clock_pair, hypercall, map_gpa_range, resume_host_polling, stop_host_polling,
 };
 use pvops_core::cpu_set::CpuSet;
-use pvops_core::{cpu, lock, smp, time};
+use pvops_core::{cpu, irq, lock, smp, time};
 
 use super::Outcome;
 use crate::text::{Text, ensure, text};
 use crate::trap::{self, SELF_VECTOR};
-use crate::{cpus, interrupts, per_cpu};
+use crate::{cpus, per_cpu};
 
 /// The host answers calls, and says which it does not know.
 pub(super) fn answers() -> Outcome {
@@ -67,9 +67,9 @@ pub(super) fn early_kick() -> Outcome {
     for _ in 0..ROUNDS {
         lock::kick(this);
         // SAFETY: the word is static. It does not change, so only the kick ends this.
-        interrupts::without(|| unsafe { lock::wait(WORD.as_ptr(), 0) });
+        irq::without(|| unsafe { lock::wait(WORD.as_ptr(), 0) });
         // SAFETY: as above, and the word is not 1, so it returns at once.
-        interrupts::without(|| unsafe { lock::wait(WORD.as_ptr(), 1) });
+        irq::without(|| unsafe { lock::wait(WORD.as_ptr(), 1) });
     }
     Ok(text!("{ROUNDS} of this CPU ended a wait"))
 }

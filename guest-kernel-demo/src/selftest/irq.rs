@@ -3,7 +3,6 @@
 use pvops_core::{apic, irq, time};
 
 use super::Outcome;
-use crate::interrupts;
 use crate::text::{ensure, text};
 use crate::trap::{self, SELF_VECTOR};
 
@@ -35,7 +34,7 @@ pub(super) fn flags() -> Outcome {
 /// An interrupt that comes while they are off is delivered when they are on again, not before.
 pub(super) fn masked() -> Outcome {
     let before = trap::count(SELF_VECTOR);
-    let while_off = interrupts::without(|| {
+    let while_off = irq::without(|| {
         super::apic::send_self(SELF_VECTOR);
         let start = time::clock_ns();
         while time::clock_ns() - start < 100_000 {}

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pvops_backend_kvm::{Features, flushes_left_to_host, saved_ends_of_interrupts};
 use pvops_core::cpu_set::CpuSet;
-use pvops_core::{Kernel, apic, bring_up_cpu, cpu, lock, mmu, system, take_down_cpu, time};
+use pvops_core::{Kernel, apic, bring_up_cpu, cpu, irq, lock, mmu, system, take_down_cpu, time};
 
 use super::Outcome;
 use super::apic::{send_self, wait_for};
@@ -17,7 +17,7 @@ use crate::tables::Flags;
 use crate::text::{Text, ensure, text};
 use crate::trap::{self, SELF_VECTOR, WORK_VECTOR};
 use crate::work::{begin, finish};
-use crate::{cpus, frames, interrupts, paging};
+use crate::{cpus, frames, paging};
 
 /// No CPU's stolen time goes back, and the CPU that asks runs.
 pub(super) fn steal_time() -> Outcome {
@@ -84,7 +84,7 @@ fn leaves_no_records(end: impl FnOnce()) -> Outcome {
             .filter(|&(_, register)| unsafe { cpu::read_msr(register) } & 1 != 0)
             .count()
     };
-    let (up, down, back) = interrupts::without(|| {
+    let (up, down, back) = irq::without(|| {
         let up = enabled();
         end();
         let down = enabled();
@@ -104,7 +104,7 @@ pub(super) fn end_of_interrupt() -> Outcome {
     const PAIRS: u64 = 50;
     let (first, second) = (trap::count(SELF_VECTOR), trap::count(WORK_VECTOR));
     for sent in 1..=PAIRS {
-        interrupts::without(|| {
+        irq::without(|| {
             send_self(SELF_VECTOR);
             send_self(WORK_VECTOR);
         });

@@ -5,16 +5,16 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use pvops_core::cpu_set::CpuSet;
 use pvops_core::live::{self, Change};
 use pvops_core::site::image_sites;
-use pvops_core::{cpu, installed, mmu, preserve, time};
+use pvops_core::{cpu, installed, irq, mmu, preserve, time};
 
 use super::{Outcome, long_or, patch};
 use crate::arch::probe;
+use crate::cpus;
 use crate::layout::{self, SCRATCH};
 use crate::platform::Platform;
 use crate::text::{ensure, text};
 use crate::trap;
 use crate::work::{begin, finish};
-use crate::{cpus, interrupts};
 
 /// Whole rounds of three.
 const CHANGES: usize = 1002;
@@ -43,7 +43,7 @@ pub(super) fn repatch() -> Outcome {
         let (change, wanted) = steps[number % steps.len()];
         let mut right = true;
         let mut look = || {
-            let off = interrupts::without(|| [site(0), site(8)]);
+            let off = irq::without(|| [site(0), site(8)]);
             for value in [site(0), site(8), off[0], off[1], cpu::read_cr4()] {
                 right &= value == wanted;
             }

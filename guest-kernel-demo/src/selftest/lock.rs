@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pvops_core::lock::Mutex;
-use pvops_core::{lock, smp, time};
+use pvops_core::{irq, lock, smp, time};
 
 use super::{Outcome, long_or};
 use crate::console::report;
@@ -12,7 +12,7 @@ use crate::platform::Platform;
 use crate::text::{ensure, text};
 use crate::trap::SELF_VECTOR;
 use crate::work::{begin, finish};
-use crate::{cpus, interrupts, per_cpu};
+use crate::{cpus, per_cpu};
 
 /// All CPUs count under one lock, and interrupt each other meanwhile; none is lost, and none waits
 /// for ever.
@@ -24,7 +24,7 @@ pub(super) fn contended() -> Outcome {
         let next = (per_cpu::index() + 1) % cpus::count();
         for round in 0..rounds as u64 {
             // With interrupts off a fair lock is handed on without delay.
-            let waited = interrupts::without(|| {
+            let waited = irq::without(|| {
                 let start = time::clock_ns();
                 let mut counter = COUNTER.lock();
                 let waited = time::clock_ns() - start;
@@ -75,7 +75,7 @@ pub(super) fn woken() -> Outcome {
                 let wait = || unsafe { lock::wait(WORD.as_ptr(), seen) };
                 WAITS.fetch_add(1, Ordering::Relaxed);
                 if seen % 2 == 0 {
-                    interrupts::without(wait);
+                    irq::without(wait);
                 } else {
                     wait();
                 }

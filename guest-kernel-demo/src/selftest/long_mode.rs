@@ -2,11 +2,10 @@
 
 use core::arch::asm;
 
-use pvops_core::{cpu, time};
+use pvops_core::{cpu, irq, time};
 
 use super::Outcome;
 use super::segments::{data_segment, with_room};
-use crate::interrupts;
 use crate::text::{ensure, text};
 use crate::trap::{self, SELF_VECTOR};
 
@@ -31,7 +30,7 @@ pub(super) fn bases() -> Outcome {
         cpu::write_gs_base(gs);
         cpu::write_kernel_gs_base(kernel_gs);
     };
-    let (before, written, after) = interrupts::without(|| {
+    let (before, written, after) = irq::without(|| {
         let before = read();
         write(BASES);
         let written = read();
@@ -52,7 +51,7 @@ pub(super) fn bases() -> Outcome {
 pub(super) fn swapgs() -> Outcome {
     const BASES: [usize; 2] = [0xffff_8880_2222_2000, 0x7fff_3333_3000];
     let read = || [cpu::read_gs_base(), cpu::read_kernel_gs_base()];
-    let (once, twice) = interrupts::without(|| {
+    let (once, twice) = irq::without(|| {
         let before = read();
         // SAFETY: with interrupts off nobody uses GS before the bases are back.
         unsafe {

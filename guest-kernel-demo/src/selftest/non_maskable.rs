@@ -7,7 +7,7 @@ use super::apic::{wait_for, wait_until};
 use crate::text::{ensure, text};
 use crate::trap::{self, NON_MASKABLE};
 use crate::work::{begin, finish};
-use crate::{cpus, interrupts, per_cpu};
+use crate::{cpus, per_cpu};
 
 /// A non-maskable interrupt comes to this CPU though interrupts are off, and leaves them off; and to each
 /// other CPU.
@@ -26,7 +26,7 @@ pub(super) fn to_each_cpu() -> Outcome {
     };
     let before = trap::count(VECTOR);
     for round in 1..=ROUNDS {
-        let (came, is_off) = interrupts::without(|| {
+        let (came, is_off) = irq::without(|| {
             send(per_cpu::index());
             let came = wait_for(VECTOR, before + round);
             (came, irq::save_flags() & INTERRUPT_FLAG == 0)

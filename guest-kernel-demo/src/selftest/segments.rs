@@ -1,13 +1,13 @@
 //! Entries of descriptor tables, and the stack that they lead to.
 
-use pvops_core::cpu;
 use pvops_core::descriptor::DescriptorTablePointer;
+use pvops_core::{cpu, irq};
 
 use super::Outcome;
 use crate::arch::probe::{base_of, bases};
 use crate::layout::{PAGE, SCRATCH};
 use crate::text::{ensure, text};
-use crate::{frames, gdt, interrupts};
+use crate::{frames, gdt};
 
 /// The CPU goes by the entries that are stored in a global and a local descriptor table.
 pub(super) fn entries() -> Outcome {
@@ -65,7 +65,7 @@ pub(super) const ROOM: usize = 5;
 /// entries from the index on that it gets.
 pub(super) fn with_room(body: impl FnOnce(*mut u64, usize) -> Outcome) -> Outcome {
     const ENTRIES: usize = 64;
-    interrupts::without(|| {
+    irq::without(|| {
         let mut table = [0_u64; ENTRIES];
         let old = gdt::pointer();
         let used = (usize::from(old.limit) + 1) / size_of::<u64>();

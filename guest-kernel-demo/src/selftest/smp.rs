@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pvops_core::cpu_set::CpuSet;
-use pvops_core::{mmu, smp, time};
+use pvops_core::{irq, mmu, smp, time};
 
 use super::Outcome;
 use super::apic::wait_for;
@@ -167,7 +167,7 @@ pub(super) fn crossed_shootdowns() -> Outcome {
         let all = CpuSet::first(cpus::count());
         for _ in 0..ROUNDS {
             // SAFETY: the CPUs are online and take the library's vector.
-            crate::interrupts::without(|| unsafe {
+            irq::without(|| unsafe {
                 mmu::flush_tlb_multi(&raw const all, SCRATCH.start, SCRATCH.start + PAGE);
             });
         }

@@ -98,7 +98,7 @@ fn suspend_all() -> Result<Suspension, Text> {
         let late = time::clock_ns() - start > PATIENCE_NS;
         ensure!(!late, "a CPU does not run");
     }
-    let suspended = interrupts::without(|| {
+    let suspended = irq::without(|| {
         // SAFETY: the others wait, no grant is in use, and there are no devices.
         let suspended = unsafe { suspend() };
         if let Ok(Suspension::Moved) = suspended {

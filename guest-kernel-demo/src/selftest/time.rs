@@ -5,7 +5,6 @@ use pvops_core::{Kernel, bring_up_cpu, io, irq, system, time};
 
 use super::Outcome;
 use super::apic::{send_self, wait_for};
-use crate::interrupts;
 use crate::platform::Platform;
 use crate::text::{Text, ensure, text};
 use crate::trap::{self, SELF_VECTOR, TIMER_VECTOR};
@@ -74,7 +73,7 @@ fn wait_for_pit(wanted: u16) -> Option<(u16, u64, u64)> {
         let count = u16::from_le_bytes([io::in8(0x42), io::in8(0x42)]);
         (before, count, time::clock_ns())
     };
-    interrupts::without(|| {
+    irq::without(|| {
         // SAFETY: as above.
         unsafe {
             io::out8(0x61, io::in8(0x61) & !2 | 1);
@@ -114,7 +113,7 @@ fn set_ahead(ahead_ns: u64) -> Result<u64, Text> {
 
 /// An event comes once, and not before its time.
 pub(super) fn event() -> Outcome {
-    let (deadline, before) = interrupts::without(|| {
+    let (deadline, before) = irq::without(|| {
         let deadline = set_ahead(20 * MILLISECOND_NS)?;
         Ok((deadline, trap::count(TIMER_VECTOR)))
     })?;
@@ -141,7 +140,7 @@ pub(super) fn passed() -> Outcome {
 /// An event that is cancelled does not come.
 pub(super) fn cancel() -> Outcome {
     let before = trap::count(TIMER_VECTOR);
-    interrupts::without(|| {
+    irq::without(|| {
         set_ahead(50 * MILLISECOND_NS)?;
         time::cancel_event();
         Ok(())
@@ -204,7 +203,7 @@ pub(super) fn was_stopped() -> Outcome {
 pub(super) fn resumed() -> Outcome {
     let before = time::clock_ns();
     // SAFETY: interrupts are off, in no handler.
-    let result = interrupts::without(|| unsafe { bring_up_cpu() });
+    let result = irq::without(|| unsafe { bring_up_cpu() });
     if let Err(error) = result {
         return Err(text!("{error}"));
     }

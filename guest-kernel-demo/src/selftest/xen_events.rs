@@ -4,13 +4,13 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pvops_backend_xen::event_channel::{self as events, Port, Priority, StatusKind, Virq};
 use pvops_backend_xen::{DomainId, XenError, hvm, system_time_ns, vcpu};
-use pvops_core::time;
+use pvops_core::{irq, time};
 
 use super::{Outcome, long_or};
+use crate::cpus;
 use crate::per_cpu::{self, MAX_CPUS};
 use crate::text::{Text, ensure, text};
 use crate::work::run_on;
-use crate::{cpus, interrupts};
 
 /// Whether the Xen backend is installed and takes events.
 pub(super) fn is_on() -> bool {
@@ -197,8 +197,7 @@ pub(super) fn many_ports() -> Outcome {
     let ports = &ports[..bound];
     ensure!(bound > 0, "there is no port");
     let before = counted(cpu);
-    interrupts::without(|| ports.iter().try_for_each(|&port| events::send(port)))
-        .map_err(refused)?;
+    irq::without(|| ports.iter().try_for_each(|&port| events::send(port))).map_err(refused)?;
     let all = comes(|| counted(cpu) >= before + bound as u64);
     let came = counted(cpu) - before;
     ports
@@ -227,8 +226,7 @@ pub(super) fn priority() -> Outcome {
     let set = events::set_priority(low, Priority::LOWEST)
         .and_then(|()| events::set_priority(high, Priority::HIGHEST));
     if set.is_ok() {
-        interrupts::without(|| events::send(low).and_then(|()| events::send(high)))
-            .map_err(refused)?;
+        irq::without(|| events::send(low).and_then(|()| events::send(high))).map_err(refused)?;
         ensure!(
             comes(|| ORDER.load(Ordering::Relaxed) % 10 == 1),
             "the event of low priority did not come"

@@ -1,5 +1,6 @@
 //! The handle by which a test looks at its CPU.
 
+use std::any::Any;
 use std::boxed::Box;
 use std::fmt;
 use std::marker::PhantomData;
@@ -159,7 +160,7 @@ impl Cpu {
     /// Looks at the CPU, if nothing has gone wrong.
     fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         if let Some(reason) = state::with(|state| state.failure.take()) {
-            resume_unwind(reason);
+            fail(reason);
         }
         state::with(look)
     }
@@ -170,8 +171,16 @@ impl Drop for Cpu {
         let state = exchange(None);
         let failure = state.and_then(|state| state.failure);
         if let Some(reason) = failure.filter(|_| !thread::panicking()) {
-            resume_unwind(reason);
+            fail(reason);
         }
+    }
+}
+
+/// Fails the test. What is not a text has panicked, and been told, before.
+fn fail(reason: Box<dyn Any + Send>) -> ! {
+    match reason.downcast::<String>() {
+        Ok(text) => panic!("{text}"),
+        Err(reason) => resume_unwind(reason),
     }
 }
 
