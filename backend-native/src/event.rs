@@ -110,7 +110,7 @@ unsafe extern "C" fn deadline_set(deadline_ns: u64) -> EventStatus {
     // SAFETY: the timer exists, and its handler was set up. A deadline that is over comes at once; 0
     // would disarm the timer, but the counter has left that behind.
     unsafe { cpu::write_msr(IA32_TSC_DEADLINE, deadline_tsc) };
-    status(left_ns == 0)
+    status(left_ns)
 }
 
 unsafe extern "C" fn deadline_cancel() {
@@ -139,7 +139,7 @@ unsafe extern "C" fn count_set(deadline_ns: u64) -> EventStatus {
     let count = ticks.clamp(1, u128::from(u32::MAX)) as u32;
     // SAFETY: starts the timer, whose handler was set up.
     unsafe { apic::write(INITIAL_COUNT, count) };
-    status(left_ns == 0)
+    status(left_ns)
 }
 
 unsafe extern "C" fn count_cancel() {
@@ -147,11 +147,10 @@ unsafe extern "C" fn count_cancel() {
     unsafe { apic::write(INITIAL_COUNT, 0) };
 }
 
-fn status(passed: bool) -> EventStatus {
-    if passed {
-        EventStatus::PASSED
-    } else {
-        EventStatus::SET
+fn status(left_ns: u64) -> EventStatus {
+    match left_ns {
+        0 => EventStatus::PASSED,
+        _ => EventStatus::SET,
     }
 }
 

@@ -20,7 +20,11 @@ impl Routes {
         }))
     }
 
-    /// How a call is made: natively if the ROM's answer can't be used.
+    /// How a call is made; natively if the ROM does not have it.
+    ///
+    /// # Errors
+    ///
+    /// If the ROM's answer can't be used; then it is made natively, too.
     pub fn get(&self, call: Call) -> Result<Route, Misfit> {
         let known = self.0.get(call.0 as usize).copied();
         known.unwrap_or(Ok(Route::Native))

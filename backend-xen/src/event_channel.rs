@@ -52,7 +52,7 @@ pub use handlers::Handler;
 pub use kinds::{BindPirqFlags, Pirq, Port, Priority, Status, StatusKind, Virq};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use upcall::visit_all;
-pub(crate) use upcall::{End, end_by, keep_with_first_cpu, lent_vector, stray};
+pub(crate) use upcall::{End, ReachedCpus, end_by, lent_vector, set_reached_cpus, stray};
 pub use upcall::{handle_upcall, set_vector, stray_events};
 
 use handlers::Handlers;

@@ -50,16 +50,6 @@ pub fn current_reservation() -> Result<u64, XenError> {
     unsafe { call(CURRENT_RESERVATION, &mut { DomainId::SELF }) }
 }
 
-/// How many frames this domain may have. Any context.
-///
-/// # Errors
-///
-/// Xen refuses.
-pub fn maximum_reservation() -> Result<u64, XenError> {
-    // SAFETY: the structure is the command's, and is not written.
-    unsafe { call(MAXIMUM_RESERVATION, &mut { DomainId::SELF }) }
-}
-
 /// Puts new memory at frames. `frames` are the guest's own numbers (PFN in PV guests too) of the first
 /// frames of pieces of `2^order` each. How many pieces have memory now, the first ones; their numbers in
 /// `frames` become those that Xen has for them: in PV guests the machine's.
@@ -174,33 +164,12 @@ pub unsafe fn add_to_physmap(
     Ok(())
 }
 
-/// PVH and HVM guests only: takes away what is at a frame.
-///
-/// # Errors
-///
-/// Xen refuses.
-///
-/// # Safety
-///
-/// Nobody uses what is at the frame any more.
-pub unsafe fn remove_from_physmap(frame: FrameNumber) -> Result<(), XenError> {
-    let mut place = RemoveFromPhysmap {
-        domain: DomainId::SELF,
-        frame,
-    };
-    // SAFETY: the structure is the command's, and of integers.
-    unsafe { call(REMOVE_FROM_PHYSMAP, &mut place)? };
-    Ok(())
-}
-
 // XENMEM_ and the name.
 const DECREASE_RESERVATION: u32 = 1;
 const CURRENT_RESERVATION: u32 = 3;
-const MAXIMUM_RESERVATION: u32 = 4;
 const POPULATE_PHYSMAP: u32 = 6;
 const ADD_TO_PHYSMAP: u32 = 7;
 const EXCHANGE: u32 = 11;
-const REMOVE_FROM_PHYSMAP: u32 = 15;
 
 /// # Safety
 ///
@@ -255,13 +224,6 @@ struct AddToPhysmap {
     frame: FrameNumber,
 }
 
-/// `struct xen_remove_from_physmap`.
-#[repr(C)]
-struct RemoveFromPhysmap {
-    domain: DomainId,
-    frame: FrameNumber,
-}
-
 const _: () = {
     assert!(size_of::<Reservation>() == by_word_size(32, 20));
     assert!(offset_of!(Reservation, extent_count) == by_word_size(8, 4));
@@ -276,6 +238,4 @@ const _: () = {
     assert!(offset_of!(AddToPhysmap, space) == 4);
     assert!(offset_of!(AddToPhysmap, index) == 8);
     assert!(offset_of!(AddToPhysmap, frame) == by_word_size(16, 12));
-    assert!(size_of::<RemoveFromPhysmap>() == by_word_size(16, 8));
-    assert!(offset_of!(RemoveFromPhysmap, frame) == by_word_size(8, 4));
 };

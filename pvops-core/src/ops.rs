@@ -52,6 +52,10 @@ declare_ops! {
         [msr_write] unsafe fn write_msr(index: u32, value: u64);
         /// Reads a model-specific register that may not exist. The kernel's #GP handler must ask
         /// [`extable::fixup`](crate::extable::fixup).
+        ///
+        /// # Errors
+        ///
+        /// If it does not exist, or the host does not let it be read.
         [c_msr_read] safe fn read_msr_safe(index: u32) -> Result<u64, MsrFault>;
         /// Writes a model-specific register that may not exist, or not take the value. The kernel's
         /// #GP handler must ask [`extable::fixup`](crate::extable::fixup).

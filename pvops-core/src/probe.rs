@@ -83,6 +83,7 @@ pub struct Interfaces {
     found: [Interface; Self::CAPACITY],
     count: usize,
     dropped: u32,
+    in_virtual_machine: bool,
 }
 
 impl Interfaces {
@@ -94,8 +95,11 @@ impl Interfaces {
 
     /// Looks for interfaces at 0x40000000, 0x40000100 and so on to 0x4000ff00.
     pub fn scan(reader: &impl CpuIdReader) -> Self {
-        let mut interfaces = Self::default();
-        if !hypervisor_present(reader) {
+        let mut interfaces = Self {
+            in_virtual_machine: hypervisor_present(reader),
+            ..Self::default()
+        };
+        if !interfaces.in_virtual_machine {
             return interfaces;
         }
         for index in 0..BASE_COUNT {
@@ -128,6 +132,11 @@ impl Interfaces {
         self.dropped
     }
 
+    /// Whether CPUID says that this is a virtual machine, also one with no interface.
+    pub fn in_virtual_machine(&self) -> bool {
+        self.in_virtual_machine
+    }
+
     fn add(&mut self, interface: Interface) {
         if self.iter().any(|found| found.is_echoed_by(&interface)) {
             return;
@@ -151,8 +160,7 @@ impl<'a> IntoIterator for &'a Interfaces {
     }
 }
 
-/// Whether CPUID says that this is a virtual machine.
-pub(crate) fn hypervisor_present(reader: &impl CpuIdReader) -> bool {
+fn hypervisor_present(reader: &impl CpuIdReader) -> bool {
     let max_basic_leaf = reader.cpuid1(0).eax;
     max_basic_leaf >= 1 && reader.cpuid1(1).ecx & FEATURE_HYPERVISOR != 0
 }

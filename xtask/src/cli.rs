@@ -31,6 +31,11 @@ pub(crate) enum Command {
     WithBootloader,
     /// List the call sites of an ELF that links pvops-core, and what a backend makes of them
     Sites(SitesArguments),
+    /// Compare the public API of the packages with that of a git revision, by cargo-semver-checks
+    Semver {
+        /// The revision; it need not be published
+        baseline: String,
+    },
     /// Write docs/ops.md, the reference of all ops, from their declaration
     Ops,
     /// Boot the demo kernel and write down what it and the host say to each other while a backend is

@@ -18,6 +18,7 @@ mod guest;
 mod host;
 mod kernel;
 mod lab;
+mod licenses;
 mod lines;
 mod links;
 mod minimal_kernel;
@@ -34,6 +35,7 @@ mod render;
 mod report;
 mod scenario;
 mod screen;
+mod semver;
 mod setup;
 mod single_boot;
 mod sites;
@@ -87,6 +89,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Sites(arguments) => sites::run(&arguments, out),
         Command::Ops => ops::run(out),
         Command::Record { scenario, file } => record::run(&scenario, &file, out),
+        Command::Semver { baseline } => semver::run(&baseline, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
         Command::Gains { only } => gains::run(&only, out),
     }

@@ -1,10 +1,11 @@
-//! The library's packages: each builds from what is packed of it alone, by the oldest Rust that it names.
+//! The library's packages: each could be published, and builds from what is packed of it alone, by the
+//! oldest Rust that it names and for both word sizes.
 
 use std::io::Write;
 
 use xshell::cmd;
 
-use crate::kernel::{self, WordSize};
+use crate::kernel;
 use crate::setup;
 use crate::step::{self, End};
 use crate::tally::Tally;
@@ -18,13 +19,17 @@ pub(crate) const LIBRARIES: [&str; 5] = [
     "--package=pvops-backend-vmi",
 ];
 
+/// One for each word size. Nothing is linked, so that the 32-bit one is of programs, which all mirrors have.
+const TARGETS: [&str; 2] = ["x86_64-unknown-none", "i686-unknown-linux-gnu"];
 /// The workspace's.
 const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
-/// Packs them and builds the packages.
+/// Publishes them, but for the upload.
 pub(crate) fn test(tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<()> {
-    let target = WordSize::Bits64.target();
-    let installed = setup::toolchain(OLDEST_RUST, target, out)?;
+    let mut installed = Ok(());
+    for target in TARGETS {
+        installed = installed.and(setup::toolchain(OLDEST_RUST, target, out)?);
+    }
     step::run(
         &format!("packages, by Rust {OLDEST_RUST}"),
         tally,
@@ -33,19 +38,20 @@ pub(crate) fn test(tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<()>
             if let Err(reason) = installed {
                 return Ok(setup::lacking(reason));
             }
-            pack(target)
+            publish_dry()
         },
     )?;
     Ok(())
 }
 
-fn pack(target: &str) -> anyhow::Result<End> {
+fn publish_dry() -> anyhow::Result<End> {
     let shell = kernel::repository()?;
     let cargo = kernel::cargo();
     // This cargo packs several packages that need each other; the compiler is the older one.
+    let [wide, narrow] = TARGETS;
     let command = cmd!(
         shell,
-        "{cargo} package --locked --allow-dirty --target {target} {LIBRARIES...}"
+        "{cargo} publish --dry-run --locked --allow-dirty --target {wide} --target {narrow} {LIBRARIES...}"
     );
     let output = command
         .env("RUSTUP_TOOLCHAIN", OLDEST_RUST)

@@ -14,7 +14,9 @@ use crate::scenario::SCENARIOS;
 use crate::setup;
 use crate::step::{self, CargoStep, End};
 use crate::tally::Tally;
-use crate::{kernel, links, minimal_kernel, privileged, publishing, vmi_rom, with_bootloader};
+use crate::{
+    kernel, licenses, links, minimal_kernel, privileged, publishing, vmi_rom, with_bootloader,
+};
 
 /// Runs all steps, also after a failed one, and prints the counts.
 pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -34,6 +36,7 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
             kernels.push((word_size, kernel));
         }
     }
+    licenses::test(&mut tally, out)?;
     publishing::test(&mut tally, out)?;
     for step in host_tests(&shell) {
         step.run(&mut tally, out)?;
@@ -48,15 +51,6 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     }
     Ok(tally.close(out)?)
 }
-
-/// What kernels link; the rest of the workspace is tools.
-const LIBRARIES: [&str; 5] = [
-    "--package=pvops-core",
-    "--package=pvops-backend-native",
-    "--package=pvops-backend-kvm",
-    "--package=pvops-backend-xen",
-    "--package=pvops-backend-vmi",
-];
 
 fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
     let cargo = &kernel::cargo();
@@ -152,7 +146,7 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
             "documentation of the 32-bit kernel",
             cmd!(
                 shell,
-                "{cargo} doc {kernel...} {LIBRARIES...} {narrow...} --no-deps"
+                "{cargo} doc {kernel...} {libraries...} {narrow...} --no-deps"
             )
             .env("RUSTDOCFLAGS", "-D warnings"),
         ),
@@ -162,6 +156,7 @@ fn source_checks(shell: &Shell) -> Vec<CargoStep<'_>> {
 fn host_tests(shell: &Shell) -> [CargoStep<'_>; 4] {
     let cargo = &kernel::cargo();
     const TARGET_32: &str = links::TARGET_32;
+    let libraries = publishing::LIBRARIES;
     let loom_target = kernel::other_target_directory("loom");
     [
         CargoStep {
@@ -176,7 +171,7 @@ fn host_tests(shell: &Shell) -> [CargoStep<'_>; 4] {
             title: "host tests, 32-bit",
             command: cmd!(
                 shell,
-                "{cargo} test --target {TARGET_32} {LIBRARIES...} --package pvops-tests --lib --tests --no-fail-fast"
+                "{cargo} test --target {TARGET_32} {libraries...} --package pvops-tests --lib --tests --no-fail-fast"
             )
             .env("RUSTFLAGS", links::RUSTFLAGS_32),
             tests: true,

@@ -69,10 +69,16 @@ pub(crate) fn end_by(end: End) {
     END.store(end as u8, Ordering::Relaxed);
 }
 
-/// Says whether virtual CPU 0 takes all events, as the interrupt comes nowhere else. On the boot CPU, before
-/// it comes.
-pub(crate) fn keep_with_first_cpu(is_kept: bool) {
-    IS_KEPT_WITH_FIRST.store(is_kept, Ordering::Relaxed);
+/// The virtual CPUs that the interrupt for events comes to, and that take events therefore.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) enum ReachedCpus {
+    First,
+    Each,
+}
+
+/// Says where the interrupt comes. On the boot CPU, before it comes.
+pub(crate) fn set_reached_cpus(cpus: ReachedCpus) {
+    IS_KEPT_WITH_FIRST.store(cpus == ReachedCpus::First, Ordering::Relaxed);
 }
 
 /// Whether a virtual CPU takes events.

@@ -54,18 +54,6 @@ impl MapOperation {
         }
     }
 
-    /// In PV guests: by the page-table entry at the machine address `entry`.
-    pub fn at_entry(
-        entry: u64,
-        domain: DomainId,
-        reference: GrantReference,
-        access: Access,
-    ) -> Self {
-        let mut operation = Self::new(entry, domain, reference, access);
-        operation.flags |= CONTAINS_PTE;
-        operation
-    }
-
     /// What has become of it.
     ///
     /// # Errors
@@ -152,7 +140,6 @@ pub unsafe fn unmap(operations: &mut [UnmapOperation]) -> Result<(), XenError> {
 // GNTMAP_ and the name.
 const HOST_MAP: u32 = 1 << 1;
 const READONLY: u32 = 1 << 2;
-const CONTAINS_PTE: u32 = 1 << 4;
 
 const _: () = {
     assert!(size_of::<MapOperation>() == 32);

@@ -9,7 +9,7 @@ use spin::Mutex;
 
 use super::parameters::set_parameter;
 use crate::error::XenError;
-use crate::event_channel::{End, end_by, keep_with_first_cpu};
+use crate::event_channel::{End, ReachedCpus, end_by, set_reached_cpus};
 use crate::hypercall::{self, HypercallNumber};
 use crate::vcpu::VcpuId;
 
@@ -91,7 +91,10 @@ fn choose(wanted: Option<Callback>, vcpu: VcpuId, vector: u8) -> Result<Callback
         Callback::Vector => End::ByItself,
         _ => End::AtLocalApic,
     });
-    keep_with_first_cpu(!chosen.comes_to_each_cpu());
+    set_reached_cpus(match chosen.comes_to_each_cpu() {
+        true => ReachedCpus::Each,
+        false => ReachedCpus::First,
+    });
     if wanted == Some(Callback::LocalApic) {
         set_upcall_vector(vcpu, vector)?;
     }

@@ -6,6 +6,8 @@
 #![no_std]
 #![no_main]
 
+#[cfg(feature = "lock")]
+mod console_lock;
 mod entry;
 #[cfg(feature = "xen")]
 mod xen_pv;
@@ -124,6 +126,8 @@ fn println(text: fmt::Arguments<'_>) {
             Ok(())
         }
     }
+    #[cfg(feature = "lock")]
+    let _guard = console_lock::CONSOLE.lock();
     // The console takes every byte.
     let _ = writeln!(Console, "{text}");
 }

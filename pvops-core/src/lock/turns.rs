@@ -10,15 +10,13 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use super::awake::are_waiters_kept_awake;
 use crate::binding::Outcome;
 use crate::bindings;
-use crate::cpu;
-use crate::probe::hypervisor_present;
+use crate::probe::Interfaces;
 
 /// Decides it, while there is one CPU: in turn on hardware, where waiters sleep, and where they are
 /// [kept awake](super::keep_waiters_awake) because no CPU is stopped for long.
-pub(crate) fn choose(bindings: &bindings::lock) {
-    let reader = |leaf, subleaf| cpu::cpuid(leaf, subleaf);
+pub(crate) fn choose(bindings: &bindings::lock, interfaces: &Interfaces) {
     let sleep = bindings.kick.outcome() != Outcome::Nop;
-    let stands_still = hypervisor_present(&reader) && !sleep && !are_waiters_kept_awake();
+    let stands_still = interfaces.in_virtual_machine() && !sleep && !are_waiters_kept_awake();
     IN_TURN.store(!stands_still, Ordering::Relaxed);
 }
 

@@ -59,7 +59,7 @@ const NATIVE_AND_KVM: Variant = Variant {
     ..ALL
 };
 
-static VARIANTS: [Variant; 4] = [
+static VARIANTS: [Variant; 5] = [
     Variant {
         title: "the clock only",
         options: &["--bin", CLOCK],
@@ -73,6 +73,11 @@ static VARIANTS: [Variant; 4] = [
         ..ALL
     },
     NATIVE_AND_KVM,
+    Variant {
+        title: "native, KVM and a lock",
+        options: &["--no-default-features", "--features", "kvm,lock"],
+        ..NATIVE_AND_KVM
+    },
     ALL,
 ];
 
