@@ -94,6 +94,9 @@ pub(crate) struct BenchArguments {
     /// Only these benchmarks or groups, such as cpuid,op
     #[arg(long, value_name = "NAMES")]
     pub(crate) only: Option<String>,
+    /// Measure nothing, but write the reports of a run that was kept (target/bench/run.json)
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["scenarios", "smp", "only", "compare"])]
+    pub(crate) kept: Option<PathBuf>,
     /// Measure nothing, but compare two runs that were kept (target/bench/run.json)
     #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["scenarios", "smp", "only"])]
     pub(crate) compare: Vec<PathBuf>,

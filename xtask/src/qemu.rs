@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(cmdline("tcg", &[], " only=irq.flags "), "only=irq.flags");
         assert_eq!(
             cmdline("tcg-icount", &["int3", "hypercall"], "pv=native"),
-            "measure host-lacks=int3,hypercall pv=native"
+            "measure bench=irq.enable_disable,cpuid,self_ipi_sti_nop host-lacks=int3,hypercall pv=native"
         );
     }
 }

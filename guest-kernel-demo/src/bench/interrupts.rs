@@ -151,14 +151,15 @@ fn send(vector: u8) {
     unsafe { smp::send_ipi(this, u32::from(vector)) };
 }
 
-/// Waits until a vector has come once more, but not for ever.
+/// Waits until a vector has come once more.
 #[inline(always)]
 pub(super) fn until_came(vector: u8, before: u64) {
     until(|| trap::count(vector) != before);
 }
 
+/// Waits, but not for ever.
 #[inline(always)]
-fn until(is_so: impl Fn() -> bool) {
+pub(super) fn until(is_so: impl Fn() -> bool) {
     const PATIENCE: u32 = 10_000_000;
     for _ in 0..PATIENCE {
         if is_so() {

@@ -1,12 +1,12 @@
 //! How cost grows: of patching with the sites, of shootdowns and interrupts with the CPUs, and of changes
 //! to page tables with what is changed at once.
 
-use core::hint::spin_loop;
 use core::sync::atomic::Ordering;
 
 use pvops_core::cpu_set::CpuSet;
 use pvops_core::{apic, mmu, smp};
 
+use super::interrupts::until;
 use super::{Bench, Work, tsc};
 use crate::layout::{PAGE, SCRATCH};
 #[cfg(target_arch = "x86_64")]
@@ -62,9 +62,7 @@ fn interrupts(bench: &Bench<'_>, count: usize) {
     let until_all_have_it = |send: &dyn Fn()| {
         let expected = came() + count as u64;
         send();
-        while came() < expected {
-            spin_loop();
-        }
+        until(|| came() >= expected);
     };
     if !bench.lacks("ring-0") {
         bench.measure(of("ipi", "register", count as u64), |_| {

@@ -170,7 +170,11 @@ fn base<'r>(
     if std::ptr::eq(*first, host) {
         return None;
     }
-    Some((first.find(key)?, first.label()))
+    let name = match first.scenario == host.scenario {
+        true => first.label(),
+        false => first.scenario.clone(),
+    };
+    Some((first.find(key)?, name))
 }
 
 impl Row<'_> {
@@ -218,12 +222,14 @@ pub(crate) fn figure(value: f64) -> String {
 /// `1.50 × raw`.
 pub(crate) fn ratio(cell: &Cell<'_>) -> Option<String> {
     let (ratio, what) = cell.ratio.as_ref()?;
+    if *ratio >= 99.95 {
+        return Some(format!("{} × {what}", figure(*ratio)));
+    }
     let digits = match *ratio {
         ratio if ratio < 0.00995 => 4,
         ratio if ratio < 0.0995 => 3,
         ratio if ratio < 9.995 => 2,
-        ratio if ratio < 99.95 => 1,
-        _ => 0,
+        _ => 1,
     };
     Some(format!("{ratio:.digits$} × {what}"))
 }
@@ -304,7 +310,7 @@ mod tests {
         assert_eq!(shown(7, 1580), "0.0044 × raw");
         assert_eq!(shown(1, 20), "0.050 × raw");
         assert_eq!(shown(1, 2), "0.50 × raw");
-        assert_eq!(shown(500, 1), "500 × raw");
+        assert_eq!(shown(5000, 1), "5,000 × raw");
     }
 
     #[test]
