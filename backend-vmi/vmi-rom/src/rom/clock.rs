@@ -4,6 +4,7 @@
 
 use core::arch::x86::_rdtsc;
 use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::cpu::Cpu;
 use super::entries::Arguments;
@@ -16,6 +17,9 @@ use crate::abi::time::Counter;
 pub(super) struct Clock {
     /// 0 if there are no counters.
     cycles_per_second: Cell<u64>,
+    /// With KVM's clock: the latest real cycles that were told. On a host whose counters are unstable KVM's
+    /// clock goes back a little at times, from CPU to CPU and on one.
+    latest: AtomicU64,
     /// With KVM's clock: cycles in a nanosecond, times 2 to the power of [`SCALE_BITS`].
     scale: Cell<u32>,
 }
@@ -87,7 +91,10 @@ pub(super) fn now(state: &State, cpu: &Cpu, counter: Counter) -> u64 {
 /// Real cycles.
 pub(super) fn real(state: &State, cpu: Option<&Cpu>) -> u64 {
     match (state.kvm.get(), cpu) {
-        (Some(kvm), Some(cpu)) if kvm.has_clock() => state.clock.cycles(cpu.records.nanoseconds()),
+        (Some(kvm), Some(cpu)) if kvm.has_clock() => {
+            let now = state.clock.cycles(cpu.records.nanoseconds());
+            now.max(state.clock.latest.fetch_max(now, Ordering::Relaxed))
+        }
         _ => time_stamp(),
     }
 }

@@ -187,12 +187,12 @@ impl Records {
             let low = ((shifted & u64::from(u32::MAX)) * multiplier) >> 32;
             record.nanoseconds.wrapping_add(high).wrapping_add(low)
         };
-        stable(&self.clock, |record| record.version).map_or(0, |record| read(&record))
+        stable(&self.clock, |record| record.version, read).unwrap_or(0)
     }
 
     /// The time-stamp counter's rate by KVM's clock, in Hz. `None` if KVM has not told it.
     pub(super) fn tsc_rate(&self) -> Option<u64> {
-        let record = stable(&self.clock, |record| record.version)?;
+        let record = stable(&self.clock, |record| record.version, |record| *record)?;
         let shifted = (1_000_000_000_u64 << 32).checked_div(u64::from(record.multiplier))?;
         Some(match record.shift.clamp(-31, 31) {
             shift @ 0.. => shifted >> shift,
@@ -202,7 +202,8 @@ impl Records {
 
     /// What KVM has run instead of this CPU, in nanoseconds.
     pub(super) fn stolen_nanoseconds(&self) -> u64 {
-        stable(&self.steal_time, |record| record.version).map_or(0, |record| record.nanoseconds)
+        let nanoseconds = |record: &StealTime| record.nanoseconds;
+        stable(&self.steal_time, |record| record.version, nanoseconds).unwrap_or(0)
     }
 
     /// Whether this end of an interrupt is one that KVM needs not hear of.
@@ -211,16 +212,23 @@ impl Records {
     }
 }
 
-/// A record with an even version that was the same before and after.
-fn stable<T: Copy>(record: &UnsafeCell<T>, version: impl Fn(&T) -> u32) -> Option<T> {
+/// What is read of a record whose version is even, and the same afterwards. The time-stamp counter belongs
+/// to the record that the host has written last, so it is read in between, too.
+fn stable<T: Copy, R>(
+    record: &UnsafeCell<T>,
+    version: impl Fn(&T) -> u32,
+    read: impl Fn(&T) -> R,
+) -> Option<R> {
     (0..MAX_READINGS).find_map(|_| {
         // SAFETY: the host writes any time; a copy that it has changed meanwhile is thrown away.
         let first = unsafe { record.get().read_volatile() };
         fence(Ordering::SeqCst);
+        let result = read(&first);
+        fence(Ordering::SeqCst);
         // SAFETY: as above.
         let second = unsafe { record.get().read_volatile() };
         let before = version(&first);
-        (before & 1 == 0 && before == version(&second)).then_some(first)
+        (before & 1 == 0 && before == version(&second)).then_some(result)
     })
 }
 
