@@ -7,7 +7,6 @@ use pvops_core::binding;
 use pvops_core::install as install_backend;
 use pvops_core::probe::Interfaces;
 use pvops_core::site::image_sites;
-use pvops_core::testing::Cpu;
 use pvops_tests::check::{Outcome, equal};
 use pvops_tests::ensure;
 use pvops_tests::process::{PROCESS, span, text};
@@ -15,8 +14,6 @@ use pvops_tests::process::{PROCESS, span, text};
 use crate::backend::{self, BACKEND};
 
 pub(crate) fn install() -> Outcome {
-    // Locks ask CPUID, by an op.
-    let _this = Cpu::new();
     // SAFETY: this process is the boot CPU, and has no other threads.
     let counts = unsafe { install_backend(&BACKEND, &PROCESS, &Interfaces::default()) };
     let counts = counts.map_err(|error| error.to_string())?;
