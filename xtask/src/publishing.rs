@@ -3,6 +3,7 @@
 
 use std::io::Write;
 
+use anyhow::Context;
 use xshell::cmd;
 
 use crate::kernel;
@@ -21,30 +22,36 @@ pub(crate) const LIBRARIES: [&str; 5] = [
 
 /// One for each word size. Nothing is linked, so that the 32-bit one is of programs, which all mirrors have.
 const TARGETS: [&str; 2] = ["x86_64-unknown-none", "i686-unknown-linux-gnu"];
-/// The workspace's.
-const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
+/// The workspace's; `xtask` itself may want a newer one.
+fn oldest_rust() -> anyhow::Result<&'static str> {
+    let mut lines = include_str!("../../Cargo.toml").lines();
+    let version = lines.find_map(|line| line.strip_prefix("rust-version = \""));
+    let version = version.and_then(|rest| rest.strip_suffix('"'));
+    version.context("the workspace names no oldest Rust")
+}
 
 /// Publishes them, but for the upload.
 pub(crate) fn test(tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<()> {
+    let oldest_rust = oldest_rust()?;
     let mut installed = Ok(());
     for target in TARGETS {
-        installed = installed.and(setup::toolchain(OLDEST_RUST, target, out)?);
+        installed = installed.and(setup::toolchain(oldest_rust, target, out)?);
     }
     step::run(
-        &format!("packages, by Rust {OLDEST_RUST}"),
+        &format!("packages, by Rust {oldest_rust}"),
         tally,
         out,
         || {
             if let Err(reason) = installed {
                 return Ok(setup::lacking(reason));
             }
-            publish_dry()
+            publish_dry(oldest_rust)
         },
     )?;
     Ok(())
 }
 
-fn publish_dry() -> anyhow::Result<End> {
+fn publish_dry(oldest_rust: &str) -> anyhow::Result<End> {
     let shell = kernel::repository()?;
     let cargo = kernel::cargo();
     // This cargo packs several packages that need each other; the compiler is the older one.
@@ -54,7 +61,7 @@ fn publish_dry() -> anyhow::Result<End> {
         "{cargo} publish --dry-run --locked --allow-dirty --target {wide} --target {narrow} {LIBRARIES...}"
     );
     let output = command
-        .env("RUSTUP_TOOLCHAIN", OLDEST_RUST)
+        .env("RUSTUP_TOOLCHAIN", oldest_rust)
         .env_remove("RUSTC")
         .env_remove("RUSTFLAGS")
         .env(
@@ -67,4 +74,15 @@ fn publish_dry() -> anyhow::Result<End> {
         true => End::Passed(format!("{}", LIBRARIES.len())),
         false => End::Failed(String::from_utf8_lossy(&output.stderr).into()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_rust_is_a_version() {
+        let version = oldest_rust().unwrap();
+        assert!(version.starts_with("1.") && version[2..].parse::<u32>().is_ok());
+    }
 }
