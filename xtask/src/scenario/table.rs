@@ -340,6 +340,8 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "xen-pv-icount-smp",
         host: "TCG counting instructions, Xen, as PV dom0",
+        // By credit, a CPU that yields is away for a turn of 1 ms.
+        carrier: Carrier::Xen("sched=credit2"),
         cpus: &[],
         prepare: |_| Ok(counting_xen_pv()),
         ..XEN_PV
