@@ -5,7 +5,7 @@
 //! with one. Each reports a machine line; its `min`, `median` and `p99` are ticks of the time-stamp counter
 //! for `rounds` rounds together, so that nothing is lost by rounding.
 //!
-//! As in [`measure`](crate::measure), the instructions that ops are compared with are in functions of this
+//! As in `measure`, the instructions that ops are compared with are in functions of this
 //! module.
 
 mod clocks;

@@ -1,7 +1,7 @@
 //! What leaving for the hypervisor costs, by the names of kvm-unit-tests' `vmexit` where that has the same.
 //!
 //! A way is an `instruction`, a `call` of the host, or an `op`. Where instructions are refused, as to a PV
-//! guest of Xen, [`xen`](super::xen) has these.
+//! guest of Xen, `xen` has these.
 
 use core::arch::asm;
 use core::hint::black_box;
@@ -51,13 +51,19 @@ fn calls(bench: &Bench<'_>) {
 /// The instruction alone, with a number that is no call, as in `vmexit`.
 fn bare_call() -> fn(u64) {
     match HypercallInstruction::of(&cpu::cpuid) {
-        // SAFETY: KVM changes rax only.
-        Some(HypercallInstruction::Vmcall) => |_| unsafe {
-            asm!("vmcall", inout("eax") 0 => _, options(nostack));
-        },
-        // SAFETY: as above.
-        _ => |_| unsafe { asm!("vmmcall", inout("eax") 0 => _, options(nostack)) },
+        Some(HypercallInstruction::Vmcall) => vmcall,
+        _ => vmmcall,
     }
+}
+
+fn vmcall(_round: u64) {
+    // SAFETY: KVM changes rax only.
+    unsafe { asm!("vmcall", inout("eax") 0 => _, options(nostack)) };
+}
+
+fn vmmcall(_round: u64) {
+    // SAFETY: as above.
+    unsafe { asm!("vmmcall", inout("eax") 0 => _, options(nostack)) };
 }
 
 #[inline(never)]
