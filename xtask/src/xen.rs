@@ -73,9 +73,10 @@ pub(crate) fn command(
     Ok(command)
 }
 
-/// CPUs of the machine: many virtual ones share two, as QEMU would take long for more.
+/// CPUs of the machine: more virtual ones share two. A machine with two CPUs of its own would stop QEMU's
+/// others at any time, and then Xen's clocks are milliseconds apart.
 fn physical_cpus(virtual_cpus: u16) -> u16 {
-    if virtual_cpus > 8 { 2 } else { virtual_cpus }
+    virtual_cpus.min(2)
 }
 
 /// A Multiboot module as QEMU's `-initrd` takes it: a comma would separate it from another.
