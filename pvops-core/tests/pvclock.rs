@@ -57,6 +57,22 @@ fn a_tsc_behind_the_record_counts_as_equal() {
     assert_eq!(host.pointer().read(|| 10_001).unwrap().ns, 78);
 }
 
+/// As Xen told a PVH guest that began between two of its looks at the clocks.
+#[test]
+fn a_record_may_be_of_before_the_tsc_was_zero() {
+    let parameters = Parameters {
+        tsc_timestamp: 1_000u64.wrapping_neg(),
+        system_time_ns: 77,
+        scale: TscScale::from_tsc_khz(1_000_000).unwrap(),
+        flags: Flags::empty(),
+    };
+    assert_eq!(parameters.ns_at(0), 1_077);
+    assert_eq!(parameters.ns_at(500), 1_577);
+    assert_eq!(parameters.tsc_at(1_577), 500);
+    assert_eq!(parameters.tsc_at(1_000), 0);
+    assert_eq!(parameters.tsc_at(0), 0);
+}
+
 #[test]
 fn a_clock_may_start_below_zero() {
     let host = Host::with(State::at(5u64.wrapping_neg()));
@@ -129,7 +145,8 @@ fn a_bad_scale_is_an_error() {
             shift,
             ..State::default()
         });
-        host.pointer().read(|| u64::MAX).map(|reading| reading.ns)
+        let latest = i64::MAX as u64;
+        host.pointer().read(|| latest).map(|reading| reading.ns)
     };
     let zero = Err(ReadError::Scale(ScaleError::ZeroMultiplier));
     let range = Err(ReadError::Scale(ScaleError::ShiftOutOfRange));
@@ -137,7 +154,7 @@ fn a_bad_scale_is_an_error() {
     assert_eq!(scale_of(1, 32), range);
     assert_eq!(scale_of(1, -32), range);
     assert_eq!(scale_of(1, i8::MIN), range);
-    assert_eq!(scale_of(1, -31), Ok(1));
+    assert_eq!(scale_of(2, -31), Ok(1));
     assert_eq!(scale_of(u32::MAX, 31), Ok(u64::MAX));
 
     let unwritten = Host::new().pointer();

@@ -9,7 +9,8 @@ use crate::tsc_scale::TscScale;
 /// migrated or resumed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Parameters {
-    /// The TSC at the moment the host took [`system_time_ns`](Self::system_time_ns).
+    /// The TSC at the moment the host took [`system_time_ns`](Self::system_time_ns), modulo 2^64: of a
+    /// moment before the TSC was 0 Xen tells a negative one, until it looks at its clocks again.
     pub tsc_timestamp: u64,
     /// The guest's system time at that moment, in nanoseconds.
     pub system_time_ns: u64,
@@ -40,7 +41,10 @@ impl Parameters {
     /// as in the ABI, so that a host may start the clock a little below zero.
     #[inline]
     pub const fn ns_at(&self, tsc: u64) -> u64 {
-        let ticks = tsc.saturating_sub(self.tsc_timestamp);
+        let ticks = match tsc.wrapping_sub(self.tsc_timestamp) {
+            ticks @ 0..=MOST_TICKS => ticks,
+            _ => 0,
+        };
         self.system_time_ns
             .wrapping_add(self.scale.ticks_to_ns(ticks))
     }
@@ -48,14 +52,20 @@ impl Parameters {
     /// The first TSC value of this CPU at which the system time is `ns` or more.
     ///
     /// For TSC deadlines. A time that had passed by
-    /// [`tsc_timestamp`](Self::tsc_timestamp) gives that; one beyond the range
-    /// of the TSC gives [`u64::MAX`].
+    /// [`tsc_timestamp`](Self::tsc_timestamp) gives that, or 0 if that was before the TSC was 0; one
+    /// beyond the range of the TSC gives [`u64::MAX`].
     pub const fn tsc_at(&self, ns: u64) -> u64 {
-        let ahead = ns.wrapping_sub(self.system_time_ns);
-        if ahead > i64::MAX as u64 {
-            return self.tsc_timestamp;
+        let ticks = match ns.wrapping_sub(self.system_time_ns) {
+            ahead_ns @ 0..=MOST_NS => self.scale.ns_to_ticks(ahead_ns),
+            _ => 0,
+        };
+        match self.tsc_timestamp {
+            timestamp @ 0..=MOST_TICKS => timestamp.saturating_add(ticks),
+            negative => ticks.saturating_sub(negative.wrapping_neg()),
         }
-        self.tsc_timestamp
-            .saturating_add(self.scale.ns_to_ticks(ahead))
     }
 }
+
+/// What is further ahead, modulo 2^64, is behind.
+const MOST_TICKS: u64 = i64::MAX as u64;
+const MOST_NS: u64 = i64::MAX as u64;

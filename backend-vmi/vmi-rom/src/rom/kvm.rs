@@ -176,7 +176,9 @@ impl Records {
     pub(super) fn nanoseconds(&self) -> u64 {
         let read = |record: &ClockRecord| {
             // SAFETY: it only tells.
-            let cycles = unsafe { _rdtsc() }.saturating_sub(record.tsc);
+            let cycles = unsafe { _rdtsc() }.wrapping_sub(record.tsc);
+            // Of a record from before the counter was 0 the counter is negative, and what is behind it is 0.
+            let cycles = if cycles >> 63 == 0 { cycles } else { 0 };
             let shift = record.shift.clamp(-63, 63);
             let shifted = match shift {
                 0.. => cycles << shift,
