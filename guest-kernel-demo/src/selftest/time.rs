@@ -25,18 +25,8 @@ pub(super) fn monotonic() -> Outcome {
     Ok(text!("{READS} reads, {} ns each", (last - start) / READS))
 }
 
-/// Looks again, if two clocks do not agree: where an emulator on a busy machine stops a CPU, a hypervisor's
-/// clocks can be milliseconds apart, until it sets them right. A clock with a wrong rate stays wrong.
-fn one_of_three(look: fn() -> Outcome) -> Outcome {
-    look().or_else(|_| look()).or_else(|_| look())
-}
-
 /// The clock agrees with the PIT, which has a rate of its own.
 pub(super) fn against_pit() -> Outcome {
-    one_of_three(look_at_pit)
-}
-
-fn look_at_pit() -> Outcome {
     const HZ: u64 = 1_193_182;
     const TICKS: u16 = 23_864;
     const ENOUGH_PPM: u64 = 5_000;
@@ -123,10 +113,6 @@ fn set_ahead(ahead_ns: u64) -> Result<u64, Text> {
 
 /// An event comes once, and not before its time.
 pub(super) fn event() -> Outcome {
-    one_of_three(one_event)
-}
-
-fn one_event() -> Outcome {
     let (deadline, before) = irq::without(|| {
         let deadline = set_ahead(20 * MILLISECOND_NS)?;
         Ok((deadline, trap::count(TIMER_VECTOR)))
@@ -168,10 +154,6 @@ pub(super) fn cancel() -> Outcome {
 
 /// A series of events: the tick of a kernel.
 pub(super) fn ticks() -> Outcome {
-    one_of_three(twenty_ticks)
-}
-
-fn twenty_ticks() -> Outcome {
     const TICKS: u64 = 20;
     /// A host may set its clock right meanwhile, and its timer go by another.
     const TOLERANCE_NS: u64 = TICKS * MILLISECOND_NS / 100;
