@@ -5,16 +5,17 @@ use std::time::Duration;
 use anyhow::bail;
 
 pub(crate) use self::setting::Setting;
-pub(crate) use self::table::SCENARIOS;
 use crate::appliance::xen::Domain;
 use crate::disturbance::Disturbance;
 use crate::figures;
 use crate::host::Host;
 use crate::kernel::WordSize;
 
+mod kvm;
+mod native;
 mod setting;
-mod table;
 mod vmi;
+mod xen;
 
 /// One way to boot the kernel: host software and guest mode.
 pub(crate) struct Scenario {
@@ -91,14 +92,25 @@ pub(crate) enum Ending {
     HandOver,
 }
 
+/// All of them. An entry of the lists says only what sets it apart from the plain one of its kind.
+pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
+    [
+        native::SCENARIOS,
+        kvm::SCENARIOS,
+        vmi::SCENARIOS,
+        xen::SCENARIOS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
 /// The scenarios called `names`; without names the default ones, with `all` all that are tested.
 ///
 /// # Errors
 /// A name is unknown; the error lists the known ones.
 pub(crate) fn select(names: &[String], all: bool) -> anyhow::Result<Vec<&'static Scenario>> {
     if names.is_empty() {
-        return Ok(SCENARIOS
-            .iter()
+        return Ok(self::all()
             .filter(|scenario| scenario.default || all && !scenario.cpus.is_empty())
             .collect());
     }
@@ -110,10 +122,10 @@ pub(crate) fn select(names: &[String], all: bool) -> anyhow::Result<Vec<&'static
 /// # Errors
 /// There is none; the error lists the known ones.
 pub(crate) fn find(name: &str) -> anyhow::Result<&'static Scenario> {
-    match SCENARIOS.iter().find(|scenario| scenario.name == name) {
+    match all().find(|scenario| scenario.name == name) {
         Some(scenario) => Ok(scenario),
         None => {
-            let known: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+            let known: Vec<_> = all().map(|scenario| scenario.name).collect();
             bail!("unknown scenario {name:?}; known are {}", known.join(", "))
         }
     }
@@ -132,8 +144,7 @@ mod tests {
         assert_eq!(names(&select(&[], false).unwrap()), ["tcg", "kvm"]);
         assert_eq!(
             names(&select(&[], true).unwrap()),
-            SCENARIOS
-                .iter()
+            all()
                 .filter(|scenario| !scenario.cpus.is_empty())
                 .map(|scenario| scenario.name)
                 .collect::<Vec<_>>()
@@ -150,7 +161,7 @@ mod tests {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         let error = error.to_string();
         assert!(
-            error.starts_with("unknown scenario \"xne\"; known are tcg, kvm, "),
+            error.starts_with("unknown scenario \"xne\"; known are tcg, native32, "),
             "{error}"
         );
         assert!(error.ends_with(", xen-domu32"), "{error}");

@@ -10,7 +10,7 @@ use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::qemu::Options;
 use crate::report::{self, Report};
-use crate::scenario::SCENARIOS;
+use crate::scenario;
 use crate::setup;
 use crate::step::{self, CargoStep, End};
 use crate::tally::Tally;
@@ -270,14 +270,14 @@ fn lab(
 }
 
 fn skip_scenarios(tally: &mut Tally, reason: &str) {
-    for scenario in SCENARIOS {
+    for scenario in scenario::all() {
         tally.skip(format!("{}: {reason}", scenario.name));
     }
 }
 
 fn boot_all(mut lab: Lab, tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut reports = Vec::new();
-    for scenario in SCENARIOS {
+    for scenario in scenario::all() {
         for &smp in scenario.cpus {
             let options = Options {
                 smp,

@@ -3,11 +3,126 @@
 use std::time::Duration;
 
 use super::setting::*;
-use super::{Carrier, Scenario, table::NATIVE32};
+use super::{Carrier, Scenario, native::NATIVE32};
 use crate::figures;
 
+pub(super) static SCENARIOS: &[Scenario] = &[
+    VMI,
+    // As it is for a guest that wants nothing counted: what need not be done is NOPs.
+    Scenario {
+        name: "vmi-plain",
+        cpus: &[1],
+        prepare: |_| Ok(vmi(PLAIN_ROM)),
+        ..VMI
+    },
+    ICOUNT,
+    // How often pieces of the kernel's work call the ROM.
+    Scenario {
+        name: "vmi-calls",
+        figures: Some(figures::vmi::check_lazy),
+        prepare: |_| Ok(vmi(COUNTING_ALL_ROM)),
+        ..ICOUNT
+    },
+    // The same by a ROM without lazy mode.
+    Scenario {
+        name: "vmi-calls-eager",
+        figures: Some(figures::vmi::check_eager),
+        prepare: |_| Ok(vmi(COUNTING_ALL_EAGER_ROM)),
+        ..ICOUNT
+    },
+    // A ROM without time calls is a good one.
+    Scenario {
+        name: "vmi-no-timer",
+        prepare: |_| Ok(vmi(ROM_WITHOUT_TIMER)),
+        ..VMI
+    },
+    // The ROM uses KVM's clock, steal time, ends of interrupts and hypercalls beneath VMI.
+    Scenario {
+        name: "vmi-kvm",
+        host: "KVM with the VMI ROM, 32-bit",
+        timeout: Duration::from_secs(120),
+        prepare: vmi_kvm,
+        ..VMI
+    },
+    Scenario {
+        name: "vmi-kvm-l1",
+        host: "TCG, Linux with KVM less one check, with the VMI ROM, 32-bit",
+        carrier: Carrier::KvmAppliance(&[]),
+        timeout: Duration::from_secs(240),
+        prepare: |_| Ok(vmi_stock_kvm()),
+        ..VMI
+    },
+    // What a guest only tells.
+    Scenario {
+        name: "vmi-bad-checksum",
+        roms: &["bad-checksum"],
+        backend: Some("vmi"),
+        says: Some(" are its own, the checksum is 0xff and not 0"),
+        ..MALFORMED
+    },
+    Scenario {
+        name: "vmi-relocation-kind",
+        roms: &["relocation-kind"],
+        backend: Some("vmi"),
+        says: Some("VMI_RDTSC: unknown relocation type 9"),
+        ..MALFORMED
+    },
+    Scenario {
+        name: "vmi-relocation-outside",
+        roms: &["relocation-outside"],
+        backend: Some("vmi"),
+        says: Some("VMI_RDTSC: the code at 0xc8"),
+        ..MALFORMED
+    },
+    // A bad one behind a good one.
+    Scenario {
+        name: "vmi-two",
+        roms: &["vmi", "major-13"],
+        backend: Some("vmi"),
+        says: Some(" is not used: it speaks API 13, and this guest API 3"),
+        ..MALFORMED
+    },
+    // What a guest does not use.
+    Scenario {
+        name: "vmi-long",
+        roms: &["long"],
+        says: Some(" is not used: its length of 130560 bytes can't be"),
+        ..MALFORMED
+    },
+    Scenario {
+        name: "vmi-major-13",
+        roms: &["major-13"],
+        says: Some(" is not used: it speaks API 13, and this guest API 3"),
+        ..MALFORMED
+    },
+    Scenario {
+        name: "vmi-license-outside",
+        roms: &["license-outside"],
+        says: Some(" is not used: its licence at 0xfff0 is not in the ROM"),
+        ..MALFORMED
+    },
+    Scenario {
+        name: "vmi-no-pci-header",
+        roms: &["no-pci-header"],
+        says: Some(" is not used: it has no PCI header"),
+        ..MALFORMED
+    },
+    Scenario {
+        name: "vmi-init-fails",
+        roms: &["init-fails"],
+        says: Some("not by the backend vmi: VMI_Init failed, and has left the machine as it was"),
+        ..MALFORMED
+    },
+    Scenario {
+        name: "vmi-no-iret",
+        roms: &["no-iret"],
+        says: Some("not by the backend vmi: the VMI ROM gives no IRET"),
+        ..MALFORMED
+    },
+];
+
 /// Told to count calls, which the kernel looks at.
-pub(super) const VMI: Scenario = Scenario {
+const VMI: Scenario = Scenario {
     name: "vmi",
     host: "TCG with the VMI ROM, 32-bit",
     cpus: &[1, 2],
@@ -17,16 +132,8 @@ pub(super) const VMI: Scenario = Scenario {
     ..NATIVE32
 };
 
-/// As it is for a guest that wants nothing counted: what need not be done is NOPs.
-pub(super) const PLAIN: Scenario = Scenario {
-    name: "vmi-plain",
-    cpus: &[1],
-    prepare: |_| Ok(vmi(PLAIN_ROM)),
-    ..VMI
-};
-
 /// Where the time-stamp counter counts instructions: what ops cost by the ROM.
-pub(super) const ICOUNT: Scenario = Scenario {
+const ICOUNT: Scenario = Scenario {
     name: "vmi-icount",
     host: "TCG counting instructions, with the VMI ROM, 32-bit",
     single_cpu: true,
@@ -37,47 +144,6 @@ pub(super) const ICOUNT: Scenario = Scenario {
     ..VMI
 };
 
-/// How often pieces of the kernel's work call the ROM.
-pub(super) const CALLS: Scenario = Scenario {
-    name: "vmi-calls",
-    figures: Some(figures::vmi::check_lazy),
-    prepare: |_| Ok(vmi(COUNTING_ALL_ROM)),
-    ..ICOUNT
-};
-
-/// The same by a ROM without lazy mode.
-pub(super) const CALLS_EAGER: Scenario = Scenario {
-    name: "vmi-calls-eager",
-    figures: Some(figures::vmi::check_eager),
-    prepare: |_| Ok(vmi(COUNTING_ALL_EAGER_ROM)),
-    ..ICOUNT
-};
-
-/// A ROM without time calls is a good one.
-pub(super) const NO_TIMER: Scenario = Scenario {
-    name: "vmi-no-timer",
-    prepare: |_| Ok(vmi(ROM_WITHOUT_TIMER)),
-    ..VMI
-};
-
-/// The ROM uses KVM's clock, steal time, ends of interrupts and hypercalls beneath VMI.
-pub(super) const KVM: Scenario = Scenario {
-    name: "vmi-kvm",
-    host: "KVM with the VMI ROM, 32-bit",
-    timeout: Duration::from_secs(120),
-    prepare: vmi_kvm,
-    ..VMI
-};
-
-pub(super) const KVM_L1: Scenario = Scenario {
-    name: "vmi-kvm-l1",
-    host: "TCG, Linux with KVM less one check, with the VMI ROM, 32-bit",
-    carrier: Carrier::KvmAppliance(&[]),
-    timeout: Duration::from_secs(240),
-    prepare: |_| Ok(vmi_stock_kvm()),
-    ..VMI
-};
-
 /// The ROMs with a fault need not be looked at for long: most leave the kernel native.
 const MALFORMED: Scenario = Scenario {
     cpus: &[1],
@@ -85,83 +151,4 @@ const MALFORMED: Scenario = Scenario {
     cmdline: "only=irq.flags,tasks.wild",
     prepare: |_| Ok(vmi(PLAIN_ROM)),
     ..VMI
-};
-
-// What a guest only tells.
-
-pub(super) const BAD_CHECKSUM: Scenario = Scenario {
-    name: "vmi-bad-checksum",
-    roms: &["bad-checksum"],
-    backend: Some("vmi"),
-    says: Some(" are its own, the checksum is 0xff and not 0"),
-    ..MALFORMED
-};
-
-pub(super) const RELOCATION_KIND: Scenario = Scenario {
-    name: "vmi-relocation-kind",
-    roms: &["relocation-kind"],
-    backend: Some("vmi"),
-    says: Some("VMI_RDTSC: unknown relocation type 9"),
-    ..MALFORMED
-};
-
-pub(super) const RELOCATION_OUTSIDE: Scenario = Scenario {
-    name: "vmi-relocation-outside",
-    roms: &["relocation-outside"],
-    backend: Some("vmi"),
-    says: Some("VMI_RDTSC: the code at 0xc8"),
-    ..MALFORMED
-};
-
-/// A bad one behind a good one.
-pub(super) const TWO: Scenario = Scenario {
-    name: "vmi-two",
-    roms: &["vmi", "major-13"],
-    backend: Some("vmi"),
-    says: Some(" is not used: it speaks API 13, and this guest API 3"),
-    ..MALFORMED
-};
-
-// What a guest does not use.
-
-pub(super) const LONG: Scenario = Scenario {
-    name: "vmi-long",
-    roms: &["long"],
-    says: Some(" is not used: its length of 130560 bytes can't be"),
-    ..MALFORMED
-};
-
-pub(super) const MAJOR_13: Scenario = Scenario {
-    name: "vmi-major-13",
-    roms: &["major-13"],
-    says: Some(" is not used: it speaks API 13, and this guest API 3"),
-    ..MALFORMED
-};
-
-pub(super) const LICENSE_OUTSIDE: Scenario = Scenario {
-    name: "vmi-license-outside",
-    roms: &["license-outside"],
-    says: Some(" is not used: its licence at 0xfff0 is not in the ROM"),
-    ..MALFORMED
-};
-
-pub(super) const NO_PCI_HEADER: Scenario = Scenario {
-    name: "vmi-no-pci-header",
-    roms: &["no-pci-header"],
-    says: Some(" is not used: it has no PCI header"),
-    ..MALFORMED
-};
-
-pub(super) const INIT_FAILS: Scenario = Scenario {
-    name: "vmi-init-fails",
-    roms: &["init-fails"],
-    says: Some("not by the backend vmi: VMI_Init failed, and has left the machine as it was"),
-    ..MALFORMED
-};
-
-pub(super) const NO_IRET: Scenario = Scenario {
-    name: "vmi-no-iret",
-    roms: &["no-iret"],
-    says: Some("not by the backend vmi: the VMI ROM gives no IRET"),
-    ..MALFORMED
 };
