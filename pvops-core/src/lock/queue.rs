@@ -44,9 +44,10 @@
 //!
 //! # Fairness
 //!
-//! Without a queue ([`Queue::lock_out_of_turn`]) there is none. With it, who became the tail first takes the lock first. Becoming it takes one compare-exchange for each
-//! time that another CPU changes the word in the same few instructions. All other loops on the word
-//! end after as many turns as there are waiters.
+//! Without a queue ([`Queue::lock_out_of_turn`]) there is none. With it, who became the tail first
+//! takes the lock first. Becoming it takes one compare-exchange for each time that another CPU
+//! changes the word in the same few instructions. All other loops on the word end after as many
+//! turns as there are waiters.
 
 use core::ptr;
 

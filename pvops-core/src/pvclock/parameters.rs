@@ -9,8 +9,8 @@ use crate::tsc_scale::TscScale;
 /// migrated or resumed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Parameters {
-    /// The TSC at the moment the host took [`system_time_ns`](Self::system_time_ns), modulo 2^64: of a
-    /// moment before the TSC was 0 Xen tells a negative one, until it looks at its clocks again.
+    /// The TSC at the moment the host took [`system_time_ns`](Self::system_time_ns), modulo 2^64: a
+    /// host may take it before the guest's TSC was 0, and tells a negative one then.
     pub tsc_timestamp: u64,
     /// The guest's system time at that moment, in nanoseconds.
     pub system_time_ns: u64,

@@ -40,10 +40,7 @@ fn fill<T: Copy>(buffer: *mut T, count: usize, value: T) {
 fn write_last<T: Copy + Into<u32>>(state: &mut State, port: u16, buffer: *const T, count: usize) {
     if let Some(last) = count.checked_sub(1) {
         // SAFETY: the op's caller says that the buffer holds so many.
-        write(
-            state,
-            port,
-            unsafe { buffer.add(last).read_volatile() }.into(),
-        );
+        let value = unsafe { buffer.add(last).read_volatile() };
+        write(state, port, value.into());
     }
 }
