@@ -14,7 +14,7 @@ use pvops_core::DECLARATIONS;
 use pvops_tests::image::Image;
 use pvops_tests::sites::{Sites, SitesError};
 
-use super::build;
+use crate::example;
 use crate::step::{self, End};
 use crate::table;
 use crate::tally::Tally;
@@ -46,9 +46,9 @@ const NOTHING: Variant = Variant {
 
 const ALL: Variant = Variant {
     title: "native, KVM and Xen",
-    package: super::PACKAGE,
+    package: super::NAME,
     options: &[],
-    executable: super::PACKAGE,
+    executable: super::NAME,
     backends: &["native", "kvm", "xen"],
 };
 
@@ -142,8 +142,12 @@ pub(super) fn test(tally: &mut Tally, out: &mut dyn Write) -> io::Result<()> {
 
 /// Builds it; gives its sizes and its number of call sites.
 fn measure(variant: &Variant) -> anyhow::Result<(Sizes, u64)> {
-    let options = [&["--release"], variant.options].concat();
-    let path = match build(variant.package, variant.executable, &options)? {
+    let options = [
+        &["--release", "--package", variant.package],
+        variant.options,
+    ]
+    .concat();
+    let path = match example::build(super::NAME, variant.executable, &options)? {
         Ok(path) => path,
         Err(messages) => bail!("{}", String::from_utf8_lossy(&messages)),
     };
