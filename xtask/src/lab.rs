@@ -10,9 +10,9 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::annotate::Annotator;
+use crate::appliance;
 use crate::appliance::kvm::{self, KVM};
 use crate::appliance::xen::XEN;
-use crate::appliance::{self, Appliance, Built};
 use crate::disturbance::Disturber;
 use crate::grub::Grub;
 use crate::guest::{self, Guest, Run};
@@ -24,8 +24,8 @@ use crate::render;
 use crate::report::Report;
 use crate::scenario::{Carrier, Scenario, Setting};
 use crate::screen::Screen;
+use crate::supplies::{self, Supplies};
 use crate::transcript::{Content, End, Verdict};
-use crate::vmi_rom;
 use crate::xen::{self, Xen};
 
 /// Everything that boots on this machine share.
@@ -34,12 +34,7 @@ pub(crate) struct Lab {
     /// Name and version.
     qemu: String,
     host: Host,
-    /// By name: where it is, or why it cannot be built, once that is known.
-    appliances: BTreeMap<&'static str, Result<Built, String>>,
-    /// The same of Xen, by the word size of its guests.
-    hypervisors: BTreeMap<WordSize, Result<PathBuf, String>>,
-    /// Where the VMI ROMs are, once they are built.
-    rom_directory: Option<PathBuf>,
+    supplies: Supplies,
     /// Notes on hosts that were printed already.
     notes: Vec<&'static str>,
 }
@@ -58,9 +53,7 @@ impl Lab {
             kernels: BTreeMap::new(),
             qemu,
             host: Host::detect(),
-            appliances: BTreeMap::new(),
-            hypervisors: BTreeMap::new(),
-            rom_directory: None,
+            supplies: Supplies::default(),
             notes: Vec::new(),
         }
     }
@@ -204,7 +197,7 @@ impl Lab {
             Carrier::Qemu => {
                 let kernel = kernel.to_str().context("odd kernel path")?;
                 let mut arguments = qemu::arguments(scenario, setting, options, kernel);
-                for path in match self.roms(scenario, out)? {
+                for path in match self.supplies.roms(scenario, out)? {
                     Ok(paths) => paths,
                     Err(reason) => return Ok(Err(reason)),
                 } {
@@ -219,7 +212,7 @@ impl Lab {
                 Ok(Ok(disturber.command(&arguments)))
             }
             Carrier::Grub => {
-                let target = appliances_directory(kernel)?;
+                let target = supplies::directory(kernel)?;
                 let grub = match Grub::unpacked(&target, out)? {
                     Ok(grub) => grub,
                     Err(reason) => return Ok(Err(reason)),
@@ -235,7 +228,7 @@ impl Lab {
                 Ok(Ok(command))
             }
             Carrier::Xen(words) => {
-                let hypervisor = match self.hypervisor(kernel, scenario.word_size, out)? {
+                let hypervisor = match self.supplies.hypervisor(kernel, scenario.word_size, out)? {
                     Ok(hypervisor) => hypervisor,
                     Err(reason) => return Ok(Err(reason)),
                 };
@@ -243,11 +236,11 @@ impl Lab {
                 command.map(Ok)
             }
             Carrier::XenAppliance(_) => {
-                let target = appliances_directory(kernel)?;
+                let target = supplies::directory(kernel)?;
                 let grub = Grub::unpacked(&target, out)?;
                 let needs = (
-                    self.hypervisor(kernel, scenario.word_size, out)?,
-                    self.appliance(kernel, &XEN, out)?,
+                    self.supplies.hypervisor(kernel, scenario.word_size, out)?,
+                    self.supplies.appliance(kernel, &XEN, out)?,
                     grub,
                 );
                 let (hypervisor, built, grub) = match needs {
@@ -268,11 +261,11 @@ impl Lab {
                 command.map(Ok)
             }
             Carrier::KvmAppliance(more) => {
-                let built = match self.appliance(kernel, &KVM, out)? {
+                let built = match self.supplies.appliance(kernel, &KVM, out)? {
                     Ok(built) => built,
                     Err(reason) => return Ok(Err(reason)),
                 };
-                let mut files = match self.roms(scenario, out)? {
+                let mut files = match self.supplies.roms(scenario, out)? {
                     Ok(paths) => kvm::files_of(&paths)?,
                     Err(reason) => return Ok(Err(reason)),
                 };
@@ -301,63 +294,6 @@ impl Lab {
             }
         }
     }
-
-    /// Where the scenario's ROMs are; builds all if it is the first time that one is asked for.
-    fn roms(
-        &mut self,
-        scenario: &Scenario,
-        out: &mut dyn Write,
-    ) -> anyhow::Result<Result<Vec<PathBuf>, String>> {
-        if scenario.roms.is_empty() {
-            return Ok(Ok(Vec::new()));
-        }
-        if self.rom_directory.is_none() {
-            match vmi_rom::build_all(out)? {
-                Ok(directory) => self.rom_directory = Some(directory),
-                Err(messages) => return Ok(Err(String::from_utf8_lossy(&messages).into_owned())),
-            }
-        }
-        let directory = self.rom_directory.as_deref().unwrap_or(Path::new(""));
-        let path = |name| directory.join(format!("{name}.rom"));
-        Ok(Ok(scenario.roms.iter().map(path).collect()))
-    }
-
-    /// Unpacks it if it is the first time that it is asked for.
-    fn hypervisor(
-        &mut self,
-        kernel: &Path,
-        word_size: WordSize,
-        out: &mut dyn Write,
-    ) -> anyhow::Result<Result<PathBuf, String>> {
-        if let Some(known) = self.hypervisors.get(&word_size) {
-            return Ok(known.clone());
-        }
-        let target = appliances_directory(kernel)?;
-        let found = xen::hypervisor(&target, word_size, out)?;
-        self.hypervisors.insert(word_size, found.clone());
-        Ok(found)
-    }
-
-    /// Builds it if it is the first time that it is asked for.
-    fn appliance(
-        &mut self,
-        kernel: &Path,
-        appliance: &Appliance,
-        out: &mut dyn Write,
-    ) -> anyhow::Result<Result<Built, String>> {
-        if let Some(known) = self.appliances.get(appliance.name) {
-            return Ok(known.clone());
-        }
-        let target = appliances_directory(kernel)?;
-        let built = appliance.build(&target, out)?;
-        self.appliances.insert(appliance.name, built.clone());
-        Ok(built)
-    }
-}
-
-/// Where what was made of packages is kept.
-fn appliances_directory(kernel: &Path) -> anyhow::Result<PathBuf> {
-    Ok(kernel::target_directory(kernel)?.join("appliance"))
 }
 
 /// For the scenarios that need one.

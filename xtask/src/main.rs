@@ -41,6 +41,7 @@ mod single_boot;
 mod sites;
 mod steal;
 mod step;
+mod supplies;
 mod table;
 mod tally;
 mod test;
