@@ -23,7 +23,8 @@ const fn counts(frames: u64) -> [u64; 2] {
 }
 
 /// Maps the frames below `frames` from the virtual address `start` on. `root` is the first table in
-/// use, `tables` are the frames of all that are; from `free` on so many as the tables take are free. `window` is a page whose mapping may change meanwhile.
+/// use, `tables` are the frames of all that are; from `free` on so many as the tables take are free.
+/// `window` is a page whose mapping may change meanwhile.
 ///
 /// # Safety
 ///

@@ -7,12 +7,12 @@
 //! more than STI, so it is a function of four instructions.
 
 use core::arch::naked_asm;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
 use pvops_core::binding::Binding;
 use pvops_core::{PerCpuArea, PerCpuSegment, bindings, inline, op, preserve};
 
-use super::upcall_mask;
+use super::{this_cpu, upcall_mask};
 
 /// Wherever `vcpu_info` is.
 pub(super) const CALLED: bindings::irq = bindings::irq {
@@ -26,7 +26,7 @@ pub(super) const CALLED: bindings::irq = bindings::irq {
 
 /// With `vcpu_info` at this place of every CPU.
 pub(super) fn at(area: PerCpuArea) -> bindings::irq {
-    OFFSET.store(area.offset, Ordering::Relaxed);
+    this_cpu::AREA_OFFSET.store(area.offset, Ordering::Relaxed);
     match area.segment {
         PerCpuSegment::Fs => with_offset(BY_FS, area.offset),
         PerCpuSegment::Gs => by_gs(area.offset),
@@ -46,9 +46,6 @@ fn with_offset(bindings: bindings::irq, offset: u32) -> bindings::irq {
         ..bindings
     }
 }
-
-/// The distance of `vcpu_info` from the segment's base.
-static OFFSET: AtomicU32 = AtomicU32::new(0);
 
 macro_rules! by_segment {
     ($bindings:ident, $enable:ident, $restore:ident, $save:literal, $disable:literal, $segment:literal) => {
@@ -79,7 +76,7 @@ macro_rules! by_segment {
                 concat!("cmp byte ptr ", $segment, ":[rax], 0"),
                 "jne {take_pending}",
                 "ret",
-                offset = sym OFFSET,
+                offset = sym this_cpu::AREA_OFFSET,
                 take_pending = sym take_pending,
             )
         }
@@ -95,7 +92,7 @@ macro_rules! by_segment {
                 concat!("cmp word ptr ", $segment, ":[rax], 1"),
                 "je {take_pending}",
                 "ret",
-                offset = sym OFFSET,
+                offset = sym this_cpu::AREA_OFFSET,
                 take_pending = sym take_pending,
             )
         }

@@ -1,12 +1,16 @@
 //! The ops of page tables and the TLB in a PV guest.
 
+use core::arch::naked_asm;
+use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
+use pvops_core::binding::Binding;
 use pvops_core::cpu_set::CpuSet;
-use pvops_core::{bindings, call, preserve};
+use pvops_core::{PerCpuSegment, bindings, call, op, preserve};
 
 use super::page_table_calls::Extended;
 use super::{batch, entry, events, tables, this_cpu};
+use crate::shared_info::VcpuInfo;
 
 pub(super) const BINDINGS: bindings::mmu = bindings::mmu {
     read_cr2: preserve!(mmu::read_cr2, read_cr2),
@@ -37,6 +41,37 @@ pub(super) const BINDINGS: bindings::mmu = bindings::mmu {
     make_entry: preserve!(mmu::make_entry, entry::make),
     entry_value: preserve!(mmu::entry_value, entry::value),
 };
+
+/// The same with `vcpu_info` in each CPU's own block, by this segment.
+pub(super) fn by(segment: PerCpuSegment) -> bindings::mmu {
+    let read_cr2 = match segment {
+        PerCpuSegment::Fs => read_cr2_by_fs,
+        PerCpuSegment::Gs => read_cr2_by_gs,
+    };
+    bindings::mmu {
+        // SAFETY: it changes rax only.
+        read_cr2: unsafe { Binding::<op::mmu::read_cr2>::preserve(read_cr2) },
+        ..BINDINGS
+    }
+}
+
+macro_rules! read_cr2_by {
+    ($name:ident, $segment:literal) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            naked_asm!(
+                "mov eax, dword ptr [rip + {offset}]",
+                concat!("mov rax, qword ptr ", $segment, ":[rax + {fault_address}]"),
+                "ret",
+                offset = sym this_cpu::AREA_OFFSET,
+                fault_address = const offset_of!(VcpuInfo, fault_address),
+            )
+        }
+    };
+}
+
+read_cr2_by!(read_cr2_by_gs, "gs");
+read_cr2_by!(read_cr2_by_fs, "fs");
 
 unsafe extern "C" fn read_cr2() -> usize {
     this_cpu::info().fault_address.load(Ordering::Relaxed) as usize

@@ -32,7 +32,7 @@ mod vcpu_record;
 
 use pvops_backend_native as native;
 use pvops_core::backend::{BindError, Host};
-use pvops_core::{Bindings, bindings, call, inline, preserve};
+use pvops_core::{Bindings, PerCpuSegment, bindings, call, inline, preserve};
 
 use crate::poll::YIELD_CPU;
 use crate::vcpu::VcpuId;
@@ -63,6 +63,7 @@ pub(crate) fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     bindings.system.console_byte = console::binding();
     if let Some(area) = host.kernel.per_cpu_area(0) {
         bindings.irq = irq::at(area);
+        bindings.mmu = mmu::by(area.segment);
     }
     if clock::start_wall_clock() {
         bindings.time.wall_clock_ns = call!(time::wall_clock_ns, clock::wall_clock_ns);
@@ -112,6 +113,7 @@ const REFUSED: BindError = BindError("Xen refuses the record of this CPU");
 pub fn typical() -> Bindings {
     Bindings {
         irq: irq::by_gs(64),
+        mmu: mmu::by(PerCpuSegment::Gs),
         time: bindings::time {
             wall_clock_ns: call!(time::wall_clock_ns, clock::wall_clock_ns),
             ..BINDINGS.time

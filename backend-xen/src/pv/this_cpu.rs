@@ -1,5 +1,7 @@
 //! The virtual CPU that asks.
 
+use core::sync::atomic::AtomicU32;
+
 use pvops_core::Kernel;
 
 use crate::shared_info::{self, VcpuInfo};
@@ -23,3 +25,6 @@ pub(super) fn id() -> VcpuId {
 pub(super) fn info() -> &'static VcpuInfo {
     shared_info::of(index()).unwrap_or_else(|| panic!("this CPU has not been brought up"))
 }
+
+/// How far from the segment's base [`info`] is, where the kernel has given a place in each CPU's own block.
+pub(super) static AREA_OFFSET: AtomicU32 = AtomicU32::new(0);
