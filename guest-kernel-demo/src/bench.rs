@@ -11,7 +11,6 @@
 mod clocks;
 mod exits;
 mod interrupts;
-#[cfg(target_arch = "x86_64")]
 mod ops;
 mod scaling;
 mod workloads;
@@ -43,7 +42,6 @@ pub(crate) fn run(command_line: CommandLine<'_>) -> u64 {
     if !bench.all() && bench.wanted().is_empty() {
         return 0;
     }
-    #[cfg(target_arch = "x86_64")]
     ops::run(&bench);
     exits::run(&bench);
     irq::without(|| clocks::run(&bench));
