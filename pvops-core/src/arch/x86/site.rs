@@ -21,10 +21,17 @@ macro_rules! preserve_site {
     };
 }
 
-/// A preserve site with words in the registers for arguments, and the fourth on the stack.
+/// A preserve site with the arguments' words in registers, and the fourth on the stack.
 macro_rules! register_site {
-    ($op:ty, $words:expr, $eax:tt, $edx:tt) => {{
-        let [first, second, third, fourth] = $words;
+    // One argument has two words at most.
+    ($op:ty, ($($a:ident)?), $eax:tt, $edx:tt) => {{
+        let [first, second, ..] = $crate::arch::words!($($a)?);
+        $crate::arch::preserve_site!($op, ("", ""), [], [
+            inout("eax") first => $eax, inout("edx") second => $edx, out("ecx") _,
+        ])
+    }};
+    ($op:ty, ($($a:ident),*), $eax:tt, $edx:tt) => {{
+        let [first, second, third, fourth] = $crate::arch::words!($($a),*);
         $crate::arch::preserve_site!(
             $op,
             (
@@ -92,11 +99,11 @@ macro_rules! words {
 /// The site of an op, by the op's shape: puts the operands where the shape wants them.
 macro_rules! call_site {
     (plain, $op:ty, ($($a:ident),*)) => {
-        $crate::arch::register_site!($op, $crate::arch::words!($($a),*), _, _)
+        $crate::arch::register_site!($op, ($($a),*), _, _)
     };
     (plain, $op:ty, ($($a:ident),*) -> $result:ty) => {{
         let (low, high): (u32, u32);
-        $crate::arch::register_site!($op, $crate::arch::words!($($a),*), low, high);
+        $crate::arch::register_site!($op, ($($a),*), low, high);
         <$result as $crate::op::FromRegister>::from_register(
             u64::from(high) << 32 | u64::from(low)
         )
