@@ -51,7 +51,7 @@ const SAMPLES: usize = 101;
 /// Samples of the empty loop, the cheapest of which counts.
 const EMPTY_SAMPLES: usize = 7;
 /// Where doubling ends, whatever the counter says.
-const MAX_ROUNDS: u64 = 1 << 24;
+const MAX_ROUNDS: u32 = 1 << 24;
 
 impl<C: Fn() -> u64> Method<C> {
     /// Runs `body`, with the number of the round in the sample, as often as it takes.
@@ -72,22 +72,22 @@ impl<C: Fn() -> u64> Method<C> {
         samples
             .iter_mut()
             .for_each(|sample| *sample = sample.saturating_sub(overhead));
-        Figure::of(rounds, overhead, &mut samples)
+        Figure::of(rounds.into(), overhead, &mut samples)
     }
 
     /// Ticks of the empty loop.
     #[inline(never)]
-    fn overhead(&self, rounds: u64) -> u64 {
+    fn overhead(&self, rounds: u32) -> u64 {
         let empty = [(); EMPTY_SAMPLES].map(|()| self.sample(rounds, |_| ()));
         empty.into_iter().min().unwrap_or(0)
     }
 
     /// Ticks that `rounds` rounds take, with the loop around them.
     #[inline(always)]
-    fn sample(&self, rounds: u64, mut body: impl FnMut(u64)) -> u64 {
+    fn sample(&self, rounds: u32, mut body: impl FnMut(u64)) -> u64 {
         let start = (self.counter)();
         for round in 0..rounds {
-            body(round);
+            body(round.into());
             black_box(());
         }
         (self.counter)().saturating_sub(start)
