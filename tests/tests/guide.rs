@@ -1,4 +1,5 @@
-//! The guide holds together: links lead somewhere, and the table of contents has every page.
+//! The guide holds together: links lead somewhere in the book, files that it names exist, and the table of
+//! contents has every page.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -70,6 +71,23 @@ fn anchors(text: &str) -> BTreeSet<String> {
     titles.map(anchor).collect()
 }
 
+/// The files and directories of this repository that the prose names, by their paths.
+fn named_paths(text: &str) -> Vec<String> {
+    // What is made, and what is not of this repository.
+    let others = ["", ".", "target"];
+    let is_ours = |span: &&str| {
+        let top = span.split_once('/').map(|(top, _)| top);
+        top.is_some_and(|top| !others.contains(&top) && repository().join(top).is_dir())
+    };
+    let mut in_code = false;
+    let prose = text.lines().filter(|line| {
+        in_code ^= line.trim_start().starts_with("```");
+        !in_code
+    });
+    let spans = prose.flat_map(|line| line.split('`').skip(1).step_by(2));
+    spans.filter(is_ours).map(Into::into).collect()
+}
+
 /// Why `target`, as `page` links to it, leads nowhere.
 fn fault(page: &Path, text: &str, target: &str) -> Option<String> {
     if target.contains("://") {
@@ -82,6 +100,10 @@ fn fault(page: &Path, text: &str, target: &str) -> Option<String> {
     };
     if !linked.exists() {
         return Some(format!("{}: there is no {target}", page.display()));
+    }
+    let guide = repository().join("docs");
+    if page.starts_with(&guide) && path.contains('/') {
+        return Some(format!("{}: {target} is not in the book", page.display()));
     }
     if anchor.is_empty() {
         return None;
@@ -113,6 +135,20 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn files_that_are_named_exist() {
+    let mut count = 0;
+    for page in guide() {
+        let text = fs::read_to_string(&page).unwrap();
+        for path in named_paths(&text) {
+            count += 1;
+            let exists = repository().join(&path).exists();
+            assert!(exists, "{}: there is no {path}", page.display());
+        }
+    }
+    assert!(count > 20, "only {count} paths were found");
+}
+
+#[test]
 fn the_table_of_contents_has_every_page_once() {
     let summary = repository().join("docs/SUMMARY.md");
     let mut listed = links(&fs::read_to_string(&summary).unwrap());
@@ -132,6 +168,7 @@ fn dead_links_are_found() {
     let text = "# Some `code`, then\n```\n# no heading\n```\n";
     let dead = |target| fault(&page, text, target).is_some();
     assert!(dead("nowhere.md") && dead("#no-heading") && dead("ops.md#nothing"));
+    assert!(dead("../examples/minimal-kernel"));
     assert!(!dead("ops.md") && !dead("#some-code-then") && !dead("ops.md#irqenable"));
     assert_eq!(
         links("[a](b) `[c](d)`\n```\n[e](f)\n```\n[g](h#i)"),

@@ -34,7 +34,7 @@ const INTRODUCTION: &str = "\
 
 Written by `cargo xtask ops` from the declaration, `pvops-core/src/ops.rs`; do not edit.
 
-Each op tells its class and shape ([call-sites.md](call-sites.md)), the length of its call sites, \
+Each op tells its class and shape ([call sites](call-sites.md)), the length of its call sites, \
 what the native backend puts there in 64-bit code once they are patched, and what others do otherwise: KVM, Xen for \
 PVH and HVM guests, and Xen for PV guests; each on a host that has all that the backend can use. A *call* is a direct call of the backend's \
 function, *nothing* is NOPs, a *trap* is UD2: the op is not available. An op that is `unsafe` says \
