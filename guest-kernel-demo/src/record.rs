@@ -1,52 +1,43 @@
 //! Writes down what this kernel and its host say to each other while a backend is installed: CPUID,
-//! model-specific registers, hypercalls, and what the host writes to shared frames meanwhile. Machine lines,
-//! of which `cargo xtask record` makes what `pvops_core::testing::Recording` reads. Of Xen, whose backend
-//! sets the table up by itself, what is said while it binds its ops is left out.
+//! model-specific registers, the time-stamp counter, hypercalls with the memory that they lead to, and what the host writes to shared
+//! frames meanwhile. Machine lines, of which `cargo xtask record` makes what `pvops_core::testing::Recording`
+//! reads.
 
 mod frames;
 mod hypercall;
+mod structures;
 mod text;
 
+use core::arch::asm;
 use core::arch::x86_64::{__cpuid_count, CpuidResult};
 use core::mem::transmute_copy;
 
-use pvops_core::backend::{self, Backend};
+use pvops_core::backend;
 use pvops_core::msr::{MsrAccess, MsrFault};
 use pvops_core::op::{self, COp};
 use pvops_core::probe::{CpuIdResult, Interfaces};
 use pvops_core::{
-    Bindings, bindings, bring_up_cpu, call, cpu, install, preserve, time, use_before_install,
+    Bindings, bindings, bring_up_cpu, call, cpu, install, interpose, preserve, time,
+    use_before_install,
 };
 use x86_64::registers::model_specific::Msr;
 
-use crate::{exit, kvm, native, xen};
+use crate::{BACKENDS, exit, kvm, native, xen};
 use frames::{InFrame, Recorded};
 use text::note;
 
-static BACKENDS: [&Backend; 3] = [
-    &Backend {
-        bind: |host| Ok(over((native::BACKEND.bind)(host)?)),
-        ..native::BACKEND
-    },
-    &Backend {
-        bind: |host| Ok(over((kvm::BACKEND.bind)(host)?)),
-        ..kvm::BACKEND
-    },
-    &Backend {
-        bind: |host| Ok(over((xen::BACKEND.bind)(host)?)),
-        ..xen::BACKEND
-    },
-];
-
 /// Looks for hypervisors once more, installs the backend called `name`, or the one that fits best, brings
-/// this CPU up and reads the clock; with all that is said meanwhile on the console. For kernels in ring 0.
+/// this CPU up and reads the clocks; with all that is said meanwhile on the console. For kernels in ring 0.
 ///
 /// # Safety
 ///
 /// As for [`install`] and [`bring_up_cpu`].
 pub(crate) unsafe fn boot(name: Option<&str>) -> ! {
-    // SAFETY: the functions are the native ones, which work in ring 0, with lines besides.
-    unsafe { use_before_install(&over(native::BEFORE_INSTALL)) };
+    // SAFETY: the functions are those of before, with lines besides; the native ones work in ring 0.
+    unsafe {
+        interpose(over);
+        use_before_install(&native::BEFORE_INSTALL);
+    }
     let interfaces = Interfaces::scan(&cpu::cpuid);
     let backend = backend::select(&BACKENDS, &interfaces, name)
         .unwrap_or_else(|error| panic!("no backend: {error}"));
@@ -59,6 +50,8 @@ pub(crate) unsafe fn boot(name: Option<&str>) -> ! {
             .unwrap_or_else(|error| panic!("the backend {}: {error}", backend.name));
         bring_up_cpu().unwrap_or_else(|error| panic!("the boot CPU: {error}"));
     }
+    // What has changed since the last call may be the kernel's own doing.
+    frames::look();
     for _ in 0..READINGS {
         let before = cpu::read_tsc_ordered();
         let clock_ns = time::clock_ns();
@@ -66,6 +59,7 @@ pub(crate) unsafe fn boot(name: Option<&str>) -> ! {
         frames::note();
         note(format_args!("clock {before:#x} {clock_ns:#x} {after:#x}"));
     }
+    time::wall_clock_ns();
     if backend.name == kvm::BACKEND.name {
         // For the call alone: hosts whose clock is another refuse.
         let _ = kvm::clock_pair();
@@ -81,6 +75,8 @@ fn over(bindings: Bindings) -> Bindings {
     Bindings {
         cpu: bindings::cpu {
             cpuid: preserve!(cpu::cpuid, cpuid),
+            read_tsc: preserve!(cpu::read_tsc, read_tsc),
+            read_tsc_ordered: preserve!(cpu::read_tsc_ordered, read_tsc),
             read_msr: preserve!(cpu::read_msr, read_msr),
             write_msr: preserve!(cpu::write_msr, write_msr),
             read_msr_safe: call!(cpu::read_msr_safe, read_msr_safe),
@@ -105,6 +101,20 @@ unsafe extern "C" fn cpuid(leaf: u32, subleaf: u32, result: *mut CpuIdResult) {
     }
     // SAFETY: the thunk passes a place for the result.
     unsafe { result.write(CpuIdResult { eax, ebx, ecx, edx }) };
+}
+
+/// For both ops, as the ordered reading is good for either.
+unsafe extern "C" fn read_tsc() -> u64 {
+    let value: u64;
+    // SAFETY: waits for earlier instructions, and reads the counter.
+    unsafe {
+        asm!(
+            "lfence", "rdtsc", "shl rdx, 32", "or rax, rdx",
+            out("rax") value, out("rdx") _, options(nostack)
+        );
+    }
+    note(format_args!("rdtsc = {value:#x}"));
+    value
 }
 
 unsafe extern "C" fn read_msr(index: u32) -> u64 {

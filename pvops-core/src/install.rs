@@ -6,6 +6,7 @@ use spin::{Mutex, Once};
 
 use crate::backend::{Backend, BindError, Host};
 use crate::binding::{Change, ErasedBinding};
+use crate::interpose::interposed;
 use crate::kernel::Kernel;
 use crate::lock;
 use crate::op::OpNumber;
@@ -64,7 +65,7 @@ pub unsafe fn install(
         kernel,
         interface: interface.as_ref(),
     };
-    let bindings = (backend.bind)(&host)?;
+    let bindings = interposed((backend.bind)(&host)?);
     // SAFETY: the sites are those of this image.
     let counts = unsafe { patch::verify(image_sites(), &bindings)? };
     let bindings = installed.insert(bindings);
@@ -92,7 +93,7 @@ pub unsafe fn install(
 /// [`install`]. Every function must work on this host from now on.
 pub unsafe fn use_before_install(bindings: &Bindings) {
     // SAFETY: the caller is the only one who runs.
-    unsafe { OpTable::get().fill(bindings) };
+    unsafe { OpTable::get().fill(&interposed(*bindings)) };
 }
 
 /// Readies this CPU for the ops. On every CPU, the boot CPU too, once

@@ -52,6 +52,7 @@ pub mod descriptor;
 pub mod event;
 pub mod extable;
 mod install;
+mod interpose;
 mod irq_off;
 mod kernel;
 pub mod lazy;
@@ -77,6 +78,7 @@ pub use arch::{InterruptFrame, asm_op};
 pub use install::{
     InstallError, bring_up_cpu, install, installed, kernel, take_down_cpu, use_before_install,
 };
+pub use interpose::interpose;
 pub use kernel::{Kernel, PerCpuArea, PerCpuSegment};
 pub use op::{Op, OpNumber};
 pub use ops::{

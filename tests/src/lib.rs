@@ -5,7 +5,8 @@
 //! whatever linker, profile and link-time optimisation were used. A damaged file gives an
 //! error, never a panic.
 //!
-//! [`process`], [`registers`] and [`check`] are for programs that patch themselves.
+//! [`process`], [`registers`] and [`check`] are for programs that patch themselves, [`replayed`] for tests that
+//! install a backend by what its host has answered in a real boot.
 // A test that can't go on panics.
 #![allow(clippy::missing_panics_doc)]
 
@@ -16,6 +17,7 @@ pub mod image;
 pub mod privileged;
 pub mod process;
 pub mod registers;
+pub mod replayed;
 pub mod sample;
 pub mod sites;
 pub mod symbols;

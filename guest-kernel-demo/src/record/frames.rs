@@ -22,10 +22,11 @@ unsafe impl Kernel for Recorded {
     fn shared_frame(&self) -> Option<NonNull<u8>> {
         let frame = Platform.shared_frame()?;
         let physical = self.virtual_to_physical(frame.addr().get())?;
-        if let Some(place) = FRAMES.get(COUNT.fetch_add(1, Relaxed)) {
-            place.memory.store(frame.as_ptr().cast(), Relaxed);
-            place.physical.store(physical, Relaxed);
-        }
+        let Some(place) = FRAMES.get(COUNT.fetch_add(1, Relaxed)) else {
+            panic!("more frames are shared than can be recorded");
+        };
+        place.memory.store(frame.as_ptr().cast(), Relaxed);
+        place.physical.store(physical, Relaxed);
         Some(frame)
     }
 
@@ -47,17 +48,24 @@ unsafe impl Kernel for Recorded {
     }
 }
 
-/// A value, which may be an address in a frame: then by the frame's number.
+/// A value, which may be an address in a frame, virtual or physical, or a frame's number: then by how the frames
+/// are counted.
 pub(super) struct InFrame(pub(super) u64);
 
 impl fmt::Display for InFrame {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (value, offset) = (self.0, self.0 % FRAME as u64);
-        let number = shared().position(|frame| frame.physical.load(Relaxed) == value - offset);
-        match number {
-            Some(number) => write!(formatter, "frame{number}+{offset:#x}"),
-            None => write!(formatter, "{value:#x}"),
+        for (number, frame) in shared().enumerate() {
+            let physical = frame.physical.load(Relaxed);
+            let bases = [physical, frame.memory.load(Relaxed).addr() as u64];
+            if bases.contains(&(value - offset)) {
+                return write!(formatter, "frame{number}+{offset:#x}");
+            }
+            if value == physical / FRAME as u64 {
+                return write!(formatter, "frame{number}/{FRAME:#x}");
+            }
         }
+        write!(formatter, "{value:#x}")
     }
 }
 
@@ -88,16 +96,16 @@ struct Shared {
     seen: [AtomicU64; WORDS],
 }
 
-static FRAMES: [Shared; 4] = [const {
+static FRAMES: [Shared; 8] = [const {
     Shared {
         memory: AtomicPtr::new(ptr::null_mut()),
         physical: AtomicU64::new(0),
         seen: [const { AtomicU64::new(0) }; WORDS],
     }
-}; 4];
+}; 8];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// The frames given so far; later ones than there is room for are not listened to.
+/// The frames given so far.
 fn shared() -> impl Iterator<Item = &'static Shared> {
     FRAMES.iter().take(COUNT.load(Relaxed))
 }

@@ -1,13 +1,16 @@
 //! Calls of the host, heard.
 
 use core::arch::naked_asm;
+use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pvops_core::binding::Binding;
 use pvops_core::{Bindings, Op, op};
+use spin::Mutex;
 
 use super::frames::{self, InFrame};
-use super::text::note;
+use super::structures::{MAX_WORDS, Structure};
+use super::text::{self, note};
 
 /// The op bound to what is bound already, with a line besides.
 pub(super) fn over(bindings: &Bindings) -> Binding<op::system::hypercall> {
@@ -19,7 +22,7 @@ pub(super) fn over(bindings: &Bindings) -> Binding<op::system::hypercall> {
     unsafe { Binding::hypercall(thunk) }
 }
 
-/// Says that calls are Xen's, with arguments in other registers than KVM's.
+/// Says that calls are Xen's, with arguments in other registers than KVM's, and structures.
 pub(super) fn are_xens() {
     IS_XEN.store(true, Ordering::Relaxed);
 }
@@ -44,31 +47,94 @@ struct Registers {
     r11: u64,
 }
 
-extern "C" fn look() {
-    frames::look();
+impl Registers {
+    /// The arguments by their registers' names: Xen's calls have five, KVM's four.
+    fn arguments(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let (names, values): (&'static [_], _) = match IS_XEN.load(Ordering::Relaxed) {
+            true => (
+                &["rdi", "rsi", "rdx", "r10", "r8"],
+                [self.rdi, self.rsi, self.rdx, self.r10, self.r8],
+            ),
+            false => (
+                &["rbx", "rcx", "rdx", "rsi"],
+                [self.rbx, self.rcx, self.rdx, self.rsi, 0],
+            ),
+        };
+        names.iter().copied().zip(values)
+    }
+
+    /// What the call leads to. KVM's lead to shared frames only.
+    fn structure(&self) -> Option<Structure> {
+        match IS_XEN.load(Ordering::Relaxed) {
+            true => Structure::of(self.rax, self.rdi),
+            false => None,
+        }
+    }
+
+    /// What is there now; zeros if it leads to nothing.
+    fn read_structure(&self) -> [u64; MAX_WORDS] {
+        let Some(structure) = self.structure() else {
+            return [0; MAX_WORDS];
+        };
+        let address = self
+            .arguments()
+            .find(|(name, _)| *name == structure.register);
+        // SAFETY: the caller of Xen has the structure there until the call returns.
+        address.map_or([0; MAX_WORDS], |(_, address)| unsafe {
+            structure.read(address)
+        })
+    }
 }
 
-/// The arguments of both ABIs: KVM's in rbx, rcx, rdx and rsi, Xen's in rdi, rsi, rdx, r10 and r8.
-extern "C" fn heard(question: &Registers, result: u64) {
-    let Registers {
-        rax,
-        rbx,
-        rcx,
-        rdx,
-        rsi,
-        rdi,
-        r10,
-        r8,
-        ..
-    } = *question;
-    let arguments = match IS_XEN.load(Ordering::Relaxed) {
-        true => [rdi, rsi, rdx, r10, r8],
-        false => [rbx, rcx, rdx, rsi, 0],
-    };
-    let [a, b, c, d, e] = arguments.map(InFrame);
-    note(format_args!(
-        "hypercall {rax:#x} {a} {b} {c} {d} {e} = {result:#x}"
-    ));
+/// A call, with its structure as it was before.
+struct Question<'a>(&'a Registers, [u64; MAX_WORDS]);
+
+impl fmt::Display for Question<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Question(registers, words) = self;
+        write!(formatter, "hypercall {:#x}", registers.rax)?;
+        let structure = registers.structure();
+        for (name, value) in registers.arguments() {
+            match structure.filter(|structure| structure.register == name) {
+                None => write!(formatter, " {name}={}", InFrame(value))?,
+                Some(structure) => {
+                    write!(formatter, " {name}=&{}", InFrame(words[0]))?;
+                    for &word in &words[1..structure.word_count] {
+                        write!(formatter, ",{}", InFrame(word))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The structure of the call that is being made, before it. One CPU runs.
+static BEFORE: Mutex<[u64; MAX_WORDS]> = Mutex::new([0; MAX_WORDS]);
+
+extern "C" fn before(question: &Registers) {
+    if !text::is_printed() {
+        *BEFORE.lock() = question.read_structure();
+        frames::look();
+    }
+}
+
+/// Notes the call, and what the host has written.
+extern "C" fn after(question: &Registers, result: u64) {
+    if text::is_printed() {
+        return;
+    }
+    let before = *BEFORE.lock();
+    note(format_args!("{} = {result:#x}", Question(question, before)));
+    if let Some(Structure { register, .. }) = question.structure() {
+        let changes = before.iter().zip(question.read_structure()).enumerate();
+        for (index, (_, word)) in changes.filter(|(_, (before, word))| *before != word) {
+            let offset = index * size_of::<u64>();
+            // The bytes as they are in memory.
+            let bytes = word.swap_bytes();
+            note(format_args!("memory {register}+{offset:#x} {bytes:016x}"));
+        }
+    }
     frames::note();
 }
 
@@ -88,7 +154,8 @@ unsafe extern "C" fn thunk() {
         "push rbx",
         "push rax",
         "and rsp, -16",
-        "call {look}",
+        "lea rdi, [rbp - 80]",
+        "call {before}",
         "mov rax, [rbp - 80]",
         "mov rcx, [rbp - 64]",
         "mov rdx, [rbp - 56]",
@@ -111,7 +178,7 @@ unsafe extern "C" fn thunk() {
         "push rax",
         "lea rdi, [rbp - 80]",
         "mov rsi, rax",
-        "call {heard}",
+        "call {after}",
         "pop rax",
         "pop rbx",
         "pop rcx",
@@ -125,8 +192,8 @@ unsafe extern "C" fn thunk() {
         "mov rsp, rbp",
         "pop rbp",
         "ret",
-        look = sym look,
-        heard = sym heard,
+        before = sym before,
+        after = sym after,
         instruction = sym INSTRUCTION,
     )
 }

@@ -1,12 +1,13 @@
 //! The lines of the recording. They are printed at the end, as the console may be the host's to answer for.
 
 use core::fmt::{self, Write};
+use core::mem::ManuallyDrop;
 
 use spin::Mutex;
 
 use crate::console::report;
 
-/// Adds a line, unless they are being printed: that may be hypercalls, too. One CPU runs.
+/// Adds a line. One CPU runs.
 pub(super) fn note(line: fmt::Arguments<'_>) {
     let Some(mut lines) = LINES.try_lock() else {
         return;
@@ -16,13 +17,18 @@ pub(super) fn note(line: fmt::Arguments<'_>) {
     }
 }
 
-/// Prints all lines.
+/// Prints all lines. From then on none is added, as printing can be hypercalls, too.
 pub(super) fn print() {
-    let lines = LINES.lock();
+    let lines = ManuallyDrop::new(LINES.lock());
     let text = str::from_utf8(&lines.bytes[..lines.length]).unwrap_or_default();
     for line in text.lines() {
         report!("\"event\":\"traffic\",\"line\":\"{line}\"");
     }
+}
+
+/// Whether it was printed.
+pub(super) fn is_printed() -> bool {
+    LINES.is_locked()
 }
 
 struct Lines {

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::boxed::Box;
+use std::eprintln;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::resume_unwind;
@@ -109,9 +110,9 @@ impl Cpu {
         self.with(|state| state.apic.insert(register, value));
     }
 
-    /// Has the time-stamp counter read so next. It goes by one a nanosecond.
+    /// Has the time-stamp counter read so next. It goes by one a nanosecond, whatever a recording has.
     pub fn set_tsc(&self, tsc: u64) {
-        self.with(|state| state.time.set_tsc(tsc));
+        self.with(|state| state.set_tsc(tsc));
     }
 
     /// Sets the time of day, in nanoseconds since 1970.
@@ -133,8 +134,10 @@ impl Cpu {
         self.with(|state| state.host = Some(Rc::new(host)));
     }
 
-    /// Has CPUID, model-specific registers and hypercalls answer as in a real boot, each question in the order
-    /// in which it was answered there; and the test fail if a register is written another value.
+    /// Has CPUID, the time-stamp counter, model-specific registers and hypercalls answer as in a real boot, each question in the order
+    /// in which it was answered there. What the host is told must be what it was told there, all writes of
+    /// registers and hypercalls in one order, with the same values, arguments and structures in memory; else
+    /// the test fails. Registers that the recording does not write are the test's.
     pub fn replay(&self, recording: &Recording) {
         self.with(|state| state.replay = Replay::of(recording));
     }
@@ -169,9 +172,15 @@ impl Cpu {
 impl Drop for Cpu {
     fn drop(&mut self) {
         let state = exchange(None);
-        let failure = state.and_then(|state| state.failure);
-        if let Some(reason) = failure.filter(|_| !thread::panicking()) {
+        let Some(reason) = state.and_then(|state| state.failure) else {
+            return;
+        };
+        if !thread::panicking() {
             fail(reason);
+        }
+        // The test fails by what came of it.
+        if let Some(text) = reason.downcast_ref::<String>() {
+            eprintln!("before that: {text}");
         }
     }
 }

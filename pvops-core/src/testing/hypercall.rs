@@ -34,7 +34,7 @@ unsafe extern "C" fn answer(registers: *mut HypercallRegisters) {
     let number = registers.number() as u64;
     perform(op::system::hypercall::NUMBER, &[number], |_| ());
     let Some(host) = with(|state| state.host.clone()) else {
-        let result = with(|state| state.replay_hypercall(number));
+        let result = with(|state| state.replay_hypercall(registers));
         registers.set_result(result as usize);
         return;
     };

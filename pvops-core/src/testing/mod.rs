@@ -147,9 +147,10 @@
 //!
 //! # A real host's answers
 //!
-//! A [`Recording`] of a real boot answers CPUID, model-specific registers and hypercalls, the memory that the
-//! host has written included. With [`simulate`] a backend is installed on it. The tests of this project do so
-//! with KVM: `tests/tests/replay.rs`.
+//! A [`Recording`] of a real boot answers CPUID, the time-stamp counter, model-specific registers and
+//! hypercalls, the memory that the host has written included, and fails the test where the host is told anything
+//! else than in that boot. With [`simulate`] a backend is installed on it. The tests of this project do so with
+//! KVM and Xen: `tests/tests/replay_kvm.rs`, `replay_xen.rs`.
 //!
 //! ```
 //! # use pvops_backend_native as _;
@@ -194,4 +195,4 @@ pub use hypercall::HypercallRegisters;
 pub use ops::simulate;
 pub use performed::Performed;
 pub use process::Process;
-pub use recording::{ClockReading, Exchange, HostWrite, Recording, RecordingError, Word};
+pub use recording::{ClockReading, Recording, RecordingError};

@@ -59,14 +59,11 @@ pub(super) const BINDINGS: Bindings = Bindings {
 /// What a backend binds, on simulated CPUs: where it would execute instructions that only a kernel may, the
 /// simulated CPU does; what it does by ops and in memory, as in the clock and behind the locks, stays.
 ///
-/// A test that installs a backend gives it to [`install`](crate::install()) so, in a process of its own,
-/// before any other thread uses ops:
+/// A test that installs a backend puts this in between by [`interpose`](crate::interpose()) first, in a process
+/// of its own in which no other thread uses ops:
 ///
 /// ```text
-/// static BACKEND: Backend = Backend {
-///     bind: |host| Ok(testing::simulate((kvm::BACKEND.bind)(host)?)),
-///     ..kvm::BACKEND
-/// };
+/// unsafe { pvops_core::interpose(testing::simulate) };
 /// ```
 pub fn simulate(bindings: Bindings) -> Bindings {
     let eoi = usize::from(crate::op::apic::eoi::NUMBER.0);

@@ -1,9 +1,16 @@
 //! What a kernel and its host have said to each other in a real boot.
 
+mod exchange;
+mod word;
+
 use std::fmt;
 use std::vec::Vec;
 
 use crate::probe::CpuIdResult;
+
+pub(super) use exchange::{Argument, Exchange, HostWrite, Place, Told, Value, What};
+use word::number;
+pub(super) use word::{FRAME, Word};
 
 /// The CPUID, MSR and hypercall traffic of a real boot, read from text.
 ///
@@ -11,16 +18,21 @@ use crate::probe::CpuIdResult;
 ///
 /// ```text
 /// cpuid <leaf> <subleaf> = <eax> <ebx> <ecx> <edx>
+/// rdtsc = <value>
 /// rdmsr <index> = <value>, or `fault`
 /// wrmsr <index> <value>, and `= fault` if it was refused
-/// hypercall <number> <arguments...> = <result>
+/// hypercall <number> <register>=<argument>... = <result>
 /// memory <place> <bytes>
 /// clock <counter before> <nanoseconds> <counter after>
 /// ```
 ///
-/// `memory` is what the host has written, after the last `wrmsr` or `hypercall` above, to a frame that the
-/// kernel shares with it. Frames are numbered in the order in which the library has asked for
-/// them, so a place, and a value that is an address in a frame, is `frame0+0x80`. Leaves that are not
+/// Frames that the kernel shares with its host are numbered in the order in which the library has asked for
+/// them, as they are elsewhere in each boot: a value that is an address in one is `frame0+0x80`, and one that is
+/// a frame's number `frame0/0x1000`. An argument may also lead to a structure in memory, whose words of eight
+/// bytes follow: `rsi=&0x0,frame1/0x1000`.
+///
+/// `memory` is what the host has written because of the last `wrmsr` or `hypercall` above: to a place in a shared
+/// frame, `frame0+0x80`, or in the structure of an argument, `rsi+0x8`. CPUID leaves that are not
 /// there are zeros. `clock` is a reading of `time.clock_ns` between two of the time-stamp counter.
 ///
 /// `cargo xtask record` makes them by booting the demo kernel of this project.
@@ -32,7 +44,7 @@ use crate::probe::CpuIdResult;
 ///     wrmsr 0x4b564d01 frame0+0x81
 ///     memory frame0+0x80 0200000000000000"
 ///     .parse()?;
-/// assert_eq!(recording.exchanges().len(), 2);
+/// assert_eq!(recording.exchange_count(), 2);
 /// assert!("cpuid 0x0".parse::<Recording>().is_err());
 /// # Ok::<(), pvops_core::testing::RecordingError>(())
 /// ```
@@ -43,8 +55,13 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// All exchanges, in the order of the boot.
-    pub fn exchanges(&self) -> &[Exchange] {
+    /// How many times something was asked or told.
+    pub fn exchange_count(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// All of that, in the order of the boot.
+    pub(super) fn exchanges(&self) -> &[Exchange] {
         &self.exchanges
     }
 
@@ -71,6 +88,7 @@ impl Recording {
                     edx: number(edx)?,
                 },
             },
+            ("rdtsc", ["=", value]) => Exchange::ReadTsc(number(value)?),
             ("rdmsr", [index, "=", "fault"]) => Exchange::ReadMsr {
                 index: number(index)?,
                 value: None,
@@ -79,36 +97,33 @@ impl Recording {
                 index: number(index)?,
                 value: Some(number(value)?),
             },
-            ("wrmsr", [index, value, refused @ ..]) => Exchange::WriteMsr {
-                index: number(index)?,
-                value: Word::parse(value)?,
-                is_done: match refused {
-                    [] => true,
-                    ["=", "fault"] => false,
-                    _ => return None,
-                },
-                memory: Vec::new(),
-            },
-            ("hypercall", [call, arguments @ .., "=", result]) => Exchange::Hypercall {
-                number: number(call)?,
-                arguments: arguments
-                    .iter()
-                    .map(|word| Word::parse(word))
-                    .collect::<Option<_>>()?,
-                result: number(result)?,
-                memory: Vec::new(),
-            },
-            ("memory", [place, bytes]) => {
-                let written = HostWrite {
-                    place: Word::parse(place).filter(Word::is_in_frame)?,
-                    bytes: parse_bytes(bytes)?,
+            ("wrmsr", [index, value, refused @ ..]) => {
+                let what = What::WriteMsr {
+                    index: number(index)?,
+                    value: Word::parse(value)?,
+                    is_done: match refused {
+                        [] => true,
+                        ["=", "fault"] => false,
+                        _ => return None,
+                    },
                 };
-                let memory = self
-                    .exchanges
-                    .iter_mut()
-                    .rev()
-                    .find_map(Exchange::memory_mut);
-                memory?.push(written);
+                Exchange::Told(Told::new(what))
+            }
+            ("hypercall", [call, arguments @ .., "=", result]) => {
+                let arguments = arguments.iter().map(|text| Argument::parse(text));
+                let what = What::Hypercall {
+                    number: number(call)?,
+                    arguments: arguments.collect::<Option<_>>()?,
+                    result: number(result)?,
+                };
+                Exchange::Told(Told::new(what))
+            }
+            ("memory", [place, bytes]) => {
+                let last = self.exchanges.iter_mut().rev().find_map(Exchange::told_mut);
+                last?.memory.push(HostWrite {
+                    place: Place::parse(place)?,
+                    bytes: parse_bytes(bytes)?,
+                });
                 return Some(());
             }
             ("clock", [before, clock, after]) => {
@@ -141,94 +156,6 @@ impl core::str::FromStr for Recording {
     }
 }
 
-/// What was said once, and answered.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[allow(missing_docs)]
-pub enum Exchange {
-    /// CPUID.
-    Cpuid {
-        leaf: u32,
-        subleaf: u32,
-        answer: CpuIdResult,
-    },
-    /// RDMSR; no value where it raised #GP.
-    ReadMsr { index: u32, value: Option<u64> },
-    /// WRMSR, not done where it raised #GP.
-    WriteMsr {
-        index: u32,
-        value: Word,
-        is_done: bool,
-        memory: Vec<HostWrite>,
-    },
-    /// A hypercall.
-    Hypercall {
-        number: u64,
-        arguments: Vec<Word>,
-        result: u64,
-        memory: Vec<HostWrite>,
-    },
-}
-
-impl Exchange {
-    fn memory_mut(&mut self) -> Option<&mut Vec<HostWrite>> {
-        match self {
-            Exchange::WriteMsr { memory, .. } | Exchange::Hypercall { memory, .. } => Some(memory),
-            Exchange::Cpuid { .. } | Exchange::ReadMsr { .. } => None,
-        }
-    }
-}
-
-/// What a host has written to a shared frame.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct HostWrite {
-    /// Where, in a frame.
-    pub place: Word,
-    /// What.
-    pub bytes: Vec<u8>,
-}
-
-/// A number, which may be an address in a frame that is elsewhere in each boot.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Word {
-    /// Not in a frame.
-    Number(u64),
-    /// In a shared frame.
-    InFrame {
-        /// Which, as the library has asked for them.
-        frame: usize,
-        /// In bytes from its beginning.
-        offset: u64,
-    },
-}
-
-impl Word {
-    /// The number, with the frames at these addresses; `None` if there are not as many.
-    pub(super) fn at(self, frames: &[usize]) -> Option<u64> {
-        match self {
-            Word::Number(number) => Some(number),
-            Word::InFrame { frame, offset } => Some(*frames.get(frame)? as u64 + offset),
-        }
-    }
-
-    fn is_in_frame(&self) -> bool {
-        matches!(self, Word::InFrame { .. })
-    }
-
-    fn parse(word: &str) -> Option<Self> {
-        let Some(place) = word.strip_prefix("frame") else {
-            return number(word).map(Word::Number);
-        };
-        let (frame, offset) = place.split_once('+')?;
-        Some(Word::InFrame {
-            frame: frame.parse().ok()?,
-            offset: number(offset).filter(|&offset: &u64| offset < FRAME)?,
-        })
-    }
-}
-
-/// Bytes of a frame.
-const FRAME: u64 = 4096;
-
 /// A reading of the clock, and the time-stamp counter before and after.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[allow(missing_docs)]
@@ -252,11 +179,6 @@ impl fmt::Display for RecordingError {
 }
 
 impl core::error::Error for RecordingError {}
-
-fn number<T: TryFrom<u64>>(word: &str) -> Option<T> {
-    let value = u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()?;
-    T::try_from(value).ok()
-}
 
 fn parse_bytes(word: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> = word

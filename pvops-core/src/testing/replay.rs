@@ -1,33 +1,28 @@
 //! A host that answers as the recorded one did.
 
-use std::collections::{BTreeMap, VecDeque};
+mod hypercall;
+mod memory;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::format;
-use std::string::String;
+use std::string::{String, ToString};
 use std::vec::Vec;
 
-use super::recording::{Exchange, HostWrite, Recording, Word};
+use super::recording::{Exchange, Recording, Told, What};
 use super::registers::NO_LEAF;
 use super::state::State;
 use crate::probe::CpuIdResult;
 
-/// What is left of a recording: the answers to each question in the order in which they were given.
+/// What is left of a recording: the answers to each question in the order in which they were given, and all
+/// that the host was told in its order.
 #[derive(Default)]
 pub(super) struct Replay {
     cpuid: BTreeMap<(u32, u32), VecDeque<CpuIdResult>>,
     reads: BTreeMap<u32, VecDeque<Option<u64>>>,
-    writes: BTreeMap<u32, VecDeque<Write>>,
-    hypercalls: BTreeMap<u64, VecDeque<Call>>,
-}
-
-struct Write {
-    value: Word,
-    is_done: bool,
-    memory: Vec<HostWrite>,
-}
-
-struct Call {
-    result: u64,
-    memory: Vec<HostWrite>,
+    tsc: VecDeque<u64>,
+    told: VecDeque<Told>,
+    /// The registers that the recording writes.
+    written: BTreeSet<u32>,
 }
 
 impl Replay {
@@ -39,49 +34,28 @@ impl Replay {
                     leaf,
                     subleaf,
                     answer,
-                } => replay
-                    .cpuid
-                    .entry((leaf, subleaf))
-                    .or_default()
-                    .push_back(answer),
+                } => {
+                    let answers = replay.cpuid.entry((leaf, subleaf)).or_default();
+                    answers.push_back(answer);
+                }
                 Exchange::ReadMsr { index, value } => {
                     replay.reads.entry(index).or_default().push_back(value);
                 }
-                Exchange::WriteMsr {
-                    index,
-                    value,
-                    is_done,
-                    memory,
-                } => replay.writes.entry(index).or_default().push_back(Write {
-                    value,
-                    is_done,
-                    memory,
-                }),
-                Exchange::Hypercall {
-                    number,
-                    result,
-                    memory,
-                    ..
-                } => {
-                    let calls = replay.hypercalls.entry(number).or_default();
-                    calls.push_back(Call { result, memory });
+                Exchange::ReadTsc(value) => replay.tsc.push_back(value),
+                Exchange::Told(told) => {
+                    if let What::WriteMsr { index, .. } = told.what {
+                        replay.written.insert(index);
+                    }
+                    replay.told.push_back(told);
                 }
             }
         }
         replay
     }
 
-    /// The writes and calls that are left, as a recording names them.
+    /// What is left to be told, as a recording names it.
     pub(super) fn rest(&self) -> Vec<String> {
-        let writes = self
-            .writes
-            .iter()
-            .flat_map(|(index, left)| left.iter().map(move |_| format!("wrmsr {index:#x}")));
-        let calls = self
-            .hypercalls
-            .iter()
-            .flat_map(|(number, left)| left.iter().map(move |_| format!("hypercall {number:#x}")));
-        writes.chain(calls).collect()
+        self.told.iter().map(|told| told.what.to_string()).collect()
     }
 }
 
@@ -118,58 +92,56 @@ impl State {
         }
     }
 
+    pub(super) fn read_tsc(&mut self) -> u64 {
+        if let Some(tsc) = self.replay.tsc.pop_front() {
+            self.time.set_tsc(tsc);
+        }
+        self.time.read_tsc()
+    }
+
+    /// Has the time-stamp counter read so next, whatever was recorded.
+    pub(super) fn set_tsc(&mut self, tsc: u64) {
+        self.replay.tsc.clear();
+        self.time.set_tsc(tsc);
+    }
+
     /// Whether there is such a register, which took the value.
     pub(super) fn write_msr(&mut self, index: u32, value: u64) -> bool {
-        let Some(write) = next(&mut self.replay.writes, &index) else {
+        if !self.replay.written.contains(&index) {
             let register = self.registers.msrs.get_mut(&index);
             return register.map(|register| *register = value).is_some();
+        }
+        let made = format!("wrmsr {index:#x} {value:#x}");
+        let Some(told) = self.next_told(&made) else {
+            return true;
         };
-        let recorded = write.value.at(&self.frames);
-        if recorded != Some(value) {
-            let recorded = write.value;
+        let What::WriteMsr {
+            index: recorded_index,
+            value: recorded,
+            is_done,
+        } = told.what
+        else {
+            self.fail(format!("{made}, where {} is recorded", told.what));
+            return true;
+        };
+        if (recorded_index, recorded.at(&self.frames)) != (index, Some(value)) {
             self.fail(format!(
-                "wrmsr {index:#x} {value:#x}, where {recorded:x?} is recorded"
+                "{made}, where wrmsr {recorded_index:#x} {recorded} is recorded"
             ));
         }
-        if write.is_done {
+        if is_done {
             self.registers.msrs.insert(index, value);
         }
-        self.write_as_host(&write.memory);
-        write.is_done
+        self.write_as_host(&told.memory, &[]);
+        is_done
     }
 
-    pub(super) fn replay_hypercall(&mut self, number: u64) -> u64 {
-        match next(&mut self.replay.hypercalls, &number) {
-            Some(call) => {
-                self.write_as_host(&call.memory);
-                call.result
-            }
-            None => {
-                self.fail(format!(
-                    "hypercall {number:#x}, and no host that answers it"
-                ));
-                u64::MAX
-            }
+    /// What the host is told next in the recording; else the test fails for what it was told instead.
+    fn next_told(&mut self, made: &str) -> Option<Told> {
+        let told = self.replay.told.pop_front();
+        if told.is_none() {
+            self.fail(format!("{made}, and no host that answers it"));
         }
-    }
-
-    fn write_as_host(&mut self, memory: &[HostWrite]) {
-        const FRAME: usize = 4096;
-        for HostWrite { place, bytes } in memory {
-            let Word::InFrame { frame, offset } = *place else {
-                continue;
-            };
-            let base = self.frames.get(frame).copied();
-            let room = FRAME.saturating_sub(offset as usize);
-            let (Some(base), true) = (base, bytes.len() <= room) else {
-                self.fail(format!("{place:x?} is in no frame that was asked for"));
-                return;
-            };
-            let start = std::ptr::with_exposed_provenance_mut::<u8>(base + offset as usize);
-            for (index, &byte) in bytes.iter().enumerate() {
-                // SAFETY: a byte of a frame of ours, which is never freed, and is for the host to write.
-                unsafe { start.add(index).write_volatile(byte) };
-            }
-        }
+        told
     }
 }

@@ -18,8 +18,20 @@ pub struct HypercallRegisters {
 }
 
 impl HypercallRegisters {
-    pub(super) fn number(&self) -> usize {
+    pub(in crate::testing) fn number(&self) -> usize {
         self.eax
+    }
+
+    /// The register of that name, of those in which hosts take arguments.
+    pub(in crate::testing) fn register(&self, name: &str) -> Option<usize> {
+        Some(match name {
+            "ebx" => self.ebx,
+            "ecx" => self.ecx,
+            "edx" => self.edx,
+            "esi" => self.esi,
+            "edi" => self.edi,
+            _ => return None,
+        })
     }
 
     pub(super) fn set_result(&mut self, result: usize) {

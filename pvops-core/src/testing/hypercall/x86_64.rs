@@ -22,8 +22,22 @@ pub struct HypercallRegisters {
 }
 
 impl HypercallRegisters {
-    pub(super) fn number(&self) -> usize {
+    pub(in crate::testing) fn number(&self) -> usize {
         self.rax
+    }
+
+    /// The register of that name, of those in which hosts take arguments.
+    pub(in crate::testing) fn register(&self, name: &str) -> Option<usize> {
+        Some(match name {
+            "rbx" => self.rbx,
+            "rcx" => self.rcx,
+            "rdx" => self.rdx,
+            "rsi" => self.rsi,
+            "rdi" => self.rdi,
+            "r8" => self.r8,
+            "r10" => self.r10,
+            _ => return None,
+        })
     }
 
     pub(super) fn set_result(&mut self, result: usize) {

@@ -116,7 +116,7 @@ unsafe extern "C" fn read_msr_safe(index: u32, value: *mut u64) -> MsrAccess {
 
 unsafe extern "C" fn read_tsc() -> u64 {
     perform_unnoted(|state| {
-        let tsc = state.time.read_tsc();
+        let tsc = state.read_tsc();
         state.note_event();
         tsc
     })
