@@ -36,6 +36,18 @@ static EXAMPLES: [Example; 2] = [
                     "slept ",
                 ],
             },
+            // By Xen's loader of its first domain.
+            Boot {
+                scenario: "xen-pvh",
+                lines: &[
+                    "Pvh { version: 0 }: ",
+                    "interface XenVMMXenVMM at 0x40000000",
+                    "backend xen, ",
+                    MAPPED,
+                    "clock ",
+                    "slept ",
+                ],
+            },
             // By QEMU's own loader.
             Boot {
                 scenario: "kvm",

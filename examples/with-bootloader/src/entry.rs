@@ -2,8 +2,9 @@
 //!
 //! GRUB reads the header of Multiboot2 (Multiboot2 Specification 2.0, section 3.1), QEMU and many others that
 //! of Multiboot (Multiboot Specification 0.6.96, section 3.1). Both enter with flat 32-bit segments, paging
-//! off, a magic number in EAX and the address of what they tell in EBX. The tables here map the first 4 GiB
-//! where they are, the last of them uncached, as a PC has its devices there.
+//! off, a magic number in EAX and the address of what they tell in EBX. Xen reads the note of PVH (its
+//! public/elfnote.h, XEN_ELFNOTE_PHYS32_ENTRY) and enters in the same way, but for EAX. The tables here map the
+//! first 4 GiB where they are, the last of them uncached, as a PC has its devices there.
 
 use core::arch::global_asm;
 
@@ -21,6 +22,9 @@ global_asm!(
     ".long 8",
     "772:",
     ".code32",
+    "entry_of_pvh:",
+    // XEN_HVM_START_MAGIC_VALUE of Xen's public/arch-x86/hvm/start_info.h, which what EBX leads to begins with.
+    "mov eax, 0x336ec578",
     ".global entry",
     "entry:",
     "cld",
@@ -57,6 +61,13 @@ global_asm!(
     // A return address, and the alignment that a call leaves.
     "push 0",
     "jmp {start}",
+    ".popsection",
+
+    ".pushsection .note.Xen, \"a\", @note",
+    ".balign 4",
+    ".long 4, 4, 18",
+    ".asciz \"Xen\"",
+    ".long entry_of_pvh",
     ".popsection",
 
     ".pushsection .data.entry, \"aw\", @progbits",

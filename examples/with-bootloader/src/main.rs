@@ -1,4 +1,4 @@
-//! A kernel that another's loader loads (GRUB, or QEMU's own), on the crate `x86_64`: descriptor tables,
+//! A kernel that another's loader loads (GRUB, QEMU's own, or Xen), on the crate `x86_64`: descriptor tables,
 //! handlers and page tables are that crate's. What it does with privilege is in `privileged`, once by the
 //! crate and once by ops; with ops it also takes a backend, a clock and an event timer into use.
 #![no_std]

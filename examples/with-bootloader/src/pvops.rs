@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 
 use pvops_backend_kvm as kvm;
 use pvops_backend_native as native; // It defines the op table.
+use pvops_backend_xen as xen;
 use pvops_core::backend;
 use pvops_core::boot_info::{BootInfo, PhysicalMemory};
 use pvops_core::probe::Interfaces;
@@ -17,21 +18,34 @@ use crate::{paging, println};
 /// Reads what the loader tells, and installs the backend. Interrupts off.
 pub(crate) fn start(magic: u32, info: u32) {
     const MULTIBOOT: u32 = 0x2bad_b002;
+    const PVH: u32 = 0x336e_c578;
+    let interfaces = Interfaces::scan(&cpu::cpuid);
+    // Xen's console works from here on, and it can be asked where memory is.
+    // SAFETY: nobody else runs, interrupts are off, and this is ring 0.
+    unsafe { xen::hvm::start(&interfaces) };
     let info = match magic {
         MULTIBOOT => BootInfo::from_multiboot(&Memory, magic, info.into()),
+        PVH => BootInfo::from_pvh(&Memory, info.into()),
         _ => BootInfo::from_multiboot2(&Memory, magic, info.into()),
     };
-    let info = info.unwrap_or_else(|error| panic!("boot information: {error}"));
+    let mut info = info.unwrap_or_else(|error| panic!("boot information: {error}"));
+    if info.memory_map_missing() {
+        xen::add_memory_map(info.memory_map_mut())
+            .unwrap_or_else(|error| panic!("no memory map: {error}"));
+    }
     let bytes: u64 = info.memory_map().usable().map(|r| r.end - r.start).sum();
     println(format_args!("{:?}: {} MiB", info.protocol(), bytes >> 20));
 
-    let interfaces = Interfaces::scan(&cpu::cpuid);
     for interface in interfaces.iter() {
         let (signature, base) = (interface.signature(), interface.base());
         println(format_args!("interface {signature} at {base:#x}"));
     }
-    let backend = backend::select(&[&native::BACKEND, &kvm::BACKEND], &interfaces, None)
-        .unwrap_or_else(|error| panic!("no backend: {error}"));
+    let backend = backend::select(
+        &[&native::BACKEND, &kvm::BACKEND, &xen::BACKEND],
+        &interfaces,
+        None,
+    )
+    .unwrap_or_else(|error| panic!("no backend: {error}"));
     // SAFETY: the boot CPU is alone, interrupts are off.
     let sites = unsafe { install(backend, &ThisKernel, &interfaces) }
         .unwrap_or_else(|error| panic!("backend {}: {error}", backend.name));
