@@ -15,7 +15,8 @@ use crate::setup;
 use crate::step::{self, CargoStep, End};
 use crate::tally::Tally;
 use crate::{
-    kernel, licenses, links, minimal_kernel, privileged, publishing, vmi_rom, with_bootloader,
+    kernel, licenses, links, minimal_kernel, privileged, publishing, record, vmi_rom,
+    with_bootloader,
 };
 
 /// Runs all steps, also after a failed one, and prints the counts.
@@ -46,6 +47,9 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     minimal_kernel::test(&qemu, &mut tally, out)?;
     with_bootloader::test(&qemu, &mut tally, out)?;
     vmi_rom::test(&qemu, &mut tally, out)?;
+    if let Some((_, kernel)) = kernels.iter().find(|(size, _)| *size == WordSize::Bits64) {
+        record::test(&qemu, kernel, &mut tally, out)?;
+    }
     if let Some(lab) = lab(kernels, qemu, &mut tally) {
         boot_all(lab, &mut tally, out)?;
     }
