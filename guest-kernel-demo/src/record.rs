@@ -5,6 +5,7 @@
 
 mod frames;
 mod hypercall;
+mod question;
 mod structures;
 mod text;
 
@@ -42,7 +43,7 @@ pub(crate) unsafe fn boot(name: Option<&str>) -> ! {
     let backend = backend::select(&BACKENDS, &interfaces, name)
         .unwrap_or_else(|error| panic!("no backend: {error}"));
     if backend.name == xen::BACKEND.name {
-        hypercall::are_xens();
+        question::are_xens();
     }
     // SAFETY: as the caller says.
     unsafe {

@@ -1,14 +1,14 @@
 //! Calls of the host, heard.
 
 use core::arch::naked_asm;
-use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pvops_core::binding::Binding;
 use pvops_core::{Bindings, Op, op};
 use spin::Mutex;
 
-use super::frames::{self, InFrame};
+use super::frames;
+use super::question::{Question, Registers};
 use super::structures::{MAX_WORDS, Structure};
 use super::text::{self, note};
 
@@ -22,92 +22,8 @@ pub(super) fn over(bindings: &Bindings) -> Binding<op::system::hypercall> {
     unsafe { Binding::hypercall(thunk) }
 }
 
-/// Says that calls are Xen's, with arguments in other registers than KVM's, and structures.
-pub(super) fn are_xens() {
-    IS_XEN.store(true, Ordering::Relaxed);
-}
-
-static IS_XEN: AtomicBool = AtomicBool::new(false);
-
 /// The function that has the instruction.
 static INSTRUCTION: AtomicUsize = AtomicUsize::new(0);
-
-/// What a call finds in the registers.
-#[repr(C)]
-struct Registers {
-    rax: u64,
-    rbx: u64,
-    rcx: u64,
-    rdx: u64,
-    rsi: u64,
-    rdi: u64,
-    r8: u64,
-    r9: u64,
-    r10: u64,
-    r11: u64,
-}
-
-impl Registers {
-    /// The arguments by their registers' names: Xen's calls have five, KVM's four.
-    fn arguments(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let (names, values): (&'static [_], _) = match IS_XEN.load(Ordering::Relaxed) {
-            true => (
-                &["rdi", "rsi", "rdx", "r10", "r8"],
-                [self.rdi, self.rsi, self.rdx, self.r10, self.r8],
-            ),
-            false => (
-                &["rbx", "rcx", "rdx", "rsi"],
-                [self.rbx, self.rcx, self.rdx, self.rsi, 0],
-            ),
-        };
-        names.iter().copied().zip(values)
-    }
-
-    /// What the call leads to. KVM's lead to shared frames only.
-    fn structure(&self) -> Option<Structure> {
-        match IS_XEN.load(Ordering::Relaxed) {
-            true => Structure::of(self.rax, self.rdi),
-            false => None,
-        }
-    }
-
-    /// What is there now; zeros if it leads to nothing.
-    fn read_structure(&self) -> [u64; MAX_WORDS] {
-        let Some(structure) = self.structure() else {
-            return [0; MAX_WORDS];
-        };
-        let address = self
-            .arguments()
-            .find(|(name, _)| *name == structure.register);
-        // SAFETY: the caller of Xen has the structure there until the call returns.
-        address.map_or([0; MAX_WORDS], |(_, address)| unsafe {
-            structure.read(address)
-        })
-    }
-}
-
-/// A call, with its structure as it was before.
-struct Question<'a>(&'a Registers, [u64; MAX_WORDS]);
-
-impl fmt::Display for Question<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Question(registers, words) = self;
-        write!(formatter, "hypercall {:#x}", registers.rax)?;
-        let structure = registers.structure();
-        for (name, value) in registers.arguments() {
-            match structure.filter(|structure| structure.register == name) {
-                None => write!(formatter, " {name}={}", InFrame(value))?,
-                Some(structure) => {
-                    write!(formatter, " {name}=&{}", InFrame(words[0]))?;
-                    for &word in &words[1..structure.word_count] {
-                        write!(formatter, ",{}", InFrame(word))?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
 
 /// The structure of the call that is being made, before it. One CPU runs.
 static BEFORE: Mutex<[u64; MAX_WORDS]> = Mutex::new([0; MAX_WORDS]);
