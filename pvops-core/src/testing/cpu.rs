@@ -134,10 +134,11 @@ impl Cpu {
         self.with(|state| state.host = Some(Rc::new(host)));
     }
 
-    /// Has CPUID, the time-stamp counter, model-specific registers and hypercalls answer as in a real boot, each question in the order
-    /// in which it was answered there. What the host is told must be what it was told there, all writes of
-    /// registers and hypercalls in one order, with the same values, arguments and structures in memory; else
-    /// the test fails. Registers that the recording does not write are the test's.
+    /// Has CPUID, the time-stamp counter, model-specific registers and hypercalls answer as in a real boot,
+    /// each question in the order in which it was answered there. What the host is told must be what it was
+    /// told there, all writes of registers and hypercalls in one order, with the same values, arguments and
+    /// structures in memory; else the test fails. Registers that the recording does not write are the
+    /// test's.
     pub fn replay(&self, recording: &Recording) {
         self.with(|state| state.replay = Replay::of(recording));
     }
