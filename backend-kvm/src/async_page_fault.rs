@@ -23,7 +23,7 @@ mod tokens;
 
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use pvops_core::{Kernel, cpu};
+use pvops_core::{InterruptVector, Kernel, cpu};
 use spin::Mutex;
 
 use crate::features::Features;
@@ -55,13 +55,8 @@ impl Token {
 ///
 /// On every CPU that is brought up, the vector's handler calls [`handle_ready`], and the handler of
 /// page faults of programs asks [`take_fault`].
-///
-/// # Panics
-///
-/// If the vector is one of the exceptions', 0 to 31.
-pub unsafe fn set_vector(vector: u8) {
-    assert!(vector >= FIRST_INTERRUPT, "{vector} is an exception");
-    VECTOR.store(vector, Ordering::Relaxed);
+pub unsafe fn set_vector(vector: InterruptVector) {
+    VECTOR.store(vector.get(), Ordering::Relaxed);
 }
 
 /// The token, if this page fault is one of the host's. For the #PF handler, if a program was
@@ -93,7 +88,7 @@ const READY_BY_INTERRUPT: u64 = 1 << 3;
 /// KVM_PV_REASON_PAGE_NOT_PRESENT.
 const NOT_PRESENT: u32 = 1 << 0;
 
-const FIRST_INTERRUPT: u8 = 32;
+/// An exception's, so never lent.
 const NO_VECTOR: u8 = 0;
 static VECTOR: AtomicU8 = AtomicU8::new(NO_VECTOR);
 /// Held with interrupts off.

@@ -58,7 +58,7 @@ use pvops_core::backend::{self, Backend};
 use pvops_core::boot_info::{BootInfo, CommandLine};
 use pvops_core::patch::Counts;
 use pvops_core::probe::Interfaces;
-use pvops_core::{InstallError, bring_up_cpu, cpu, install, lock, system};
+use pvops_core::{InstallError, InterruptVector, bring_up_cpu, cpu, install, lock, system};
 
 use crate::arch::{frame, gdt, idt, trap_entry};
 use crate::console::println;
@@ -107,8 +107,9 @@ fn run(interfaces: &Interfaces, info: BootInfo<'_>) -> ! {
     if command_line.flag("nopvspin") {
         lock::keep_waiters_awake();
     }
+    const PAGE_READY: InterruptVector = InterruptVector::new(trap::PAGE_READY_VECTOR).unwrap();
     // SAFETY: the handler in `trap` does what it has to.
-    unsafe { kvm::async_page_fault::set_vector(trap::PAGE_READY_VECTOR) };
+    unsafe { kvm::async_page_fault::set_vector(PAGE_READY) };
     prepare_for_xen(command_line, &mut machine);
     interrupts::mask_legacy();
     let measure = command_line.flag("measure");
@@ -245,8 +246,9 @@ fn install_backend(interfaces: &Interfaces, name: Option<&str>) -> (&'static Bac
 
 /// What is to be said before the Xen backend is installed.
 fn prepare_for_xen(command_line: CommandLine<'_>, machine: &mut boot::Machine) {
+    const EVENTS: InterruptVector = InterruptVector::new(trap::EVENT_VECTOR).unwrap();
     // SAFETY: the handler in `trap` does what it has to.
-    unsafe { xen::event_channel::set_vector(trap::EVENT_VECTOR) };
+    unsafe { xen::event_channel::set_vector(EVENTS) };
     if command_line.value("xen-events") == Some("2level") {
         xen::event_channel::want_two_level();
     }

@@ -73,6 +73,7 @@ mod table;
 pub mod testing;
 pub mod tsc;
 pub mod tsc_scale;
+mod vector;
 
 pub use arch::{InterruptFrame, asm_op};
 pub use install::{
@@ -87,6 +88,7 @@ pub use ops::{
 };
 pub use syscall::SyscallEntry;
 pub use table::OpTable;
+pub use vector::InterruptVector;
 
 /// Interrupts of this CPU.
 pub mod irq {

@@ -4,7 +4,7 @@
 
 use pvops_backend_kvm::{self as kvm, Features};
 use pvops_backend_native::HypercallInstruction;
-use pvops_core::{cpu, time};
+use pvops_core::{InterruptVector, cpu, time};
 use pvops_tests::replayed::replay;
 
 const RECORDING: &str = include_str!("../recordings/kvm-l1.txt");
@@ -12,7 +12,7 @@ const RECORDING: &str = include_str!("../recordings/kvm-l1.txt");
 #[test]
 fn kvm_is_installed_as_in_the_boot_and_its_clock_read() {
     /// Of the kernel that was recorded.
-    const PAGE_READY_VECTOR: u8 = 0x44;
+    const PAGE_READY_VECTOR: InterruptVector = InterruptVector::new(0x44).unwrap();
     const SECOND_NS: u64 = 1_000_000_000;
     // SAFETY: no such fault comes.
     let boot = unsafe {

@@ -8,7 +8,7 @@ use std::{env, fs};
 use pvops_backend_native::HypercallInstruction;
 use pvops_backend_xen::hvm::{Callback, callback};
 use pvops_backend_xen::{event_channel, vcpu};
-use pvops_core::{cpu, time};
+use pvops_core::{InterruptVector, cpu, time};
 use pvops_tests::replayed::replay;
 
 const RECORDING: &str = include_str!("../recordings/xen-pvh.txt");
@@ -18,7 +18,7 @@ const OTHER: &str = "PVOPS_OTHER_RECORDING";
 #[test]
 fn xen_is_installed_as_in_the_boot_and_its_clock_read() {
     /// Of the kernel that was recorded.
-    const EVENT_VECTOR: u8 = 0x45;
+    const EVENT_VECTOR: InterruptVector = InterruptVector::new(0x45).unwrap();
     const YEAR_NS: u64 = 31_556_952_000_000_000;
     let other = env::var(OTHER).map(|path| fs::read_to_string(path).unwrap());
     // SAFETY: no event comes.

@@ -94,10 +94,3 @@ fn where_the_feature_is_off_there_is_nothing_to_take() {
     assert_eq!(take_fault(0x1000), None);
     assert_eq!(handle_ready(), None);
 }
-
-#[test]
-#[should_panic(expected = "31 is an exception")]
-fn no_exception_can_be_lent() {
-    // SAFETY: it panics.
-    unsafe { set_vector(31) };
-}

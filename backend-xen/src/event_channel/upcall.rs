@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use pvops_core::{apic, atomic64};
+use pvops_core::{InterruptVector, apic, atomic64};
 
 use super::fifo::Left;
 use super::kinds::Port;
@@ -18,14 +18,8 @@ use crate::{is_pv, version};
 ///
 /// On every CPU that is brought up, the vector's handler calls [`handle_upcall`], interrupts off, and
 /// does not end the interrupt itself.
-///
-/// # Panics
-///
-/// If the vector is one of the exceptions', 0 to 31.
-pub unsafe fn set_vector(vector: u8) {
-    const FIRST_INTERRUPT: u8 = 32;
-    assert!(vector >= FIRST_INTERRUPT, "{vector} is an exception");
-    VECTOR.store(vector, Ordering::Relaxed);
+pub unsafe fn set_vector(vector: InterruptVector) {
+    VECTOR.store(vector.get(), Ordering::Relaxed);
 }
 
 /// Calls the handlers of the ports that have events, and ends the interrupt if it is one that wants that.
@@ -92,6 +86,7 @@ pub(crate) fn lent_vector() -> Option<u8> {
     (vector != NO_VECTOR).then_some(vector)
 }
 
+/// An exception's, so never lent.
 const NO_VECTOR: u8 = 0;
 static VECTOR: AtomicU8 = AtomicU8::new(NO_VECTOR);
 static END: AtomicU8 = AtomicU8::new(End::ByItself as u8);
