@@ -11,7 +11,11 @@ use pvops_core::{call, io};
 
 /// Tells [`poweroff`](fn@pvops_core::system::poweroff) how: `port` is the PM1a control block of the
 /// FADT, `sleep_type` the first value of the object `\_S5` (0 to 7). Any context.
-pub fn set_sleep_control(port: u16, sleep_type: u8) {
+///
+/// # Safety
+///
+/// Writing that value to that port turns this machine off, if it does anything.
+pub unsafe fn set_sleep_control(port: u16, sleep_type: u8) {
     let value = u32::from(sleep_type & 7) << SLEEP_TYPE_SHIFT | SLEEP_ENABLE;
     CONTROL.store(u32::from(port) << 16 | value, Ordering::Relaxed);
 }
@@ -27,11 +31,12 @@ static CONTROL: AtomicU32 = AtomicU32::new(0);
 /// The chipset takes a moment; a port read takes about a microsecond.
 const WAIT_READS: u32 = 100_000;
 
-/// The op [`poweroff`](fn@pvops_core::system::poweroff), for backends that do something before.
+/// The op [`poweroff`](fn@pvops_core::system::poweroff), for backends that do something before. Returns if
+/// no register was [told](set_sleep_control), or it turns nothing off. Any context.
 ///
 /// # Safety
 ///
-/// None but that of the register [told](set_sleep_control).
+/// What is running is to end.
 pub unsafe extern "C" fn power_off() {
     let control = CONTROL.load(Ordering::Relaxed);
     if control != 0 {

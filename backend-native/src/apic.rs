@@ -39,7 +39,7 @@ pub(crate) fn start(host: &Host<'_>) -> Apic {
 }
 
 /// Has all CPUs keep to their page of registers: for a backend whose host serves that page, and knows nothing
-/// of x2APIC mode. Before this crate's ops are bound, while no CPU is in that mode.
+/// of x2APIC mode. On the boot CPU, before [`bind`](crate::bind), while no CPU is in that mode.
 pub fn stay_out_of_x2apic() {
     IS_X2APIC_WANTED.store(false, Ordering::Relaxed);
 }

@@ -9,8 +9,12 @@ use pvops_core::{Kernel, atomic64};
 
 use crate::sample::Ruler;
 
-/// Tells the physical address of the timer's registers. Before the backend is installed.
-pub fn set_hpet(physical: u64) {
+/// Tells the physical address of the timer's registers. On the boot CPU, before the backend is installed.
+///
+/// # Safety
+///
+/// An HPET is there, and the kernel can do with its main counter running.
+pub unsafe fn set_hpet(physical: u64) {
     atomic64::store(&PHYSICAL, physical, Ordering::Relaxed);
 }
 

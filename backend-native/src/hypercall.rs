@@ -4,7 +4,8 @@ use pvops_core::binding::Binding;
 use pvops_core::probe::CpuIdReader;
 use pvops_core::{inline, op};
 
-/// The instruction of the CPU's virtualization that calls the host.
+/// The instruction of the CPU's virtualization that calls the host. Intel SDM volume 3, VMCALL; AMD APM
+/// volume 3, VMMCALL.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum HypercallInstruction {
     /// Of Intel's virtualization.

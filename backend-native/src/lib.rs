@@ -77,23 +77,24 @@ pub const BEFORE_INSTALL: Bindings = Bindings {
 #[unsafe(no_mangle)]
 static pvops_op_table: OpTable = OpTable::new(&BEFORE_INSTALL);
 
-/// Readies clock, timer and local APIC of this machine and binds all ops to instructions.
+/// Readies clock, timer and local APIC of this machine and binds all ops to instructions. In ring 0, and
+/// otherwise as [`Backend::bind`]: once, on the boot CPU, interrupts off.
 ///
 /// For backends that bind some ops better and leave the others to the hardware, see
 /// [`bind_with_tsc`].
 ///
 /// # Errors
 ///
-/// If nothing on this machine tells the rate of the time-stamp counter.
+/// If nothing on this machine tells the rate of the time-stamp counter, or it is one that no clock has.
 pub fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     bind_with_tsc(host, None)
 }
 
-/// Like [`bind`], for a host that has told the rate of the time-stamp counter.
+/// Like [`bind`], for a host that may have told the rate of the time-stamp counter: `None` if it has not.
 ///
 /// # Errors
 ///
-/// If nothing tells the rate.
+/// As for [`bind`].
 pub fn bind_with_tsc(
     host: &Host<'_>,
     frequency: Option<TscFrequency>,
@@ -115,7 +116,7 @@ pub fn bind_with_tsc(
     })
 }
 
-/// Readies this CPU: turns its local APIC on.
+/// Readies this CPU: turns its local APIC on. As [`Backend::bring_up_cpu`]: interrupts off, after patching.
 ///
 /// # Errors
 ///
@@ -124,7 +125,8 @@ pub fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     smp::bring_up(host)
 }
 
-/// Readies this CPU to be stopped: cancels its event, and takes no interrupts for it any more.
+/// Readies this CPU to be stopped: cancels its event, and no CPU sends it interrupts any more. As
+/// [`Backend::take_down_cpu`]: interrupts off.
 pub fn take_down_cpu(host: &Host<'_>) {
     pvops_core::time::cancel_event();
     smp::take_down(host);

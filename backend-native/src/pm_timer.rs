@@ -8,8 +8,12 @@ use pvops_core::io;
 
 use crate::sample::Ruler;
 
-/// Tells where the timer is: `PM_TMR_BLK` of the FADT. Before the backend is installed.
-pub fn set_pm_timer(port: u16) {
+/// Tells where the timer is: `PM_TMR_BLK` of the FADT. On the boot CPU, before the backend is installed.
+///
+/// # Safety
+///
+/// Reading 32 bits from that port has no effect.
+pub unsafe fn set_pm_timer(port: u16) {
     PORT.store(port, Ordering::Relaxed);
 }
 

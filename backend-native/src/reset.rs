@@ -15,7 +15,11 @@ use pvops_core::{call, io, irq};
 
 /// Tells [`reboot`](fn@pvops_core::system::reboot) of the reset register that the FADT names, if it
 /// is an I/O port. Any context.
-pub fn set_reset_control(port: u16, value: u8) {
+///
+/// # Safety
+///
+/// Writing that value to that port resets this machine, if it does anything.
+pub unsafe fn set_reset_control(port: u16, value: u8) {
     CONTROL.store(u32::from(port) << 16 | u32::from(value), Ordering::Relaxed);
 }
 
@@ -36,11 +40,12 @@ const COLD_NOW: u8 = COLD | 1 << 2;
 /// Each way gets some 10 ms to show; a port read takes about a microsecond.
 const WAIT_READS: u32 = 10_000;
 
-/// The op [`reboot`](fn@pvops_core::system::reboot), for backends that do something before.
+/// The op [`reboot`](fn@pvops_core::system::reboot), for backends that do something before. Does not
+/// return. Any context; it disables interrupts.
 ///
 /// # Safety
 ///
-/// None but that of the register [told](set_reset_control).
+/// What is running is to end.
 pub unsafe extern "C" fn reset() {
     irq::disable();
     let control = CONTROL.load(Ordering::Relaxed);

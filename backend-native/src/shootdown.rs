@@ -56,7 +56,11 @@ pub(crate) unsafe extern "C" fn flush_tlb_multi(cpus: *const CpuSet, start: usiz
 
 /// Does what the op `mmu.flush_tlb_multi` does, but for the other CPUs for which `is_left` is `true`:
 /// the host makes those forget all translations before they run again. For each of the others that
-/// are on, it is called once, after the page tables were changed.
+/// are on, it is called once, after the page tables were changed. Not in an interrupt handler.
+///
+/// # Panics
+///
+/// As [`mmu::flush_tlb_multi`], if a CPU is to be interrupted and there is no vector for that.
 ///
 /// # Safety
 ///

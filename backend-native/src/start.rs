@@ -64,8 +64,9 @@ pub(crate) unsafe extern "C" fn start_cpu(apic_id: u32, start: *const CpuStart) 
     StartStatus::TOLD
 }
 
-/// The extended features that are on (IA32_EFER); none on a 32-bit CPU that lacks the register. Another CPU
-/// needs them before it turns on paging with this one's tables. Any context.
+/// The lower half of IA32_EFER, which has all its bits: the extended features that are on. 0 on a 32-bit CPU
+/// that lacks the register. Another CPU needs them before it turns on paging with this one's tables. Any
+/// context. Intel SDM volume 4, table 2-2.
 pub fn efer() -> u32 {
     const EXTENDED: u32 = 0x8000_0000;
     const EXTENDED_FEATURES: u32 = 0x8000_0001;

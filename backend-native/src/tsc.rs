@@ -35,7 +35,8 @@ pub(crate) fn frequency(kernel: &dyn Kernel) -> Result<TscFrequency, BindError> 
         ))
 }
 
-/// Tells the rate, for a machine where nothing else does. Before the backend is installed.
+/// Tells the rate of the time-stamp counter in kHz, of which the machine is not asked then: for one where
+/// nothing else tells it. 0 takes that back. On the boot CPU, before the backend is installed.
 pub fn set_tsc_khz(khz: u64) {
     atomic64::store(&TOLD_KHZ, khz, Ordering::Relaxed);
 }

@@ -94,7 +94,8 @@ pub(crate) unsafe fn start(mut info: BootInfo<'_>) -> Machine {
         }
     }
     if let Some((port, value)) = rsdp.and_then(|rsdp| acpi::reset_control(&EarlyMemory, rsdp)) {
-        native::set_reset_control(port, value);
+        // SAFETY: the firmware's tables say so of this machine.
+        unsafe { native::set_reset_control(port, value) };
     }
 
     if info.memory_map_missing()
@@ -157,14 +158,17 @@ fn add_conventional_memory(map: &mut MemoryMap) {
 /// Tells the native backend what only ACPI knows of.
 fn tell_native(rsdp: u64) {
     if let Some(off) = acpi::soft_off(&EarlyMemory, rsdp) {
-        native::set_sleep_control(off.port, off.sleep_type);
+        // SAFETY: the firmware's tables say so of this machine, here and below.
+        unsafe { native::set_sleep_control(off.port, off.sleep_type) };
     }
     if let Some(port) = acpi::pm_timer(&EarlyMemory, rsdp) {
-        native::set_pm_timer(port);
+        // SAFETY: as above.
+        unsafe { native::set_pm_timer(port) };
         PM_TIMER.call_once(|| port);
     }
     if let Some(physical) = acpi::hpet(&EarlyMemory, rsdp) {
-        native::set_hpet(physical);
+        // SAFETY: as above; nothing here uses the HPET.
+        unsafe { native::set_hpet(physical) };
         HPET.call_once(|| physical);
     }
 }
