@@ -42,7 +42,7 @@ pub use address::AddressLayout;
 pub use console::read_console;
 pub use ports::{PortAccess, set_port_access, set_port_bitmap};
 pub use start::{StartError, start};
-pub use translation::{Mfn, Pfn};
+pub(crate) use translation::Pfn;
 
 /// Whether the kernel was [started](start) as a PV guest.
 pub(crate) fn is_started() -> bool {
@@ -90,7 +90,8 @@ pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     unsafe { runstate::start(vcpu, &frame.runstate, physical) }
         .map_err(|_| BindError("Xen refuses to note the states of this CPU"))?;
     vcpu::stop_periodic_timer(vcpu).map_err(|_| BindError("Xen knows nothing of this CPU"))?;
-    ports::set_port_access(PortAccess::Kernel)
+    // SAFETY: the kernel is what uses ports.
+    unsafe { ports::set_port_access(PortAccess::Kernel) }
         .map_err(|_| BindError("Xen lets this CPU access no ports"))?;
     traps::start().map_err(|_| BindError("Xen refuses the callbacks"))?;
     event_channel::bring_up(host.kernel, vcpu, frame)?;

@@ -22,9 +22,13 @@ pub enum PortAccess {
 /// # Errors
 ///
 /// What Xen says.
-pub fn set_port_access(access: PortAccess) -> Result<(), XenError> {
+///
+/// # Safety
+///
+/// Whoever is let may use all ports of the domain.
+pub unsafe fn set_port_access(access: PortAccess) -> Result<(), XenError> {
     const SET_IOPL: u32 = 6;
-    // SAFETY: the structure is the command's, one word.
+    // SAFETY: the structure is the command's, one word; as the caller vouches.
     unsafe { call(SET_IOPL, &mut (access as u32)) }
 }
 
@@ -34,7 +38,11 @@ pub fn set_port_access(access: PortAccess) -> Result<(), XenError> {
 /// # Errors
 ///
 /// [`XenError::INVALID`] if there are bits for more than 65,536 ports.
-pub fn set_port_bitmap(bitmap: &'static [u8]) -> Result<(), XenError> {
+///
+/// # Safety
+///
+/// Programs that run on this CPU may use the ports whose bit is 0.
+pub unsafe fn set_port_bitmap(bitmap: &'static [u8]) -> Result<(), XenError> {
     const SET_IO_BITMAP: u32 = 7;
     let ports = bitmap.len().checked_mul(8).ok_or(XenError::INVALID)?;
     let mut operation = SetIoBitmap {
@@ -42,7 +50,7 @@ pub fn set_port_bitmap(bitmap: &'static [u8]) -> Result<(), XenError> {
         ports: u32::try_from(ports).map_err(|_| XenError::INVALID)?,
         padding: 0,
     };
-    // SAFETY: the structure is the command's; Xen only reads the bitmap, which stays.
+    // SAFETY: the structure is the command's; Xen only reads the bitmap, which stays; as the caller vouches.
     unsafe { call(SET_IO_BITMAP, &mut operation) }
 }
 

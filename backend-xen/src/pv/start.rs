@@ -21,7 +21,7 @@ use crate::hypercall;
 use crate::shared_info::{self, SharedInfo};
 
 /// Makes the ops work in a kernel that Xen has entered as a PV guest, and maps its memory; gives what
-/// Xen has told it. To be called before any op. Of memory beyond `max_frames` nothing is mapped.
+/// Xen has told it. To be called before any op. Of memory beyond `max_frames`, or 512 GiB, nothing is mapped.
 ///
 /// The kernel has the frames from 0 on; the machine's numbers stay behind the ops. What Xen has put into
 /// them is reserved in the memory map; the kernel reserves its image. It goes on as on hardware: makes
@@ -118,6 +118,7 @@ pub unsafe fn start(
 
 /// Why a kernel can't be started as a PV guest.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum StartError {
     /// Xen's information is not there, or makes no sense.
     NoStartInfo,

@@ -11,15 +11,15 @@ use pvops_core::extable_entry;
 
 /// Number of a frame as this domain has it: what its kernel takes for the physical address, by 4096.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Pfn(pub u64);
+pub(crate) struct Pfn(pub(crate) u64);
 
 /// Number of a frame as the machine has it.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Mfn(pub u64);
+pub(crate) struct Mfn(pub(crate) u64);
 
 impl Pfn {
     /// The machine's number for the frame, or `None` if this domain has no such frame. Any context.
-    pub fn machine(self) -> Option<Mfn> {
+    pub(crate) fn machine(self) -> Option<Mfn> {
         if self.0 >= FRAMES.load(Ordering::Relaxed) {
             return None;
         }
@@ -48,9 +48,7 @@ impl Pfn {
             }
         }
     }
-}
 
-impl Pfn {
     /// Says that there is no memory behind this number.
     ///
     /// # Safety
@@ -64,7 +62,7 @@ impl Pfn {
 
 impl Mfn {
     /// This domain's number for the frame, or `None` if the frame is not this domain's. Any context.
-    pub fn own(self) -> Option<Pfn> {
+    pub(crate) fn own(self) -> Option<Pfn> {
         if self.0 >= M2P_ENTRIES {
             return None;
         }

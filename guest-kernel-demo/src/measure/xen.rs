@@ -8,7 +8,8 @@ mod tables;
 
 use core::arch::{asm, naked_asm};
 
-use pvops_backend_xen::{HypercallNumber, hypercall, pv};
+use pvops_backend_xen::memory::FrameNumber;
+use pvops_backend_xen::{HypercallNumber, hypercall};
 use pvops_core::op::cpu::interrupt_return;
 use pvops_core::op::irq;
 use pvops_core::{Op, OpTable, asm_op, asm_site, cpu, extable_entry, mmu};
@@ -149,8 +150,7 @@ fn control_registers(meter: &impl Meter) {
 
 /// The machine's number of a frame.
 fn machine_frame(physical: u64) -> u64 {
-    let frame = pv::Pfn(physical / PAGE as u64).machine();
-    frame
+    FrameNumber::at_physical(physical)
         .unwrap_or_else(|| panic!("there is no memory at {physical:#x}"))
         .0
 }

@@ -63,12 +63,16 @@ fn try_all() -> Result<u64, XenError> {
     if !may_read(PORT) || !may_read(NEXT) {
         return Ok(1);
     }
-    set_port_access(PortAccess::Nobody)?;
-    let without = may_read(PORT);
-    set_port_bitmap(&BITMAP)?;
-    let (by_bitmap, beside) = (may_read(PORT), may_read(NEXT));
-    set_port_bitmap(&[])?;
-    set_port_access(PortAccess::Kernel)?;
+    // SAFETY: programs are let nothing but one port for a moment, in which none runs on this CPU.
+    let (without, by_bitmap, beside) = unsafe {
+        set_port_access(PortAccess::Nobody)?;
+        let without = may_read(PORT);
+        set_port_bitmap(&BITMAP)?;
+        let (by_bitmap, beside) = (may_read(PORT), may_read(NEXT));
+        set_port_bitmap(&[])?;
+        set_port_access(PortAccess::Kernel)?;
+        (without, by_bitmap, beside)
+    };
     Ok(match (without, by_bitmap, beside) {
         (true, ..) => 2,
         (_, false, _) => 3,
