@@ -74,6 +74,7 @@ pub enum Progress {
 
 /// Why a step has come nowhere. All of them may pass.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum BalloonError {
     /// The kernel has no frame to spare.
     NoneToSpare,
@@ -87,6 +88,17 @@ pub enum BalloonError {
 
 /// At most so many frames in a step.
 pub const STEP_FRAMES: usize = 64;
+
+impl fmt::Debug for Balloon<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Balloon")
+            .field("frames", &self.frames)
+            .field("target", &self.target)
+            .field("out_count", &self.out_count)
+            .finish_non_exhaustive()
+    }
+}
 
 impl<'memory> Balloon<'memory> {
     /// A balloon with nothing in it.
@@ -105,9 +117,9 @@ impl<'memory> Balloon<'memory> {
 
     /// How large the domain should be, as `memory/target` says. It never becomes larger than it was at
     /// first.
-    pub fn set_target(&mut self, kib: u64) {
+    pub fn set_target(&mut self, target_kib: u64) {
         let most = self.frames + self.out_count as u64;
-        self.target = (kib / FRAME_KIB)
+        self.target = (target_kib / FRAME_KIB)
             .saturating_sub(self.overhead_frames)
             .min(most);
     }
@@ -117,7 +129,8 @@ impl<'memory> Balloon<'memory> {
         self.frames
     }
 
-    /// Comes nearer to the target by [`STEP_FRAMES`] at most.
+    /// Comes nearer to the target by [`STEP_FRAMES`] at most. In the contexts in which the kernel can give
+    /// up frames, but not in an interrupt handler.
     ///
     /// # Errors
     ///
@@ -207,6 +220,7 @@ pub fn parse_kib(value: &[u8]) -> Option<u64> {
 
 /// How the kernel's own frames do it, in the direct map. A frame without memory is a hole: in PVH and HVM
 /// guests among the guest's frames, in PV guests in the page tables.
+#[derive(Clone, Copy, Debug)]
 pub struct KernelReservation;
 
 impl Reservation for KernelReservation {

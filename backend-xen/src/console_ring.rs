@@ -1,8 +1,9 @@
 //! The console of a domain that has one from its toolstack: a ring for input and a ring for output.
 //!
-//! The page and the port come in `start_info` (PV) or by the parameters CONSOLE_PFN and CONSOLE_EVTCHN
-//! (HVM and PVH). Xen's public/io/console.h. Domain 0 has none.
+//! [`console_ring`](crate::console_ring()) gives page and port in PVH and HVM guests. In PV guests the library
+//! itself has the ring. Domain 0 has none. Xen's public/io/console.h.
 
+use core::fmt;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU32};
@@ -15,6 +16,12 @@ use crate::peer_events::{GaveUp, PeerEvents};
 pub struct Console<'page> {
     output: Producer<'page>,
     input: Consumer<'page>,
+}
+
+impl fmt::Debug for Console<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Console").finish_non_exhaustive()
+    }
 }
 
 impl Console<'_> {
@@ -90,6 +97,7 @@ impl Console<'_> {
 
 /// Why not all was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum WriteError {
     /// The other side's index makes no sense.
     BadIndex(BadIndex),
@@ -109,8 +117,8 @@ impl From<GaveUp> for WriteError {
     }
 }
 
-impl core::fmt::Display for WriteError {
-    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for WriteError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WriteError::BadIndex(error) => error.fmt(formatter),
             WriteError::GaveUp(error) => error.fmt(formatter),
@@ -132,6 +140,12 @@ pub struct Page {
     input_produced: AtomicU32,
     output_consumed: AtomicU32,
     output_produced: AtomicU32,
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Page").finish_non_exhaustive()
+    }
 }
 
 const _: () = {

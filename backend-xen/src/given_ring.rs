@@ -19,13 +19,14 @@ pub struct GivenRing<Page> {
     pub port: Port,
 }
 
-/// The ring to xenstored: STORE_PFN and STORE_EVTCHN in PVH and HVM guests, where the kernel is asked to
-/// map the page, each time.
+/// The ring to xenstored: HVM_PARAM_STORE_PFN and HVM_PARAM_STORE_EVTCHN of Xen's public/hvm/params.h in PVH
+/// and HVM guests, where each call has the kernel [map](Kernel::map_device) the page; `store_mfn` and
+/// `store_evtchn` of the start information in PV guests. Not in an interrupt handler.
 ///
 /// # Errors
 ///
 /// [`XenError::NOT_FOUND`] if there is none, as in dom0; [`XenError::OUT_OF_MEMORY`] if the kernel does
-/// not map it.
+/// not map it; [`XenError::NO_SUCH_CALL`] if Xen can't be called.
 pub fn xenstore_ring(kernel: &dyn Kernel) -> Result<GivenRing<xenstore::Page>, XenError> {
     const STORE_PFN: u32 = 1;
     const STORE_EVTCHN: u32 = 2;
@@ -36,8 +37,9 @@ pub fn xenstore_ring(kernel: &dyn Kernel) -> Result<GivenRing<xenstore::Page>, X
     by_parameters(kernel, STORE_PFN, STORE_EVTCHN)
 }
 
-/// The ring to the console: CONSOLE_PFN and CONSOLE_EVTCHN in PVH and HVM guests. In PV guests the op
-/// `system.console_byte` has it, and `pv::read_console` reads from it.
+/// The ring to the console: HVM_PARAM_CONSOLE_PFN and HVM_PARAM_CONSOLE_EVTCHN in PVH and HVM guests. There is
+/// none to be had in PV guests, where the op `system.console_byte` has it and `pv::read_console` reads from it.
+/// Not in an interrupt handler.
 ///
 /// # Errors
 ///

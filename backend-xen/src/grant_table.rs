@@ -15,6 +15,8 @@ mod frames;
 mod map;
 mod references;
 
+use core::fmt;
+
 use crate::domain::DomainId;
 use crate::memory::FrameNumber;
 use entries::Entries;
@@ -26,7 +28,7 @@ pub use calls::{Size, get_version, set_version, setup_table, size};
 pub use copy::{CopyEnd, CopyOperation, copy};
 pub use error::{EndError, Error, GrantStatus};
 pub use frames::{KernelFrames, TableFrame, TableFrames};
-pub use map::{MapHandle, MapOperation, Mapping, UnmapOperation, map, unmap};
+pub use map::{MapOperation, Mapping, UnmapOperation, map, unmap};
 
 /// Names a grant of a domain.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -66,6 +68,7 @@ pub enum Access {
 
 /// What a table needs of the kernel's memory. It grows to as many references as all three have room
 /// for, and as Xen allows.
+#[derive(Debug)]
 pub struct TableMemory<'memory> {
     /// One for each reference.
     pub links: &'memory mut [u32],
@@ -80,6 +83,12 @@ pub struct GrantTable<'memory, F> {
     references: References<'memory>,
     entries: Entries<'memory>,
     frames: F,
+}
+
+impl<F> fmt::Debug for GrantTable<'_, F> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("GrantTable").finish_non_exhaustive()
+    }
 }
 
 impl<'memory, F: TableFrames> GrantTable<'memory, F> {
@@ -119,11 +128,12 @@ impl<'memory, F: TableFrames> GrantTable<'memory, F> {
     }
 
     /// Lets a domain use a frame, whenever it likes, until [`end`](Self::end) says that it can't any
-    /// more. `frame` is as Xen numbers the frames of this guest.
+    /// more. `frame` is as Xen numbers the frames of this guest: [`FrameNumber::at_physical`]. Not in an
+    /// interrupt handler, as the table may grow.
     ///
     /// # Errors
     ///
-    /// [`Error::FrameTooLarge`]; what keeps a full table from growing.
+    /// [`Error::FrameTooLarge`]; else what keeps a full table from growing.
     ///
     /// # Safety
     ///

@@ -29,7 +29,8 @@ use crate::{
 pub(crate) const SIGNATURE: Signature = Signature::new(*b"XenVMMXenVMM");
 
 /// Lets calls out before the backend is installed, and has the console be Xen's, for a kernel that was
-/// entered in ring 0 and wants to know from Xen where its memory is. Whether Xen is there to be called.
+/// entered in ring 0 and wants to know from Xen where its memory is. Whether Xen is there to be called; if it
+/// is not, nothing has changed. On the boot CPU, alone.
 ///
 /// # Safety
 ///

@@ -119,35 +119,58 @@ pub(crate) unsafe fn command<T>(
     unsafe { hypercall(number, [u64::from(command), structure]) }
 }
 
-/// Which call: `__HYPERVISOR_` and the name.
+/// Which call: `__HYPERVISOR_` and the name, of Xen's public/xen.h.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HypercallNumber(pub u64);
 
-#[allow(missing_docs)]
 impl HypercallNumber {
+    /// PV: the handlers of exceptions.
     pub const SET_TRAP_TABLE: Self = HypercallNumber(0);
+    /// PV: entries of page tables, and of the list from machine to domain.
     pub const MMU_UPDATE: Self = HypercallNumber(1);
+    /// PV: the frames of the global descriptor table.
     pub const SET_GDT: Self = HypercallNumber(2);
+    /// PV: the kernel's stack.
     pub const STACK_SWITCH: Self = HypercallNumber(3);
+    /// PV: CR0.TS.
     pub const FPU_TASKSWITCH: Self = HypercallNumber(5);
+    /// PV: writes a debug register.
     pub const SET_DEBUGREG: Self = HypercallNumber(8);
+    /// PV: reads a debug register.
     pub const GET_DEBUGREG: Self = HypercallNumber(9);
+    /// PV: one descriptor.
     pub const UPDATE_DESCRIPTOR: Self = HypercallNumber(10);
+    /// Memory of the domain: XENMEM_ of public/memory.h.
     pub const MEMORY_OP: Self = HypercallNumber(12);
+    /// Several calls at once: `struct multicall_entry`.
     pub const MULTICALL: Self = HypercallNumber(13);
+    /// PV: the entry that maps an address in the tables that are loaded.
     pub const UPDATE_VA_MAPPING: Self = HypercallNumber(14);
+    /// What Xen says of itself: XENVER_ of public/version.h.
     pub const XEN_VERSION: Self = HypercallNumber(17);
+    /// Xen's own console: CONSOLEIO_.
     pub const CONSOLE_IO: Self = HypercallNumber(18);
+    /// Grants: GNTTABOP_ of public/grant_table.h.
     pub const GRANT_TABLE_OP: Self = HypercallNumber(20);
+    /// What Xen does for a guest beyond its calls: VMASST_.
     pub const VM_ASSIST: Self = HypercallNumber(21);
+    /// PV: return from an exception, by the frame on the stack.
     pub const IRET: Self = HypercallNumber(23);
+    /// Virtual CPUs: VCPUOP_ of public/vcpu.h.
     pub const VCPU_OP: Self = HypercallNumber(24);
+    /// PV: the base of FS or GS: SEGBASE_.
     pub const SET_SEGMENT_BASE: Self = HypercallNumber(25);
+    /// PV: tables as a whole and the TLB: MMUEXT_.
     pub const MMUEXT_OP: Self = HypercallNumber(26);
+    /// Running and ending: SCHEDOP_ of public/sched.h.
     pub const SCHED_OP: Self = HypercallNumber(29);
+    /// PV: entries of the kernel: CALLBACKOP_ of public/callback.h.
     pub const CALLBACK_OP: Self = HypercallNumber(30);
+    /// Event channels: EVTCHNOP_ of public/event_channel.h.
     pub const EVENT_CHANNEL_OP: Self = HypercallNumber(32);
+    /// Ports and physical interrupts: PHYSDEVOP_ of public/physdev.h.
     pub const PHYSDEV_OP: Self = HypercallNumber(33);
+    /// PVH and HVM guests: HVMOP_ of public/hvm/hvm_op.h.
     pub const HVM_OP: Self = HypercallNumber(34);
 }
 

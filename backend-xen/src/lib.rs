@@ -1,5 +1,16 @@
 //! Xen backend: PV, PVH and HVM guests. PV is 64-bit only.
+//!
+//! [`BACKEND`] has the ops. Before it is installed, a kernel that was entered as a PV guest calls `pv::start`,
+//! one that was entered in ring 0 [`hvm::start`], and both lend a vector for
+//! [event channels](event_channel). The rest is what Xen has and no op does:
+//!
+//! - other domains: [`event_channel`], [`grant_table`], [`xenstore`], [`console_ring`](mod@console_ring);
+//! - the toolstack's wishes: [`shutdown_request`], [`balloon`], [`suspend`](mod@suspend);
+//! - Xen itself: [`hypercall()`], [`memory`], [`vcpu`], [`version()`], [`features()`], [`ShutdownReason`].
+//!
+//! Source of numbers and layouts: the headers of Xen 4.17 in xen/include/public, "Xen's public/..." here.
 #![no_std]
+#![warn(missing_debug_implementations)]
 #![allow(
     clippy::unnecessary_cast,
     clippy::useless_conversion,
@@ -24,7 +35,6 @@ mod memory_map;
 mod peer_events;
 mod poll;
 #[cfg(target_arch = "x86_64")]
-#[allow(dead_code, reason = "some is not used yet")]
 pub mod pv;
 mod restart;
 mod runstate;

@@ -2,6 +2,7 @@
 //!
 //! Source: Xen's public/memory.h.
 
+use core::fmt;
 use core::mem::offset_of;
 
 use crate::domain::DomainId;
@@ -52,7 +53,7 @@ pub fn current_reservation() -> Result<u64, XenError> {
 
 /// Puts new memory at frames. `frames` are the guest's own numbers (PFN in PV guests too) of the first
 /// frames of pieces of `2^order` each. How many pieces have memory now, the first ones; their numbers in
-/// `frames` become those that Xen has for them: in PV guests the machine's.
+/// `frames` become those that Xen has for them: in PV guests the machine's. Any context.
 ///
 /// # Errors
 ///
@@ -69,7 +70,7 @@ pub unsafe fn populate_physmap(frames: &mut [FrameNumber], order: u32) -> Result
 }
 
 /// Gives memory back to Xen: pieces of `2^order` frames, by the first of each. How many pieces, the first
-/// ones.
+/// ones. Any context.
 ///
 /// # Errors
 ///
@@ -94,9 +95,17 @@ pub struct ExchangeError {
     pub done: usize,
 }
 
+impl fmt::Display for ExchangeError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "after {} pieces: {}", self.done, self.error)
+    }
+}
+
+impl core::error::Error for ExchangeError {}
+
 /// PV guests only: gives memory back, and gets other memory for it, as for devices that want it in one
 /// piece. `old` are machine numbers of pieces of `2^old_order` frames; `new` the guest's numbers of
-/// pieces of `2^new_order` frames, which become the machine's. Both name as many frames.
+/// pieces of `2^new_order` frames, which become the machine's. Both name as many frames. Any context.
 ///
 /// # Errors
 ///
@@ -138,7 +147,8 @@ impl MapSpace {
     pub const GMFN: Self = MapSpace(2);
 }
 
-/// PVH and HVM guests only: has Xen put something at a frame. Memory that was there is Xen's again.
+/// PVH and HVM guests only: has Xen put something at a frame. Memory that was there is Xen's again. Any
+/// context.
 ///
 /// # Errors
 ///

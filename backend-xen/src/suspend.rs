@@ -114,6 +114,7 @@ unsafe fn resume(kernel: &dyn Kernel) -> Result<(), XenError> {
 
 /// Why a domain was not suspended, or can't go on.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum SuspendError {
     /// Xen refuses, or this is not the boot CPU, or no backend is installed. Nothing has happened.
     Refused(XenError),

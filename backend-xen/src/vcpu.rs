@@ -28,11 +28,12 @@ pub fn count() -> u32 {
 
 /// The id of a virtual CPU's local APIC, for kernels that find no ACPI tables which say it; in PV guests,
 /// which have none, the number that starts it. Xen numbers those of PVH and HVM guests by twos, as its
-/// tools/firmware/hvmloader/config.h has it, `LAPIC_ID`.
+/// tools/firmware/hvmloader/config.h has it, `LAPIC_ID`. Any context.
 pub fn local_apic_id(vcpu: VcpuId) -> u32 {
     match crate::is_pv() {
         true => vcpu.0,
-        false => vcpu.0 * 2,
+        // The number is anybody's, and may be none of a CPU.
+        false => vcpu.0.wrapping_mul(2),
     }
 }
 
@@ -88,13 +89,13 @@ pub(crate) unsafe fn register_vcpu_info(
     unsafe { command(REGISTER_VCPU_INFO, vcpu, &mut place) }
 }
 
-/// Has [`Virq::TIMER`](crate::event_channel::Virq::TIMER) come to this CPU at a system time in
-/// nanoseconds, as the clock of its record has it; it replaces an earlier one. A time that has passed
+/// Has [`Virq::TIMER`](crate::event_channel::Virq::TIMER) come to this CPU, which `vcpu` is, when the
+/// [system time](crate::system_time_ns) is `deadline_ns`; it replaces an earlier one. A time that has passed
 /// comes at once. Any context.
 ///
 /// # Errors
 ///
-/// What Xen says, which on a CPU that runs is nothing.
+/// [`XenError::INVALID`] if `vcpu` is another CPU; [`XenError::NO_SUCH_CALL`] if Xen can't be called.
 pub fn set_singleshot_timer(vcpu: VcpuId, deadline_ns: u64) -> Result<(), XenError> {
     let mut timer = SetSingleshotTimer {
         deadline_ns,
@@ -109,7 +110,7 @@ pub fn set_singleshot_timer(vcpu: VcpuId, deadline_ns: u64) -> Result<(), XenErr
 ///
 /// # Errors
 ///
-/// As there.
+/// As for [`set_singleshot_timer`].
 pub fn stop_singleshot_timer(vcpu: VcpuId) -> Result<(), XenError> {
     // SAFETY: the command has no structure.
     unsafe { plain(STOP_SINGLESHOT_TIMER, vcpu) }
@@ -120,7 +121,7 @@ pub fn stop_singleshot_timer(vcpu: VcpuId) -> Result<(), XenError> {
 /// # Errors
 ///
 /// What Xen says.
-#[allow(dead_code, reason = "for PV guests")]
+#[cfg(target_arch = "x86_64")]
 pub(crate) fn stop_periodic_timer(vcpu: VcpuId) -> Result<(), XenError> {
     // SAFETY: the command has no structure.
     unsafe { plain(STOP_PERIODIC_TIMER, vcpu) }
@@ -207,6 +208,7 @@ const INITIALISE: u64 = 0;
 const UP: u64 = 1;
 const DOWN: u64 = 2;
 const IS_UP: u64 = 3;
+#[cfg(target_arch = "x86_64")]
 const STOP_PERIODIC_TIMER: u64 = 7;
 const SET_SINGLESHOT_TIMER: u64 = 8;
 const STOP_SINGLESHOT_TIMER: u64 = 9;

@@ -1,8 +1,8 @@
 //! xenstore: the tree of small values by which domains and the toolstack find and tell each other
 //! things. What shuts a domain down, how large it should be, and where its devices are is there.
 //!
-//! [`Xenstore`] is the kernel's end of the connection. Its page and port come in `start_info` (PV) or
-//! by the parameters STORE_PFN and STORE_EVTCHN (HVM and PVH). It takes one request at a time; a kernel
+//! [`Xenstore`] is the kernel's end of the connection. [`xenstore_ring`](crate::xenstore_ring) gives its page
+//! and port. It takes one request at a time; a kernel
 //! keeps it behind a lock that a task may hold while it sleeps, and gives it memory and the event
 //! channel:
 //!
@@ -46,6 +46,7 @@ mod page;
 mod permission;
 mod session;
 
+use core::fmt;
 use core::ptr::NonNull;
 
 use crate::peer_events::PeerEvents;
@@ -61,12 +62,20 @@ pub use permission::{Access, PERMISSIONS_MAX, Permission};
 /// The kernel's end of a connection to xenstored.
 pub struct Xenstore<'memory, E>(Session<'memory, E>);
 
-/// What a transaction is called. It is the kernel's duty to end it.
+/// What a transaction is called. It is the kernel's duty to [commit](Xenstore::commit) or
+/// [abort](Xenstore::abort) it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use = "xenstored keeps a transaction open until it is committed or aborted"]
 pub struct Transaction(u32);
 
 /// Each request stands for itself.
 pub const NO_TRANSACTION: Transaction = Transaction(0);
+
+impl<E> fmt::Debug for Xenstore<'_, E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Xenstore").finish_non_exhaustive()
+    }
+}
 
 impl<'memory, E: PeerEvents> Xenstore<'memory, E> {
     /// Takes the connection over. What others have left unread in it is dropped; the watches and
@@ -177,11 +186,11 @@ impl<'memory, E: PeerEvents> Xenstore<'memory, E> {
         )?)
     }
 
-    /// Says who may read and write a node: at most [`PERMISSIONS_MAX`].
+    /// Says who may read and write a node, its owner first: at most [`PERMISSIONS_MAX`].
     ///
     /// # Errors
     ///
-    /// As for [`read`](Self::read).
+    /// As for [`read`](Self::read). [`Error::BadArgument`] if they are more.
     pub fn set_permissions(
         &mut self,
         transaction: Transaction,

@@ -34,7 +34,7 @@ pub fn get_version() -> Result<Version, XenError> {
     Ok(query.version)
 }
 
-/// Chooses a version, and says which is in effect then. The toolstack's grants are kept.
+/// Chooses a version, and says which is in effect then. The toolstack's grants are kept. Any context.
 ///
 /// # Errors
 ///
@@ -73,7 +73,8 @@ pub fn size() -> Result<Size, Error> {
 }
 
 /// Makes the table as large as `frames`, and tells the number of each of its frames. PV guests map
-/// these; in other guests the numbers mean nothing.
+/// these; in other guests the numbers mean nothing. For kernels with [`TableFrames`](super::TableFrames) of
+/// their own. Any context.
 ///
 /// # Errors
 ///
@@ -92,7 +93,7 @@ pub fn setup_table(frames: &mut [FrameNumber]) -> Result<(), Error> {
 
 /// Tells the numbers of the first frames of status words, as [`setup_table`] does of entries. Of a table
 /// that is large enough, with [`Version::V2`]. In 64-bit code only, where the numbers are as long as those
-/// that Xen writes here.
+/// that Xen writes here. Any context.
 ///
 /// # Errors
 ///

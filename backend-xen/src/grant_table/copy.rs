@@ -17,7 +17,8 @@ pub struct CopyEnd {
 }
 
 impl CopyEnd {
-    /// In a frame of this domain, as Xen numbers its frames.
+    /// At `offset` bytes into a frame of this domain, as Xen numbers its frames:
+    /// [`FrameNumber::at_physical`].
     pub fn own(frame: FrameNumber, offset: u16) -> Self {
         CopyEnd {
             pointer: Pointer {
@@ -29,7 +30,7 @@ impl CopyEnd {
         }
     }
 
-    /// In a frame that another domain grants to this one.
+    /// At `offset` bytes into a frame that another domain grants to this one.
     pub fn granted(domain: DomainId, reference: GrantReference, offset: u16) -> Self {
         CopyEnd {
             pointer: Pointer {
@@ -54,7 +55,7 @@ pub struct CopyOperation {
 }
 
 impl CopyOperation {
-    /// So many bytes, which cross the end of neither frame.
+    /// To be copied: `length` bytes, which cross the end of neither frame.
     pub fn new(source: CopyEnd, destination: CopyEnd, length: u16) -> Self {
         let mut flags = 0;
         if source.is_grant {
@@ -82,7 +83,7 @@ impl CopyOperation {
     }
 }
 
-/// Copies bytes. Each operation has its own [result](CopyOperation::result).
+/// Copies bytes. Each operation has its own [result](CopyOperation::result). Any context.
 ///
 /// # Errors
 ///
@@ -90,7 +91,7 @@ impl CopyOperation {
 ///
 /// # Safety
 ///
-/// The bytes to be written in frames of this domain may be.
+/// Where bytes go to a frame of this domain, nobody else uses them meanwhile.
 pub unsafe fn copy(operations: &mut [CopyOperation]) -> Result<(), XenError> {
     // SAFETY: the structures are the command's, and of integers.
     unsafe { call(COPY, operations) }

@@ -11,8 +11,8 @@ use crate::error::XenError;
 pub struct GrantStatus(pub i16);
 
 impl GrantStatus {
-    /// Done.
-    pub const OKAY: Self = GrantStatus(0);
+    /// Done, which is no error.
+    const OKAY: Self = GrantStatus(0);
     /// Something is wrong.
     pub const GENERAL_ERROR: Self = GrantStatus(-1);
     /// There is no such domain.
@@ -43,11 +43,7 @@ impl GrantStatus {
     pub const NOT_DONE: Self = GrantStatus(1);
 
     /// As a result.
-    ///
-    /// # Errors
-    ///
-    /// All but [`OKAY`](Self::OKAY).
-    pub fn check(self) -> Result<(), GrantStatus> {
+    pub(super) fn check(self) -> Result<(), GrantStatus> {
         if self == Self::OKAY {
             Ok(())
         } else {
@@ -57,7 +53,6 @@ impl GrantStatus {
 
     fn text(self) -> Option<&'static str> {
         Some(match self {
-            Self::OKAY => "it is done",
             Self::GENERAL_ERROR => "Xen refuses the grant",
             Self::BAD_DOMAIN => "there is no such domain",
             Self::BAD_REFERENCE => "there is no such grant",
@@ -135,6 +130,7 @@ impl core::error::Error for Error {}
 
 /// Why a grant has not ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum EndError {
     /// The other domain uses the frame. Keep it, and try again later.
     StillInUse,

@@ -1,5 +1,6 @@
 //! Where the frames of a grant table are mapped.
 
+use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU8;
 
@@ -14,6 +15,12 @@ use crate::word::Word;
 /// One frame of a grant table, of entries or of status words.
 #[repr(C, align(4096))]
 pub struct TableFrame([AtomicU8; 4096]);
+
+impl fmt::Debug for TableFrame {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("TableFrame").finish_non_exhaustive()
+    }
+}
 
 /// Maps the frames of a grant table, which Xen owns.
 ///
@@ -57,6 +64,13 @@ pub struct KernelFrames<'kernel> {
     kernel: &'kernel dyn Kernel,
     /// One that Xen did not take.
     spare: Option<NonNull<TableFrame>>,
+}
+
+impl fmt::Debug for KernelFrames<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = formatter.debug_struct("KernelFrames");
+        fields.field("spare", &self.spare).finish_non_exhaustive()
+    }
 }
 
 impl<'kernel> KernelFrames<'kernel> {

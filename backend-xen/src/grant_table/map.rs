@@ -23,15 +23,21 @@ pub struct MapOperation {
 /// What Xen calls a mapping.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(transparent)]
-pub struct MapHandle(pub u32);
+struct MapHandle(u32);
 
-/// A mapping that is there, and must be [undone](unmap).
+/// A mapping that is there.
 #[derive(Debug, Eq, PartialEq)]
+#[must_use = "a frame stays mapped until that is undone"]
 pub struct Mapping {
-    /// What Xen calls it.
-    pub handle: MapHandle,
-    /// Where it was asked for.
-    pub address: u64,
+    handle: MapHandle,
+    address: u64,
+}
+
+impl Mapping {
+    /// Where it was asked for: an address as [`MapOperation::new`] takes it.
+    pub fn address(&self) -> u64 {
+        self.address
+    }
 }
 
 impl MapOperation {
@@ -68,7 +74,8 @@ impl MapOperation {
     }
 }
 
-/// Maps frames of other domains. Each operation has its own [result](MapOperation::result).
+/// Maps frames of other domains, until [`unmap`]. Each operation has its own [result](MapOperation::result).
+/// Any context.
 ///
 /// # Errors
 ///
@@ -123,7 +130,8 @@ impl UnmapOperation {
 }
 
 /// Undoes mappings. Afterwards no CPU's TLB has them. In PVH and HVM guests nothing is then at the
-/// guest-physical addresses, until [`populate_physmap`](crate::memory::populate_physmap).
+/// guest-physical addresses, until [`populate_physmap`](crate::memory::populate_physmap). Each operation has
+/// its own [result](UnmapOperation::result). Any context.
 ///
 /// # Errors
 ///

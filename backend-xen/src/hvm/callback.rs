@@ -20,8 +20,8 @@ pub enum Callback {
     LocalApic,
     /// The vector lent, beside the local APIC: whatever is in service there, and without an end.
     Vector,
-    /// An input of the I/O APIC, level-triggered, which the kernel directs to the vector lent on CPU 0.
-    /// All ports stay with that CPU.
+    /// An input of the I/O APIC, not 0, level-triggered, which the kernel directs to the vector lent on CPU
+    /// 0. All ports stay with that CPU.
     Gsi(u32),
     /// The interrupt of a PCI device, level-triggered, which the kernel directs to the vector lent on
     /// CPU 0. All ports stay with that CPU.
@@ -38,7 +38,8 @@ pub enum Callback {
 }
 
 /// Says by which interrupt events are to come. Without it, by the local APIC where Xen offers that, else
-/// by [`Callback::Vector`]. Before [`install`](pvops_core::install()).
+/// by [`Callback::Vector`]. On the boot CPU, before [`install`](pvops_core::install()). What Xen does not take
+/// is an error of [`bring_up_cpu`](pvops_core::bring_up_cpu()).
 pub fn set_callback(callback: Callback) {
     *WANTED.lock() = Some(callback);
 }
@@ -47,7 +48,8 @@ static WANTED: Mutex<Option<Callback>> = Mutex::new(None);
 /// What Xen was told, on the boot CPU.
 static IN_USE: Mutex<Option<Callback>> = Mutex::new(None);
 
-/// By which interrupt events come; `None` before the boot CPU is brought up, or without a vector.
+/// By which interrupt events come; `None` before the boot CPU is brought up, or without a vector. Not in an
+/// interrupt handler.
 pub fn callback() -> Option<Callback> {
     *IN_USE.lock()
 }
@@ -82,6 +84,8 @@ pub(crate) fn fix_word_size() -> Result<(), XenError> {
 
 fn choose(wanted: Option<Callback>, vcpu: VcpuId, vector: u8) -> Result<Callback, XenError> {
     let chosen = match wanted {
+        // To Xen that is none.
+        Some(Callback::Gsi(0)) => return Err(XenError::INVALID),
         Some(callback) => callback,
         None if set_upcall_vector(vcpu, vector).is_ok() => Callback::LocalApic,
         None => Callback::Vector,

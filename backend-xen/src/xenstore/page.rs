@@ -1,6 +1,7 @@
 //! The page that the kernel shares with xenstored. Xen's public/io/xs_wire.h and
 //! docs/misc/xenstore-ring.txt.
 
+use core::fmt;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU8, AtomicU32};
 
@@ -18,6 +19,12 @@ pub struct Page {
     pub(super) server_features: AtomicU32,
     pub(super) connection: AtomicU32,
     pub(super) error: AtomicU32,
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Page").finish_non_exhaustive()
+    }
 }
 
 /// XENSTORE_SERVER_FEATURE_RECONNECTION.

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::*;
 
 /// One frame of words, and the queues of one CPU.
+#[allow(missing_debug_implementations, reason = "for measurements only")]
 pub struct Fifo {
     words: Words,
     block: ControlBlock,

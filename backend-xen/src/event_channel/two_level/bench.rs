@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 use super::*;
 
 /// Bits of all ports, in which nobody else sets any.
+#[allow(missing_debug_implementations, reason = "for measurements only")]
 pub struct TwoLevel {
     pending: [AtomicWord; WORDS],
     mask: [AtomicWord; WORDS],
