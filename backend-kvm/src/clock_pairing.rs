@@ -20,12 +20,13 @@ pub struct ClockPair {
     pub tsc: u64,
 }
 
-/// Asks the host for its clock. Not in an interrupt handler; it exits.
+/// Asks the host for its clock: KVM_HC_CLOCK_PAIRING of Linux's Documentation/virt/kvm/x86/hypercalls.rst. Not
+/// in an interrupt handler; it exits.
 ///
 /// # Errors
 ///
-/// If the host has no such call, or its own clock is not the time-stamp counter
-/// ([`HypercallError::UNSUPPORTED`]), or what it says is no time.
+/// If the host has no such call ([`HypercallError::NO_SUCH_CALL`]), or its own clock is not the time-stamp
+/// counter ([`HypercallError::UNSUPPORTED`]), or what it says is no time.
 pub fn clock_pair() -> Result<ClockPair, ClockPairError> {
     const WALL_CLOCK: u64 = 0;
     let record = RECORD.get();
@@ -44,6 +45,7 @@ pub fn clock_pair() -> Result<ClockPair, ClockPairError> {
 
 /// Why the host's clock is not known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum ClockPairError {
     /// The host does not tell.
     Refused(HypercallError),

@@ -6,7 +6,8 @@ use crate::features::{Features, NotOffered};
 use crate::hypercall::{HypercallError, HypercallNumber, hypercall};
 
 /// Tells the host that `pages` pages of 4096 bytes, from the physical address `start` on, are or are
-/// not encrypted. Any context.
+/// not encrypted: KVM_HC_MAP_GPA_RANGE of Linux's Documentation/virt/kvm/x86/hypercalls.rst. Any context; it
+/// exits to whoever runs the virtual machine.
 ///
 /// # Errors
 ///

@@ -18,8 +18,8 @@ const PV_EOI_EN: u32 = 0x4b56_4d04;
 /// The local APIC's register, by its x2APIC number. Intel SDM volume 3, table 12-6.
 const EOI_REGISTER: u32 = 0xb;
 
-/// How many ends of interrupts on a CPU the host did not have to hear of, since the backend was
-/// installed. Any context.
+/// How many ends of interrupts on a CPU, by the kernel's number, the host did not have to hear of, since the
+/// backend was installed; modulo 2^32 in 32-bit code. Any context.
 pub fn saved_ends_of_interrupts(cpu: usize) -> u64 {
     SAVED
         .get(cpu)

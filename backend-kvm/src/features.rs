@@ -8,7 +8,8 @@ use pvops_core::cpu;
 use pvops_core::probe::Interface;
 
 bitflags! {
-    /// Features: leaf 1 of the interface, eax. Bits that are not named here are kept.
+    /// Features: leaf 1 of the interface, eax. KVM_FEATURE_ and the name, of Linux's
+    /// Documentation/virt/kvm/x86/cpuid.rst. Bits that are not named here are kept.
     #[derive(Clone, Copy, Debug, Eq, PartialEq)]
     pub struct Features: u32 {
         /// kvmclock by the old model-specific registers.
@@ -46,7 +47,8 @@ bitflags! {
         const CLOCKSOURCE_STABLE = 1 << 24;
     }
 
-    /// Hints: leaf 1 of the interface, edx. Bits that are not named here are kept.
+    /// Hints: leaf 1 of the interface, edx. KVM_HINTS_ and the name, of Linux's
+    /// Documentation/virt/kvm/x86/cpuid.rst. Bits that are not named here are kept.
     #[derive(Clone, Copy, Debug, Eq, PartialEq)]
     pub struct Hints: u32 {
         /// Virtual CPUs are never preempted for long.
@@ -89,7 +91,8 @@ impl Features {
         IN_USE.store((self & KNOWN_USES).bits(), Ordering::Relaxed);
     }
 
-    /// The features that the interface offers. Any context; CPUID exits.
+    /// The features that an interface with the [signature](crate::BACKEND) of KVM offers. Any context; CPUID
+    /// exits.
     pub fn of(interface: &Interface) -> Self {
         let leaf = interface.leaf(&cpu::cpuid, FEATURE_LEAF);
         Features::from_bits_retain(leaf.map_or(0, |leaf| leaf.eax))
@@ -154,7 +157,7 @@ bitflags! {
     }
 }
 
-/// The host does not offer this, or the kernel runs on no KVM.
+/// The host does not offer this, or this backend is not installed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NotOffered;
 
@@ -167,7 +170,8 @@ impl fmt::Display for NotOffered {
 impl core::error::Error for NotOffered {}
 
 impl Hints {
-    /// The hints that the interface gives. Any context; CPUID exits.
+    /// The hints that an interface with the [signature](crate::BACKEND) of KVM gives. Any context; CPUID
+    /// exits.
     pub fn of(interface: &Interface) -> Self {
         let leaf = interface.leaf(&cpu::cpuid, FEATURE_LEAF);
         Hints::from_bits_retain(leaf.map_or(0, |leaf| leaf.edx))

@@ -90,7 +90,7 @@ unsafe fn call(number: usize, arguments: [usize; 4]) -> isize {
     result
 }
 
-/// Which call: KVM_HC_ and the name.
+/// Which call: KVM_HC_ and the name, of Linux's include/uapi/linux/kvm_para.h.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HypercallNumber(pub u64);
 
@@ -109,7 +109,8 @@ impl HypercallNumber {
     pub const MAP_GPA_RANGE: Self = HypercallNumber(12);
 }
 
-/// What a host answers to a call that it did not do: KVM_E and the name, as a positive number.
+/// What a host answers to a call that it did not do: KVM_E and the name of Linux's
+/// include/uapi/linux/kvm_para.h, as a positive number.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HypercallError(pub u64);
 

@@ -3,6 +3,7 @@
 //! Layouts and numbers are from Linux's Documentation/virt/kvm/x86/{cpuid,msr,hypercalls}.rst and
 //! arch/x86/include/uapi/asm/kvm_para.h. Each feature is used only if its bit is set.
 #![no_std]
+#![warn(missing_debug_implementations)]
 
 pub mod async_page_fault;
 mod clock;

@@ -9,7 +9,7 @@ use pvops_core::cpu_set::CpuSet;
 
 use crate::shared;
 
-/// How many flushes of a CPU were left to the host since the backend was installed. Any context.
+/// How many flushes, of all CPUs together, were left to the host since the backend was installed. Any context.
 pub fn flushes_left_to_host() -> u64 {
     atomic64::load(&LEFT, Ordering::Relaxed)
 }

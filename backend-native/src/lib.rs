@@ -4,6 +4,7 @@
 //! on, before anything is probed or patched. The functions in it need nothing but the CPU; what
 //! needs set-up (the clock, the event timer, the local APIC) says so until [`bind`] has run.
 #![no_std]
+#![warn(missing_debug_implementations)]
 
 use pvops_core::backend::{Backend, BindError, Host};
 use pvops_core::binding::Binding;
