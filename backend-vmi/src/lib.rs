@@ -7,6 +7,7 @@
 //! that the ROM [reserves](rom::Rom::reserved_addresses), says which one it will use by `use_rom`,
 //! and installs `BACKEND`. Both are there in 32-bit code only: VMI has never existed for more.
 #![no_std]
+#![warn(missing_debug_implementations)]
 
 #[cfg(test)]
 extern crate std;

@@ -59,8 +59,7 @@ impl Rom {
     }
 
     /// Its length in bytes.
-    #[allow(clippy::len_without_is_empty)]
-    pub fn len(&self) -> usize {
+    pub fn length_bytes(&self) -> usize {
         self.length
     }
 
@@ -201,6 +200,7 @@ pub struct BadRom {
 
 /// Why a ROM can't be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum RomError {
     /// The memory behind its header can't be read.
     Unreadable,

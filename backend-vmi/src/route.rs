@@ -139,6 +139,7 @@ impl Return {
 
 /// Why an answer can't be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Misfit {
     /// The guest does not know this kind of relocation.
     UnknownKind(Kind),

@@ -86,7 +86,7 @@ fn only(image: &Image) -> Result<Rom, RomError> {
 #[test]
 fn a_good_rom_is_found_with_what_it_says() {
     let rom = only(&Image::new()).unwrap();
-    assert_eq!((rom.address(), rom.len()), (0xc_a000, 1024));
+    assert_eq!((rom.address(), rom.length_bytes()), (0xc_a000, 1024));
     assert_eq!(rom.reserved_addresses(), 0xfc00_0000..0x1_0000_0000);
     assert!(rom.checksum_holds() && rom.is_of_vmware());
     assert_eq!(
@@ -241,7 +241,7 @@ fn no_single_byte_makes_the_scan_do_worse_than_refuse() {
                 .into_iter()
                 .flatten()
             {
-                assert!(rom.address() as usize + rom.len() <= END);
+                assert!(rom.address() as usize + rom.length_bytes() <= END);
             }
         }
     }

@@ -55,7 +55,7 @@ pub(crate) fn find(memory: &impl PhysicalMemory) -> Option<Rom> {
 pub(crate) unsafe fn prepare(rom: Rom) -> Result<(), MapError> {
     const FIRST_MEGABYTE: usize = 1 << 20;
     let start = rom.address() as usize;
-    let code = start..start + rom.len();
+    let code = start..start + rom.length_bytes();
     for page in (0..FIRST_MEGABYTE).step_by(PAGE) {
         let is_code = page < code.end && page + PAGE > code.start;
         let flags = if is_code {

@@ -13,7 +13,7 @@ use super::header::Header;
 pub const OFFSET: usize = offset_of!(Header, reserved);
 
 /// The reserved bytes of the header in our own ROM.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C, packed)]
 pub struct Extension {
     /// [`SIGNATURE`].

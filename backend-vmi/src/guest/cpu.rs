@@ -126,7 +126,8 @@ pub(super) fn loaded_gdt() -> DescriptorTablePointer {
     table
 }
 
-/// Sets the I/O privilege level, 0 to 3, of the running task.
+/// Sets the I/O privilege level, 0 to 3, of the running task. Nothing happens if the ROM has no call for it.
+/// Any context.
 ///
 /// # Safety
 ///

@@ -125,7 +125,8 @@ pub unsafe fn update_entry(entry: *const u64, flags: UpdateFlags) {
 
 /// Tells the ROM that a frame will be a page table some of whose entries are those of another table, as
 /// the top of an address space has the kernel's: instead of
-/// [`alloc_table`](fn@pvops_core::mmu::alloc_table), which does not say so. Any context.
+/// [`alloc_table`](fn@pvops_core::mmu::alloc_table), which does not say so. `frame` is the frame's number. Any
+/// context.
 ///
 /// # Safety
 ///
@@ -139,9 +140,9 @@ pub unsafe fn clone_table(frame: u32, flags: PageFlags, copied: CopiedEntries) {
 /// Entries of a page table that are those of another.
 #[derive(Clone, Copy, Debug)]
 pub struct CopiedEntries {
-    /// The other table's frame.
+    /// Number of the other table's frame.
     pub from: u32,
-    /// The first of them.
+    /// Index of the first of them, in both tables.
     pub first: u32,
     /// How many.
     pub count: u32,

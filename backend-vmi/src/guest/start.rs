@@ -36,7 +36,7 @@ pub struct LowMemory {
 
 /// Has the [backend](super::BACKEND) use a ROM when it is installed: that starts the ROM, and if the ROM
 /// then refuses, the machine is as it was and another backend can be installed. The first choice
-/// stays.
+/// stays. On the boot CPU, before [`install`](pvops_core::install()).
 ///
 /// # Safety
 ///
@@ -89,7 +89,7 @@ pub(super) fn start() -> Result<&'static Routes, BindError> {
     }
     let start = u64::from(chosen.mapped_at);
     let reach = Reach {
-        rom: start..start + chosen.rom.len() as u64,
+        rom: start..start + chosen.rom.length_bytes() as u64,
         reserved: chosen.rom.reserved_addresses(),
     };
     let routes = Routes::ask(&reach, |call| {
@@ -107,13 +107,13 @@ pub(super) fn start() -> Result<&'static Routes, BindError> {
     }
 }
 
-/// What the ROM, if it was started, has said of each call.
+/// What the ROM, if it was started, has said of each call. Any context.
 pub fn routes() -> Option<&'static Routes> {
     STARTED.get().map(|started| &started.routes)
 }
 
 /// The ring that the kernel runs in since the ROM was started: 0, or 1 or 2 if the host has ring 0 for
-/// itself. Code that asks whether a frame is a program's compares its selector with ring 3.
+/// itself. Code that asks whether a frame is a program's compares its selector with ring 3. Any context.
 pub fn kernel_rpl() -> u16 {
     STARTED.get().map_or(0, |started| started.kernel_rpl)
 }
@@ -123,10 +123,11 @@ pub(super) fn low_memory() -> Option<LowMemory> {
     CHOSEN.get().map(|chosen| chosen.low_memory)
 }
 
-/// Virtual addresses of the ROM, if it was started.
+/// Virtual addresses of the ROM, if it was started; without the last one, if that is the last of all.
 pub(super) fn mapped_rom() -> Option<Range<u32>> {
     let chosen = CHOSEN.get().filter(|_| STARTED.is_completed())?;
-    Some(chosen.mapped_at..chosen.mapped_at + chosen.rom.len() as u32)
+    let length = chosen.rom.length_bytes() as u32;
+    Some(chosen.mapped_at..chosen.mapped_at.saturating_add(length))
 }
 
 fn code_segment() -> u16 {

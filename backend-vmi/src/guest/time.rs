@@ -76,7 +76,8 @@ pub(super) fn bind(binder: &Binder<'_>, native: bindings::time) -> bindings::tim
     }
 }
 
-/// Whether the host has set the time of day since this was last asked.
+/// Whether the host has set the time of day since this was last asked; `false` if the ROM does not tell. Any
+/// context.
 pub fn wall_clock_was_set() -> bool {
     // SAFETY: asking has no other effect.
     let answer = unsafe { call_if_there(Call::WALLCLOCK_UPDATED, [0; 3], [0; 2]) };
