@@ -2,7 +2,6 @@
 //!
 //! Source: Xen's public/memory.h.
 
-use core::fmt;
 use core::mem::offset_of;
 
 use crate::domain::DomainId;
@@ -53,7 +52,8 @@ pub fn current_reservation() -> Result<u64, XenError> {
 
 /// Puts new memory at frames. `frames` are the guest's own numbers (PFN in PV guests too) of the first
 /// frames of pieces of `2^order` each. How many pieces have memory now, the first ones; their numbers in
-/// `frames` become those that Xen has for them: in PV guests the machine's. Any context.
+/// `frames` become those that Xen has for them: in PV guests the machine's, which the library does not note;
+/// [`KernelReservation`](crate::balloon::KernelReservation) does. Any context.
 ///
 /// # Errors
 ///
@@ -78,59 +78,13 @@ pub unsafe fn populate_physmap(frames: &mut [FrameNumber], order: u32) -> Result
 ///
 /// # Safety
 ///
-/// Nobody uses the memory any more. In a PV guest, it is not mapped.
+/// Nobody uses the memory any more. In a PV guest it is not mapped, and the frame has no more memory in the
+/// library's own list: [`KernelReservation`](crate::balloon::KernelReservation) sees to both.
 pub unsafe fn decrease_reservation(frames: &[FrameNumber], order: u32) -> Result<usize, XenError> {
     let mut reservation = Reservation::of(frames.as_ptr(), frames.len(), order);
     // SAFETY: the structure is the command's; Xen only reads `frames`.
     let count = unsafe { call(DECREASE_RESERVATION, &mut reservation)? };
     Ok(bounded(count, frames))
-}
-
-/// How [`exchange`] ended before all was done.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ExchangeError {
-    /// Why.
-    pub error: XenError,
-    /// How many pieces of `old` were exchanged, the first ones.
-    pub done: usize,
-}
-
-impl fmt::Display for ExchangeError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "after {} pieces: {}", self.done, self.error)
-    }
-}
-
-impl core::error::Error for ExchangeError {}
-
-/// PV guests only: gives memory back, and gets other memory for it, as for devices that want it in one
-/// piece. `old` are machine numbers of pieces of `2^old_order` frames; `new` the guest's numbers of
-/// pieces of `2^new_order` frames, which become the machine's. Both name as many frames. Any context.
-///
-/// # Errors
-///
-/// Xen did not do all.
-///
-/// # Safety
-///
-/// As for [`decrease_reservation`] and [`populate_physmap`].
-pub unsafe fn exchange(
-    old: &[FrameNumber],
-    old_order: u32,
-    new: &mut [FrameNumber],
-    new_order: u32,
-) -> Result<(), ExchangeError> {
-    let mut exchange = Exchange {
-        old: Reservation::of(old.as_ptr(), old.len(), old_order),
-        new: Reservation::of(new.as_mut_ptr(), new.len(), new_order),
-        done: 0,
-    };
-    // SAFETY: the structure is the command's; Xen writes integers to `new`.
-    let result = unsafe { call(EXCHANGE, &mut exchange) };
-    result.map(drop).map_err(|error| ExchangeError {
-        error,
-        done: bounded(exchange.done as u64, old),
-    })
 }
 
 /// Where something comes from that Xen puts at a frame. XENMAPSPACE_ and the name.
@@ -179,7 +133,6 @@ const DECREASE_RESERVATION: u32 = 1;
 const CURRENT_RESERVATION: u32 = 3;
 const POPULATE_PHYSMAP: u32 = 6;
 const ADD_TO_PHYSMAP: u32 = 7;
-const EXCHANGE: u32 = 11;
 
 /// # Safety
 ///
@@ -216,14 +169,6 @@ impl Reservation {
     }
 }
 
-/// `struct xen_memory_exchange`.
-#[repr(C)]
-struct Exchange {
-    old: Reservation,
-    new: Reservation,
-    done: Word,
-}
-
 /// `struct xen_add_to_physmap`.
 #[repr(C)]
 struct AddToPhysmap {
@@ -240,9 +185,6 @@ const _: () = {
     assert!(offset_of!(Reservation, extent_order) == by_word_size(16, 8));
     assert!(offset_of!(Reservation, flags) == by_word_size(20, 12));
     assert!(offset_of!(Reservation, domain) == by_word_size(24, 16));
-    assert!(size_of::<Exchange>() == by_word_size(72, 44));
-    assert!(offset_of!(Exchange, new) == by_word_size(32, 20));
-    assert!(offset_of!(Exchange, done) == by_word_size(64, 40));
     assert!(size_of::<AddToPhysmap>() == by_word_size(24, 16));
     assert!(offset_of!(AddToPhysmap, size) == 2);
     assert!(offset_of!(AddToPhysmap, space) == 4);
