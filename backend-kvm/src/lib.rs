@@ -2,6 +2,10 @@
 //!
 //! Layouts and numbers are from Linux's Documentation/virt/kvm/x86/{cpuid,msr,hypercalls}.rst and
 //! arch/x86/include/uapi/asm/kvm_para.h. Each feature is used only if its bit is set.
+//!
+//! [`BACKEND`] has the ops. The rest is what KVM has and no op does: [`async_page_fault`], the host's clock
+//! ([`clock_pair`]), who polls before a halt ([`stop_host_polling`]), guests with encrypted memory
+//! ([`map_gpa_range`], [`allow_migration`]), and [`hypercall()`].
 #![no_std]
 #![warn(missing_debug_implementations)]
 
