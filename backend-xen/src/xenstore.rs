@@ -7,10 +7,10 @@
 //! channel:
 //!
 //! ```
-//! # use pvops_backend_xen::{PeerEvents, xenstore::{Error, NO_TRANSACTION, Xenstore}};
+//! # use pvops_backend_xen::{PeerEvents, xenstore::{Error, Transaction, Xenstore}};
 //! # fn example(store: &mut Xenstore<'_, impl PeerEvents>) -> Result<(), Error> {
 //! store.watch("control/shutdown", "shutdown")?;
-//! let name = store.read(NO_TRANSACTION, "name")?;
+//! let name = store.read(Transaction::NONE, "name")?;
 //! # Ok(())
 //! # }
 //! ```
@@ -68,8 +68,10 @@ pub struct Xenstore<'memory, E>(Session<'memory, E>);
 #[must_use = "xenstored keeps a transaction open until it is committed or aborted"]
 pub struct Transaction(u32);
 
-/// Each request stands for itself.
-pub const NO_TRANSACTION: Transaction = Transaction(0);
+impl Transaction {
+    /// None: each request stands for itself.
+    pub const NONE: Self = Transaction(0);
+}
 
 impl<E> fmt::Debug for Xenstore<'_, E> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -234,9 +236,9 @@ impl<'memory, E: PeerEvents> Xenstore<'memory, E> {
     pub fn start_transaction(&mut self) -> Result<Transaction, Error> {
         let reply = self
             .0
-            .request(MessageType::TRANSACTION_START, NO_TRANSACTION, &[NUL])?;
+            .request(MessageType::TRANSACTION_START, Transaction::NONE, &[NUL])?;
         match string(reply)?.parse() {
-            Ok(number) if number != NO_TRANSACTION.0 => Ok(Transaction(number)),
+            Ok(number) if number != Transaction::NONE.0 => Ok(Transaction(number)),
             _ => Err(Error::Malformed),
         }
     }
@@ -326,8 +328,11 @@ impl<'memory, E: PeerEvents> Xenstore<'memory, E> {
     }
 
     fn request_watch(&mut self, kind: MessageType, node: &str, token: &str) -> Result<(), Error> {
-        self.0
-            .request(kind, NO_TRANSACTION, &[path(node)?, NUL, text(token)?, NUL])?;
+        self.0.request(
+            kind,
+            Transaction::NONE,
+            &[path(node)?, NUL, text(token)?, NUL],
+        )?;
         Ok(())
     }
 }

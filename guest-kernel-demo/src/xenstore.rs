@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pvops_backend_xen as xen;
 use pvops_backend_xen::event_channel::{self, Port};
-use pvops_backend_xen::xenstore::{Error, NO_TRANSACTION, PAYLOAD_MAX, Xenstore};
+use pvops_backend_xen::xenstore::{Error, PAYLOAD_MAX, Transaction, Xenstore};
 use pvops_backend_xen::{GaveUp, PeerEvents};
 use pvops_core::boot_info::CommandLine;
 use pvops_core::time;
@@ -67,7 +67,7 @@ pub(crate) fn with<R>(function: impl FnOnce(&mut Store) -> R) -> Option<R> {
 /// What the toolstack has written for a kernel that can't have a command line.
 fn toolstack_command_line() -> Option<CommandLine<'static>> {
     with(|store| {
-        let value = store.read(NO_TRANSACTION, "pvops/command-line").ok()?;
+        let value = store.read(Transaction::NONE, "pvops/command-line").ok()?;
         let (_, copy) = frames::allocate()?;
         // SAFETY: the frame is nobody else's, for good, and as long as the longest value.
         let copy = unsafe { slice::from_raw_parts_mut(copy.as_ptr(), value.len()) };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use pvops_backend_xen::xenstore::{
-    Access, Error, NO_TRANSACTION, PERMISSIONS_MAX, Permission, Transaction, WatchEvent,
+    Access, Error, PERMISSIONS_MAX, Permission, Transaction, WatchEvent,
 };
 use pvops_backend_xen::{DomainId, XenError};
 
@@ -83,16 +83,16 @@ proptest! {
         for step in steps {
             match step {
                 Step::Write(node, value) => {
-                    store.write(NO_TRANSACTION, &node, &value).unwrap();
+                    store.write(Transaction::NONE, &node, &value).unwrap();
                     expected.make(&node);
                     expected.0.insert(node, value);
                 }
                 Step::Read(node) => {
-                    let answer = store.read(NO_TRANSACTION, &node);
+                    let answer = store.read(Transaction::NONE, &node);
                     let value = expected.0.get(&node).map(|value| &value[..]);
                     prop_assert_eq!(answer, value.ok_or(Error::Refused(XenError::NOT_FOUND)));
                 }
-                Step::Directory(node) => match store.directory(NO_TRANSACTION, &node) {
+                Step::Directory(node) => match store.directory(Transaction::NONE, &node) {
                     Ok(names) => {
                         prop_assert!(expected.0.contains_key(&node));
                         prop_assert_eq!(names.collect::<Vec<_>>(), expected.children(&node));
@@ -103,11 +103,11 @@ proptest! {
                     }
                 },
                 Step::Make(node) => {
-                    store.make_directory(NO_TRANSACTION, &node).unwrap();
+                    store.make_directory(Transaction::NONE, &node).unwrap();
                     expected.make(&node);
                 }
                 Step::Remove(node) => {
-                    store.remove(NO_TRANSACTION, &node).unwrap();
+                    store.remove(Transaction::NONE, &node).unwrap();
                     // The model makes the parents of what it removes.
                     expected.make(&node);
                     let below = format!("{node}/");
@@ -184,15 +184,15 @@ fn a_transaction_is_done_as_a_whole_or_not_at_all() {
     let mut store = lab.connect().unwrap();
 
     let transaction = store.start_transaction().unwrap();
-    assert_ne!(transaction, NO_TRANSACTION);
+    assert_ne!(transaction, Transaction::NONE);
     store.write(transaction, "a", b"1").unwrap();
     assert_eq!(store.read(transaction, "a"), Ok(&b"1"[..]));
     assert_eq!(
-        store.read(NO_TRANSACTION, "a"),
+        store.read(Transaction::NONE, "a"),
         Err(Error::Refused(XenError::NOT_FOUND))
     );
     store.commit(transaction).unwrap();
-    assert_eq!(store.read(NO_TRANSACTION, "a"), Ok(&b"1"[..]));
+    assert_eq!(store.read(Transaction::NONE, "a"), Ok(&b"1"[..]));
 
     let transaction = store.start_transaction().unwrap();
     store.write(transaction, "a", b"2").unwrap();
@@ -225,15 +225,15 @@ fn permissions_come_back_as_they_were_set() {
     .cycle()
     .take(PERMISSIONS_MAX)
     .collect();
-    store.write(NO_TRANSACTION, "a", b"").unwrap();
+    store.write(Transaction::NONE, "a", b"").unwrap();
     store
-        .set_permissions(NO_TRANSACTION, "a", &permissions)
+        .set_permissions(Transaction::NONE, "a", &permissions)
         .unwrap();
-    let answer: Vec<_> = store.permissions(NO_TRANSACTION, "a").unwrap().collect();
+    let answer: Vec<_> = store.permissions(Transaction::NONE, "a").unwrap().collect();
     assert_eq!(answer, permissions);
     let too_many = [permission(Access::BOTH, u16::MAX); PERMISSIONS_MAX + 1];
     assert_eq!(
-        store.set_permissions(NO_TRANSACTION, "a", &too_many),
+        store.set_permissions(Transaction::NONE, "a", &too_many),
         Err(Error::BadArgument)
     );
 }
@@ -245,8 +245,8 @@ fn the_longest_value_passes_and_a_longer_one_is_not_sent() {
     let daemon = lab.daemon.clone();
     let mut store = lab.connect().unwrap();
     let value = vec![7; 4096 - 2];
-    store.write(NO_TRANSACTION, "a", &value).unwrap();
-    assert_eq!(store.read(NO_TRANSACTION, "a"), Ok(&value[..]));
+    store.write(Transaction::NONE, "a", &value).unwrap();
+    assert_eq!(store.read(Transaction::NONE, "a"), Ok(&value[..]));
     let notifications = daemon.borrow().notifications;
     for (node, value) in [
         ("ab", &value[..]),
@@ -255,7 +255,7 @@ fn the_longest_value_passes_and_a_longer_one_is_not_sent() {
         (&"a".repeat(2049), b""),
         (&format!("/{}", "a".repeat(3072)), b""),
     ] {
-        let refusal = store.write(NO_TRANSACTION, node, value);
+        let refusal = store.write(Transaction::NONE, node, value);
         assert_eq!(refusal, Err(Error::BadArgument), "{node}");
     }
     assert_eq!(store.watch("a", "b\0"), Err(Error::BadArgument));
@@ -270,7 +270,7 @@ fn more_names_than_one_message_holds_are_refused() {
         lab.daemon.borrow_mut().set(&path, b"");
     }
     let mut store = lab.connect().unwrap();
-    let refusal = store.directory(NO_TRANSACTION, "d").map(|_| ());
+    let refusal = store.directory(Transaction::NONE, "d").map(|_| ());
     assert_eq!(refusal, Err(Error::Refused(XenError::TOO_BIG)));
 }
 
@@ -287,7 +287,7 @@ fn what_others_left_in_the_ring_is_dropped() {
                 .load(std::sync::atomic::Ordering::Relaxed),
             left
         );
-        store.write(NO_TRANSACTION, "a", b"b").unwrap();
+        store.write(Transaction::NONE, "a", b"b").unwrap();
     }
 }
 
@@ -309,9 +309,9 @@ fn a_connection_that_is_not_there_yet_is_waited_for() {
             .load(std::sync::atomic::Ordering::Relaxed),
         77
     );
-    store.write(NO_TRANSACTION, "a", b"b").unwrap();
+    store.write(Transaction::NONE, "a", b"b").unwrap();
     assert_ne!(
         store.start_transaction(),
-        Ok::<Transaction, _>(NO_TRANSACTION)
+        Ok::<Transaction, _>(Transaction::NONE)
     );
 }

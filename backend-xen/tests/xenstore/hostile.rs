@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 use pvops_backend_xen::XenError;
-use pvops_backend_xen::xenstore::{Breach, Error, NO_TRANSACTION};
+use pvops_backend_xen::xenstore::{Breach, Error, Transaction};
 
 use super::daemon::{ERROR, FEATURES, Message, REQUESTS_CONSUMED, RESPONSES_PRODUCED, event};
 use super::{Lab, cases};
@@ -15,18 +15,18 @@ fn assert_broken(lab: &mut Lab, breach: Breach) {
     let daemon = lab.daemon.clone();
     let mut store = lab.connect().unwrap();
     let broken = Err(Error::Broken(breach));
-    assert_eq!(store.write(NO_TRANSACTION, "a", b"value"), broken);
+    assert_eq!(store.write(Transaction::NONE, "a", b"value"), broken);
     daemon.borrow_mut().lie = None;
     daemon.borrow_mut().flood = None;
     let waits = daemon.borrow().waits;
-    assert_eq!(store.write(NO_TRANSACTION, "a", b"value"), broken);
+    assert_eq!(store.write(Transaction::NONE, "a", b"value"), broken);
     assert_eq!(store.next_event().map(|_| ()), broken);
     assert_eq!(daemon.borrow().waits, waits);
 
     daemon.borrow().page.word(ERROR).store(0, Ordering::Relaxed);
     store.reconnect().unwrap();
-    store.write(NO_TRANSACTION, "a", b"new").unwrap();
-    assert_eq!(store.read(NO_TRANSACTION, "a"), Ok(&b"new"[..]));
+    store.write(Transaction::NONE, "a", b"new").unwrap();
+    assert_eq!(store.read(Transaction::NONE, "a"), Ok(&b"new"[..]));
 }
 
 fn lying(lie: impl FnMut(&mut Message) + 'static) -> Lab {
@@ -66,10 +66,10 @@ fn an_index_that_makes_no_sense_breaks_the_connection() {
         page.word(offset).store(1 << 20, Ordering::Relaxed);
         daemon.borrow_mut().is_asleep = true;
         let broken = Err(Error::Broken(Breach::BadIndex));
-        assert_eq!(store.write(NO_TRANSACTION, "a", b""), broken);
+        assert_eq!(store.write(Transaction::NONE, "a", b""), broken);
         daemon.borrow_mut().is_asleep = false;
         store.reconnect().unwrap();
-        store.write(NO_TRANSACTION, "a", b"").unwrap();
+        store.write(Transaction::NONE, "a", b"").unwrap();
     }
 }
 
@@ -86,9 +86,9 @@ fn an_error_word_of_a_server_that_has_none_means_nothing() {
     lab.page.word(FEATURES).store(0, Ordering::Relaxed);
     lab.page.word(ERROR).store(3, Ordering::Relaxed);
     let mut store = lab.connect().unwrap();
-    store.write(NO_TRANSACTION, "a", b"").unwrap();
+    store.write(Transaction::NONE, "a", b"").unwrap();
     assert_eq!(store.reconnect(), Err(Error::NoReconnection));
-    store.write(NO_TRANSACTION, "a", b"").unwrap();
+    store.write(Transaction::NONE, "a", b"").unwrap();
 }
 
 #[test]
@@ -104,10 +104,10 @@ fn contents_that_make_no_sense_are_errors_of_that_request() {
     let mut lab = Lab::new();
     let daemon = lab.daemon.clone();
     let mut store = lab.connect().unwrap();
-    store.write(NO_TRANSACTION, "a", b"value").unwrap();
+    store.write(Transaction::NONE, "a", b"value").unwrap();
     for payload in [&b"no end"[..], b"\xff\0"] {
         daemon.borrow_mut().lie = Some(Box::new(|answer| answer.payload = payload.into()));
-        let names = store.directory(NO_TRANSACTION, "a").map(|_| ());
+        let names = store.directory(Transaction::NONE, "a").map(|_| ());
         assert_eq!(names, Err(Error::Malformed));
     }
     for payload in [
@@ -120,7 +120,7 @@ fn contents_that_make_no_sense_are_errors_of_that_request() {
         b"n0\0r-1\0",
     ] {
         daemon.borrow_mut().lie = Some(Box::new(|answer| answer.payload = payload.into()));
-        let permissions = store.permissions(NO_TRANSACTION, "a").map(|_| ());
+        let permissions = store.permissions(Transaction::NONE, "a").map(|_| ());
         assert_eq!(permissions, Err(Error::Malformed), "{payload:?}");
     }
     for payload in [
@@ -149,10 +149,14 @@ fn contents_that_make_no_sense_are_errors_of_that_request() {
             answer.kind = 16;
             answer.payload = payload.into();
         }));
-        assert_eq!(store.read(NO_TRANSACTION, "a"), Err(error), "{payload:?}");
+        assert_eq!(
+            store.read(Transaction::NONE, "a"),
+            Err(error),
+            "{payload:?}"
+        );
     }
     daemon.borrow_mut().lie = None;
-    assert_eq!(store.read(NO_TRANSACTION, "a"), Ok(&b"value"[..]));
+    assert_eq!(store.read(Transaction::NONE, "a"), Ok(&b"value"[..]));
 }
 
 #[test]
@@ -203,7 +207,7 @@ proptest! {
         }
         let mut results = Vec::new();
         for _ in 0..4 {
-            results.push(store.read(NO_TRANSACTION, "a").map(|_| ()));
+            results.push(store.read(Transaction::NONE, "a").map(|_| ()));
             results.push(store.next_event().map(|_| ()));
             if let Some(index) = index {
                 daemon.borrow_mut().is_asleep = true;

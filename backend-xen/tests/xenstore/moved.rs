@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use pvops_backend_xen::XenError;
-use pvops_backend_xen::xenstore::{Breach, Error, NO_TRANSACTION};
+use pvops_backend_xen::xenstore::{Breach, Error, Transaction};
 
 use super::Lab;
 use super::daemon::{Handle, RESPONSES_PRODUCED};
@@ -12,7 +12,7 @@ use super::daemon::{Handle, RESPONSES_PRODUCED};
 fn the_watches_are_set_and_the_transactions_are_gone() {
     let (mut old, new) = (Lab::new(), Lab::with(2, 77, 8192));
     let mut store = old.connect().unwrap();
-    store.write(NO_TRANSACTION, "a", b"old").unwrap();
+    store.write(Transaction::NONE, "a", b"old").unwrap();
     store.watch("a", "of before").unwrap();
     let transaction = store.start_transaction().unwrap();
 
@@ -27,9 +27,9 @@ fn the_watches_are_set_and_the_transactions_are_gone() {
     }
     assert_eq!(tokens, ["one", "two"]);
     let gone = Err(Error::Refused(XenError::NOT_FOUND));
-    assert_eq!(store.read(NO_TRANSACTION, "a"), gone);
+    assert_eq!(store.read(Transaction::NONE, "a"), gone);
     assert_eq!(store.read(transaction, "a"), gone);
-    store.write(NO_TRANSACTION, "b", b"new").unwrap();
+    store.write(Transaction::NONE, "b", b"new").unwrap();
     assert_eq!(store.wait_for_event().unwrap().token, "one");
 }
 
@@ -40,13 +40,13 @@ fn a_connection_that_was_broken_is_good_and_one_to_nobody_is_broken() {
     let mut store = old.connect().unwrap();
     page.word(RESPONSES_PRODUCED)
         .store(1 << 20, Ordering::Relaxed);
-    let broken = store.write(NO_TRANSACTION, "a", b"value");
+    let broken = store.write(Transaction::NONE, "a", b"value");
     assert_eq!(broken, Err(Error::Broken(Breach::BadIndex)));
 
     let handle = || Handle(new.daemon.clone());
     // SAFETY: as above.
     unsafe { store.resume(new.page.pointer(), handle(), []) }.unwrap();
-    store.write(NO_TRANSACTION, "a", b"value").unwrap();
+    store.write(Transaction::NONE, "a", b"value").unwrap();
 
     new.daemon.borrow_mut().is_asleep = true;
     // SAFETY: as above.

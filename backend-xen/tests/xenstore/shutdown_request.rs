@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use pvops_backend_xen::XenError;
 use pvops_backend_xen::shutdown_request::{self, PATH, ShutdownRequest};
-use pvops_backend_xen::xenstore::{Error, NO_TRANSACTION};
+use pvops_backend_xen::xenstore::{Error, Transaction};
 
 use super::Lab;
 
@@ -68,7 +68,7 @@ fn a_change_of_mind_is_seen() {
         (u32::MAX, Err(Error::Refused(XenError::TRY_AGAIN))),
     ] {
         daemon.borrow_mut().change_on_read = None;
-        store.write(NO_TRANSACTION, PATH, b"halt").unwrap();
+        store.write(Transaction::NONE, PATH, b"halt").unwrap();
         let changes_left = Rc::new(std::cell::Cell::new(changes));
         // An answer to a READ goes out: the next change is made then.
         daemon.borrow_mut().change_on_read = Some(Box::new(move || {

@@ -14,7 +14,7 @@ use pvops_backend_xen::grant_table::{
 };
 use pvops_backend_xen::memory::{FrameNumber, current_reservation};
 use pvops_backend_xen::shutdown_request::{self, ShutdownRequest};
-use pvops_backend_xen::xenstore::{Error, NO_TRANSACTION};
+use pvops_backend_xen::xenstore::{Error, Transaction};
 use pvops_backend_xen::{DomainId, XenError, poll_until, system_time_ns};
 use pvops_core::time;
 use spin::Mutex;
@@ -31,7 +31,7 @@ pub(super) const ANSWER: &str = "pvops/answer";
 
 /// Whether somebody does what is asked for.
 pub(super) fn nobody_answers() -> Option<Text> {
-    let is_there = xenstore::with(|store| store.read(NO_TRANSACTION, ANSWER).is_ok());
+    let is_there = xenstore::with(|store| store.read(Transaction::NONE, ANSWER).is_ok());
     (is_there != Some(true)).then(|| text!("nobody answers in dom0"))
 }
 
@@ -172,7 +172,7 @@ pub(super) fn requests() -> Outcome {
         let taken = await_request()?;
         ensure!(taken == wanted, "{taken} instead of {wanted}");
         answer_to(request)?;
-        let left = store(|store| Ok(store.read(NO_TRANSACTION, shutdown_request::PATH)?.len()))?;
+        let left = store(|store| Ok(store.read(Transaction::NONE, shutdown_request::PATH)?.len()))?;
         ensure!(left == 0, "the request is still there");
     }
     Ok(text!("reboot and poweroff"))
@@ -244,7 +244,7 @@ fn number(physical: u64) -> Result<FrameNumber, Text> {
 
 /// How large the toolstack wants the domain to be.
 fn target() -> Result<u64, Text> {
-    let kib = store(|store| Ok(parse_kib(store.read(NO_TRANSACTION, "memory/target")?)))?;
+    let kib = store(|store| Ok(parse_kib(store.read(Transaction::NONE, "memory/target")?)))?;
     kib.ok_or_else(|| text!("memory/target is no number"))
 }
 
@@ -274,7 +274,7 @@ pub(super) fn send(words: Text) -> Result<u32, Text> {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let request = LAST.fetch_add(1, Ordering::Relaxed) + 1;
     let text = text!("{request} {words}");
-    store(|store| store.write(NO_TRANSACTION, REQUEST, text.as_bytes()))?;
+    store(|store| store.write(Transaction::NONE, REQUEST, text.as_bytes()))?;
     Ok(request)
 }
 
@@ -294,7 +294,7 @@ pub(super) fn await_answer(request: u32) -> Result<Text, Text> {
     while answer.is_none() && time::clock_ns() - start < PATIENCE_NS {
         store(|store| store.wait_for_event().map(drop))?;
         answer = store(|store| {
-            let value = store.read(NO_TRANSACTION, ANSWER)?;
+            let value = store.read(Transaction::NONE, ANSWER)?;
             let words = value.strip_prefix(number.as_bytes());
             Ok(words.map(|words| text!("{}", words.escape_ascii())))
         })?;
