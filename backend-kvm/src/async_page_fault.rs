@@ -62,6 +62,7 @@ pub unsafe fn set_vector(vector: InterruptVector) {
 /// The token, if this page fault is one of the host's. For the #PF handler, if a program was
 /// interrupted, before anything that can fault, interrupts off; `cr2` is what CR2 held. Where the
 /// feature is off, or the fault is ordinary, it costs two loads or so.
+#[must_use = "with a token the fault is none, and CR2 no address"]
 pub fn take_fault(cr2: usize) -> Option<Token> {
     record()?.take_fault(cr2, &TOKENS)
 }

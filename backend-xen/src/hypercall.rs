@@ -15,7 +15,7 @@ use crate::error::XenError;
 /// # Errors
 ///
 /// What Xen says. [`XenError::NO_SUCH_CALL`] also where Xen can't be called: this is not Xen, or the
-/// backend was not started. [`XenError::OUT_OF_RANGE`] if an argument is longer than a register.
+/// backend was not started. [`XenError::TOO_BIG`] if an argument is longer than a register.
 ///
 /// # Safety
 ///
@@ -31,7 +31,7 @@ pub unsafe fn hypercall<const COUNT: usize>(
     }
     let mut registers = [0; 5];
     for (register, argument) in registers.iter_mut().zip(arguments) {
-        *register = usize::try_from(argument).map_err(|_| XenError::OUT_OF_RANGE)?;
+        *register = usize::try_from(argument).map_err(|_| XenError::TOO_BIG)?;
     }
     // SAFETY: the op is bound, and the caller vouches for the call.
     let result = unsafe { call(number.0 as usize, registers) };

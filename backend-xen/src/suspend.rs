@@ -30,6 +30,7 @@ use crate::{clock, event_channel, hvm, lock, runstate, shared_info};
 
 /// How a suspension ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use = "what was bound, granted and watched is gone after a move"]
 pub enum Suspension {
     /// The domain goes on in a new place, perhaps on another host. The shared page, the clock, and all of
     /// this CPU's are as after it was brought up. The clock goes on from where it was; what passed since

@@ -1,4 +1,13 @@
 //! PV guests: the kernel runs in ring 3, on page tables that Xen looks through.
+//!
+//! Xen's public/xen.h and public/arch-x86/xen-x86_64.h.
+//!
+//! # Panics
+//!
+//! Ops have no errors. Those that ask Xen for something it refuses panic, with the call and Xen's error: a page
+//! table that is not as Xen wants it, a descriptor, the address of what has no memory. So do `activate_tables`
+//! and `load_gdt` where the kernel has no frame for the second table or the copy. In lazy mode the panic comes
+//! when the batch is made.
 
 mod address;
 mod batch;
