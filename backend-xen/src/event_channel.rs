@@ -183,6 +183,7 @@ pub fn bind_pirq(pirq: Pirq, flags: BindPirqFlags, handler: Handler) -> Result<P
 ///
 /// As for [`bind_virq`].
 pub fn bind_given(port: Port, handler: Handler) -> Result<(), XenError> {
+    demand_upcall()?;
     take_into_use(port, FIRST, handler)
 }
 
@@ -191,7 +192,7 @@ pub fn bind_given(port: Port, handler: Handler) -> Result<(), XenError> {
 ///
 /// # Errors
 ///
-/// What Xen says.
+/// What Xen says; [`XenError::NO_SUCH_CALL`] before events are [on](is_on).
 pub fn close(port: Port) -> Result<(), XenError> {
     abi()?.mask(port);
     operations::close(port)?;
@@ -223,15 +224,16 @@ pub fn mask(port: Port) {
 ///
 /// # Errors
 ///
-/// What Xen says.
+/// What Xen says; [`XenError::NO_SUCH_CALL`] before events are [on](is_on).
 pub fn unmask(port: Port) -> Result<(), XenError> {
     abi()?.unmask(port)
 }
 
-/// Has the events of a port come to a CPU. Not in an interrupt handler.
+/// Has the events of a port come to a CPU, by the kernel's number. Not in an interrupt handler.
 ///
 /// # Errors
 ///
+/// [`XenError::NOT_FOUND`] if the CPU was not brought up, or there is no such port.
 /// [`XenError::INVALID`] for ports that belong to a CPU for good: of IPIs and of virtual interrupts that
 /// each CPU has; and for other CPUs than 0 where
 /// [events come to that only](crate::hvm::Callback::comes_to_each_cpu).
@@ -282,8 +284,23 @@ fn abi() -> Result<&'static Abi, XenError> {
     abi::chosen().ok_or(XenError::NO_SUCH_CALL)
 }
 
+/// An error if nobody would call a handler.
+fn demand_upcall() -> Result<(), XenError> {
+    is_on().then_some(()).ok_or(XenError::NO_SUCH_CALL)
+}
+
 /// Takes a port from Xen and into use.
 fn bind(
+    vcpu: VcpuId,
+    handler: Handler,
+    operation: impl FnOnce() -> Result<Port, XenError>,
+) -> Result<Port, XenError> {
+    demand_upcall()?;
+    bind_without_upcall(vcpu, handler, operation)
+}
+
+/// The same for ports of a PV guest whose events need no vector of the kernel's.
+pub(crate) fn bind_without_upcall(
     vcpu: VcpuId,
     handler: Handler,
     operation: impl FnOnce() -> Result<Port, XenError>,

@@ -10,7 +10,7 @@ use pvops_core::cpu_set::MAX_CPUS;
 
 use super::{this_cpu, traps};
 use crate::error::XenError;
-use crate::event_channel::{self, Port, Virq};
+use crate::event_channel::{self, Port, Virq, bind_without_upcall, operations};
 use crate::shared_info;
 
 /// Binds this CPU's channel for interrupts of other CPUs, and its timer's.
@@ -18,9 +18,11 @@ pub(super) fn start() -> Result<(), XenError> {
     let cpu = this_cpu::index();
     let slot = SLOTS.get(cpu).ok_or(XenError::TOO_BIG)?;
     if slot.ipi.load(Ordering::Relaxed) == NONE {
-        let ipi = event_channel::bind_ipi(cpu, taken)?;
+        let vcpu = this_cpu::id();
+        let ipi = bind_without_upcall(vcpu, taken, || operations::bind_ipi(vcpu))?;
         slot.ipi.store(ipi.0, Ordering::Release);
-        let timer = event_channel::bind_virq(Virq::TIMER, cpu, taken)?;
+        let timer = || operations::bind_virq(Virq::TIMER, vcpu);
+        let timer = bind_without_upcall(vcpu, taken, timer)?;
         slot.timer.store(timer.0, Ordering::Release);
     }
     slot.online.store(true, Ordering::Release);
