@@ -44,6 +44,8 @@ impl MapOperation {
     /// At `address`: in PVH and HVM guests the guest-physical address of a frame, whose memory is out
     /// of reach meanwhile; in PV guests a virtual address of this address space, whose page tables are
     /// there.
+    ///
+    /// A frame that a PVH or HVM guest grants to itself moves: it is no more where it was.
     pub fn new(address: u64, domain: DomainId, reference: GrantReference, access: Access) -> Self {
         let access = match access {
             Access::ReadOnly => READONLY,

@@ -8,7 +8,7 @@ use pvops_core::boot_info::CommandLine;
 use super::{
     Outcome, apic, async_page_fault, broadcast, clocks, cpu, extable, hand_over, host_account,
     hypercalls, irq, kvm, live, lock, mmu, non_maskable, patch, segments, smp, stopped, suspension,
-    tasks, time, xen_console, xen_domain, xen_events,
+    tasks, time, xen_console, xen_domain, xen_events, xen_grants,
 };
 #[cfg(target_arch = "x86_64")]
 use super::{long_mode, xen_pv};
@@ -283,6 +283,10 @@ static XEN_CHECKS: &[Check] = &[
     check("xen.many_ports", xen_events::many_ports),
     check("xen.priority", xen_events::priority),
     check("xen.non_maskable", non_maskable::to_each_cpu),
+    Check {
+        lacks: xen_grants::not_dom0,
+        ..check("xen.grants", xen_grants::of_this_domain)
+    },
 ];
 
 /// The same, where this is a PV guest of Xen.

@@ -32,6 +32,7 @@ mod vmi;
 mod xen_console;
 pub(crate) mod xen_domain;
 mod xen_events;
+mod xen_grants;
 #[cfg(target_arch = "x86_64")]
 mod xen_pv;
 

@@ -238,7 +238,7 @@ fn new_table() -> Result<Table, Text> {
 }
 
 /// What Xen calls a frame of this kernel.
-fn number(physical: u64) -> Result<FrameNumber, Text> {
+pub(super) fn number(physical: u64) -> Result<FrameNumber, Text> {
     FrameNumber::at_physical(physical).ok_or_else(|| text!("no such frame"))
 }
 
