@@ -15,9 +15,9 @@ use pvops_core::descriptor::GateDescriptor;
 
 use self::rom::{NOT_PROVIDED, NOTHING, Seen, TestRom, UNKNOWN};
 use super::binder::Binder;
-use super::{apic, cpu, io, irq, lazy, mmu, start};
+use super::{CopiedEntries, apic, cpu, io, irq, lazy, mmu, start, time};
 use crate::abi::call::Call;
-use crate::entry_flags::Entries;
+use crate::entry_flags::{Entries, PageFlags, UpdateFlags};
 use crate::route::Misfit;
 
 /// What is called for an op that is not patched.
@@ -234,6 +234,48 @@ fn tables_are_registered_as_the_mode_wants_it() {
             call(function, [0x1234, 0, 3]);
             assert_eq!(rom.seen().count, before);
         }
+    }
+}
+
+#[test]
+fn what_ops_can_not_say_is_told() {
+    let rom = TestRom::get();
+    for (entries, updated, wide) in [
+        (Entries::Bits32, Call::UPDATE_PXE, 0),
+        (Entries::Bits64, Call::UPDATE_PXE_LONG, 0x10),
+    ] {
+        mmu_bindings(&rom, entries);
+        let flags = UpdateFlags::of_level(1).unwrap().at(0x0804_8123);
+        // SAFETY: the ROM does nothing.
+        unsafe { mmu::update_entry(0xc000_2008 as *const u64, flags) };
+        let seen = rom.seen();
+        assert_eq!(
+            [seen.call, seen.eax, seen.edx],
+            [updated.0, 0xc000_2008, 0x0804_8011]
+        );
+        let copied = CopiedEntries {
+            from: 0x77,
+            first: 768,
+            count: 256,
+        };
+        let flags = PageFlags::of_level(2, entries).unwrap();
+        // SAFETY: as above.
+        unsafe { mmu::clone_table(0x1234, flags, copied) };
+        let seen = rom.seen();
+        assert_eq!(
+            [seen.call, seen.eax, seen.edx, seen.ecx],
+            [Call::ALLOCATE_PAGE.0, 0x1234, 0x22 | wide, 0x77]
+        );
+        assert_eq!(seen.stack, [768, 256]);
+    }
+    // SAFETY: as above.
+    unsafe { cpu::set_io_privilege_level(3) };
+    let seen = rom.seen();
+    assert_eq!([seen.call, seen.eax], [Call::SET_IOPL_MASK.0, 0x3000]);
+    for (answer, was_set) in [(1, true), (1 << 32, false)] {
+        rom.answer(answer);
+        assert_eq!(time::wall_clock_was_set(), was_set);
+        assert_eq!(rom.seen().call, Call::WALLCLOCK_UPDATED.0);
     }
 }
 
