@@ -10,7 +10,7 @@ use pvops_backend_xen::balloon::{
 };
 use pvops_backend_xen::event_channel::{self as events, Port};
 use pvops_backend_xen::grant_table::{
-    Access, GrantTable, KernelFrames, TableFrame, TableMemory, get_version,
+    Access, GrantTable, KernelFrames, TableFrame, TableMemory, Version, get_version,
 };
 use pvops_backend_xen::memory::{FrameNumber, current_reservation};
 use pvops_backend_xen::shutdown_request::{self, ShutdownRequest};
@@ -209,29 +209,35 @@ pub(super) fn with_table<R>(
     static TABLE: Mutex<Option<Table>> = Mutex::new(None);
     let mut table = TABLE.lock();
     if table.is_none() {
-        *table = Some(new_table()?);
+        let version = get_version().map_err(refused)?;
+        // SAFETY: a domain has this table only.
+        *table = Some(unsafe { new_table(version)? });
     }
     table
         .as_mut()
         .map_or_else(|| Err(text!("no table")), function)
 }
 
-fn new_table() -> Result<Table, Text> {
+/// A table with memory for four frames.
+///
+/// # Safety
+///
+/// The version is in effect, and there is no other table.
+pub(super) unsafe fn new_table(version: Version) -> Result<Table, Text> {
     const FRAMES: usize = 4;
     type Frames = [Option<&'static TableFrame>; FRAMES];
     let memory = || frames::allocate().map(|(_, memory)| memory);
-    let (Some(links), Some(pages)) = (memory(), memory()) else {
+    let (Some(links), Some(pages), Some(status_pages)) = (memory(), memory(), memory()) else {
         return Err(text!("no memory"));
     };
-    // SAFETY: the frames are nobody else's, for good, and zeroes are good for both. There is no other
-    // table; a version that can't be asked for is the first.
+    // SAFETY: the frames are nobody else's, for good, and zeroes are good for all. The caller vouches for the
+    // rest.
     unsafe {
         let memory = TableMemory {
             links: links.cast::<[u32; PAGE / 4]>().as_mut(),
             frames: pages.cast::<Frames>().as_mut(),
-            status_frames: &mut [],
+            status_frames: status_pages.cast::<Frames>().as_mut(),
         };
-        let version = get_version().map_err(refused)?;
         GrantTable::new(version, memory, KernelFrames::new(&Platform))
             .map_err(|error| text!("the grant table: {error}"))
     }

@@ -5,13 +5,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pvops_backend_xen::grant_table::{
     Access, CopyEnd, CopyOperation, EndError, GrantReference, GrantStatus, MapOperation,
-    UnmapOperation, copy, map, unmap,
+    UnmapOperation, Version, copy, map, set_version, unmap,
 };
 use pvops_backend_xen::memory::populate_physmap;
 use pvops_backend_xen::{DomainId, Features, features, hvm};
 
 use super::Outcome;
-use super::xen_domain::{Table, number, refused, with_table};
+use super::xen_domain::{Table, new_table, number, refused};
 use crate::frames;
 use crate::layout::{PAGE, SCRATCH};
 use crate::paging;
@@ -24,24 +24,34 @@ pub(super) fn not_dom0() -> Option<Text> {
     (!is_dom0).then(|| text!("not dom0, whose number is known"))
 }
 
-/// Words copied from a granted frame and to it, and the frame mapped.
+/// In a table of each version: words copied from a granted frame and to it, and the frame mapped.
 pub(super) fn of_this_domain() -> Outcome {
-    with_table(|table| {
-        let granted = Frame::new()?;
-        // SAFETY: nothing else is in the frame, which is accessed by atomics only.
-        let reference = unsafe { table.grant(OWNER, number(granted.physical)?, Access::ReadWrite) }
-            .map_err(|error| text!("granting: {error}"))?;
-        copied(&granted, reference)?;
-        mapped(table, &granted, reference)?;
-        table
-            .end(reference)
-            .map_err(|error| text!("ending: {error}"))?;
-        ensure!(
-            table.end(reference) == Err(EndError::NotGranted),
-            "it ends twice"
-        );
-        Ok(text!("copied from and to, mapped, unmapped"))
-    })
+    for version in [Version::V1, Version::V2] {
+        // SAFETY: dom0 has no other table, and the one of the first round is gone.
+        let chosen = unsafe { set_version(version) }.map_err(refused)?;
+        ensure!(chosen == version, "{chosen:?} instead of {version:?}");
+        // SAFETY: as above.
+        let mut table = unsafe { new_table(version)? };
+        granted(&mut table).map_err(|text| text!("{version:?}: {text}"))?;
+    }
+    Ok(text!("of both versions copied, mapped, unmapped"))
+}
+
+fn granted(table: &mut Table) -> Result<(), Text> {
+    let granted = Frame::new()?;
+    // SAFETY: nothing else is in the frame, which is accessed by atomics only.
+    let reference = unsafe { table.grant(OWNER, number(granted.physical)?, Access::ReadWrite) }
+        .map_err(|error| text!("granting: {error}"))?;
+    copied(&granted, reference)?;
+    mapped(table, &granted, reference)?;
+    table
+        .end(reference)
+        .map_err(|error| text!("ending: {error}"))?;
+    ensure!(
+        table.end(reference) == Err(EndError::NotGranted),
+        "it ends twice"
+    );
+    Ok(())
 }
 
 const OWNER: DomainId = DomainId::DOM0;
