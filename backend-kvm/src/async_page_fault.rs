@@ -31,7 +31,7 @@ use crate::shared::{self, ENABLE};
 use tokens::Tokens;
 
 /// Names a page that the host fetches.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Token(u32);
 
 impl Token {

@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// Number of a domain, or one of those with a meaning. Xen's public/xen.h, DOMID_.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub struct DomainId(pub u16);
 

@@ -10,7 +10,7 @@ use crate::error::XenError;
 use crate::hypercall::{HypercallNumber, hypercall};
 
 /// Xen's number of a virtual CPU of this domain.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct VcpuId(pub u32);
 
 /// Xen's number of a CPU that was brought up, given the kernel's. Any context.

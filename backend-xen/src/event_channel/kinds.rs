@@ -6,12 +6,12 @@ use crate::domain::DomainId;
 use crate::vcpu::VcpuId;
 
 /// A port: this domain's end of an event channel. 0 is none.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub struct Port(pub u32);
 
 /// A virtual interrupt: VIRQ_ and the name in Xen's public/xen.h.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Virq(pub u32);
 
 impl Virq {
@@ -33,7 +33,7 @@ impl Virq {
 }
 
 /// A physical interrupt, as Xen numbers those that it gives to a domain.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Pirq(pub u32);
 
 bitflags! {
