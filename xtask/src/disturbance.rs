@@ -77,9 +77,9 @@ impl Disturber {
         format!("unix:{}", self.path.display())
     }
 
-    /// What runs QEMU with `arguments` on this machine.
-    pub(crate) fn command(&self, arguments: &[String]) -> Command {
-        let mut command = match self.disturbance {
+    /// What runs QEMU on this machine; QEMU's arguments are to follow.
+    pub(crate) fn program(&self) -> Command {
+        match self.disturbance {
             Disturbance::Stop | Disturbance::Snapshot => Command::new(qemu::PROGRAM),
             Disturbance::Migration => {
                 let mut shell = Command::new("sh");
@@ -87,9 +87,7 @@ impl Disturber {
                 shell.arg(&self.migrated).arg(qemu::PROGRAM);
                 shell
             }
-        };
-        command.args(arguments);
-        command
+        }
     }
 
     /// What the QEMU needs besides whose machine is disturbed, and which finds us at `address`.
@@ -216,7 +214,7 @@ mod tests {
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).unwrap();
         let disturber = Disturber::new(Disturbance::Migration, &directory).unwrap();
-        let first = disturber.command(&[]);
+        let first = disturber.program();
         let script: Vec<_> = first.get_args().map(OsStr::to_os_string).collect();
         // Another program in QEMU's place, that says what it is told.
         let run = || {

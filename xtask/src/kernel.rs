@@ -208,6 +208,13 @@ pub(crate) fn target_directory(kernel: &Path) -> anyhow::Result<&Path> {
     target.with_context(|| format!("odd kernel path {}", kernel.display()))
 }
 
+/// The path of `file` from `directory`, which it is in. Some loaders tell the guest the path that they were
+/// given: this one is the same in every checkout.
+pub(crate) fn path_in<'a>(directory: &Path, file: &'a Path) -> anyhow::Result<&'a str> {
+    let path = file.strip_prefix(directory).ok().and_then(Path::to_str);
+    path.with_context(|| format!("{} is not in {}", file.display(), directory.display()))
+}
+
 /// Relative to the current directory if that is shorter.
 pub(crate) fn shown_path(path: &Path) -> &Path {
     let current = std::env::current_dir().unwrap_or_default();
@@ -241,6 +248,14 @@ pub(crate) fn cargo() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_does_not_see_where_the_checkout_is() {
+        let kernel = Path::new("/some where/target/guest/64/kernel");
+        let target = target_directory(kernel).unwrap();
+        assert_eq!(path_in(target, kernel).unwrap(), "guest/64/kernel");
+        assert!(path_in(target, Path::new("/elsewhere/kernel")).is_err());
+    }
 
     #[test]
     fn a_kernel_is_small_below_one_mebibyte() {

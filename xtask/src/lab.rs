@@ -195,7 +195,8 @@ impl Lab {
     ) -> anyhow::Result<Result<Command, String>> {
         match scenario.carrier {
             Carrier::Qemu => {
-                let kernel = kernel.to_str().context("odd kernel path")?;
+                let target = kernel::target_directory(kernel)?;
+                let kernel = kernel::path_in(target, kernel)?;
                 let mut arguments = qemu::arguments(scenario, setting, options, kernel);
                 for path in match self.supplies.roms(scenario, out)? {
                     Ok(paths) => paths,
@@ -203,13 +204,15 @@ impl Lab {
                 } {
                     arguments.extend(["-option-rom".into(), path.display().to_string()]);
                 }
-                let Some(disturber) = disturber else {
-                    let mut command = Command::new(qemu::PROGRAM);
-                    command.args(arguments);
-                    return Ok(Ok(command));
+                let mut command = match disturber {
+                    None => Command::new(qemu::PROGRAM),
+                    Some(disturber) => {
+                        arguments.extend(disturber.arguments(&disturber.address()));
+                        disturber.program()
+                    }
                 };
-                arguments.extend(disturber.arguments(&disturber.address()));
-                Ok(Ok(disturber.command(&arguments)))
+                command.current_dir(target).args(arguments);
+                Ok(Ok(command))
             }
             Carrier::Grub => {
                 let target = supplies::directory(kernel)?;

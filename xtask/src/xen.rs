@@ -11,10 +11,9 @@ mod log;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Context;
-
 pub(crate) use self::boot::Xen;
 pub(crate) use self::hypervisor::hypervisor;
+use crate::kernel;
 use crate::qemu::{self, Options};
 use crate::scenario::{Scenario, Setting};
 
@@ -39,15 +38,13 @@ pub(crate) fn command(
     options: &Options<'_>,
     words: &str,
 ) -> anyhow::Result<Command> {
-    let (directory, name) = (kernel.parent(), kernel.file_name());
-    let directory = directory.context("the kernel has no directory")?;
-    let name = name.and_then(|name| name.to_str());
-    let name = name.context("odd kernel name")?;
+    let target = kernel::target_directory(kernel)?;
+    let name = kernel::path_in(target, kernel)?;
     let scheduler = if options.smp > 1 { SCHEDULER } else { "" };
     let mut command = Command::new(qemu::PROGRAM);
     command
         // A path with a space in it would end there.
-        .current_dir(directory)
+        .current_dir(target)
         .args(qemu::machine(
             setting,
             &Options {
@@ -56,9 +53,7 @@ pub(crate) fn command(
                 ..*options
             },
         ))
-        .arg("-no-reboot")
-        .arg("-kernel")
-        .arg(xen)
+        .args(["-no-reboot", "-kernel", kernel::path_in(target, xen)?])
         .args([
             "-initrd",
             &module(name, &qemu::kernel_cmdline(scenario, setting, options)),

@@ -86,6 +86,7 @@ pub(crate) fn command(
 ) -> anyhow::Result<Command> {
     let domains = scenario.carrier.domains().unwrap_or_default();
     let cmdline = qemu::kernel_cmdline(scenario, setting, options);
+    let target = kernel::target_directory(kernel)?;
     let kernel = fs::read(kernel).with_context(|| kernel.display().to_string())?;
     // The appliance can say what hangs, if it is given the time.
     let seconds = format!("{}\n", scenario.timeout.as_secs() / 5);
@@ -119,7 +120,9 @@ pub(crate) fn command(
         .iter()
         .map(|(path, content)| (path.as_str(), &content[..]))
         .collect();
-    let initramfs = appliance.initramfs_with(&files)?;
+    let (linux, initramfs) = (appliance.linux(), appliance.initramfs_with(&files)?);
+    let linux = kernel::path_in(target, &linux)?;
+    let initramfs = kernel::path_in(target, &initramfs)?;
     let machine = Options {
         smp: 1,
         mem: OWN_MEMORY + options.mem,
@@ -128,21 +131,16 @@ pub(crate) fn command(
     let mut command = Command::new(qemu::PROGRAM);
     command
         // A path with a space in it would end there.
-        .current_dir(
-            initramfs
-                .parent()
-                .context("the appliance has no directory")?,
-        )
+        .current_dir(target)
         .args(qemu::machine(setting, &machine))
         .args([
             "-no-reboot",
             "-append",
             &format!("{} {DOM0_MEMORY} {}", xen::CMDLINE, xen::SCHEDULER),
         ])
-        .arg("-kernel")
-        .arg(hypervisor)
+        .args(["-kernel", kernel::path_in(target, hypervisor)?])
         .arg("-initrd")
-        .arg(format!("linux {LINUX_CMDLINE},boot.cpio"));
+        .arg(format!("{linux} {LINUX_CMDLINE},{initramfs}"));
     Ok(command)
 }
 
