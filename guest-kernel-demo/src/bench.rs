@@ -13,6 +13,8 @@ mod exits;
 mod interrupts;
 mod ops;
 mod scaling;
+mod self_interrupts;
+mod turns;
 mod workloads;
 #[cfg(target_arch = "x86_64")]
 mod xen;

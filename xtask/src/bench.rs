@@ -39,7 +39,8 @@ const DEFAULT: [(&str, u16); 9] = [
     ("xen-pv-icount-smp", 4),
     ("kvm-l1-icount", 4),
 ];
-const ABOUT_CPUS: &str = "ipi,ipi_halt,kick,shootdown,munmap,timer_storm,contended_lock";
+const ABOUT_CPUS: &str =
+    "ipi,ipi_halt,kick,ple_round_robin,shootdown,munmap,timer_storm,contended_lock";
 
 /// Boots the scenarios, or shows a run that was kept, or compares two.
 pub(crate) fn run(arguments: &BenchArguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {

@@ -21,6 +21,8 @@ pub(super) fn run(bench: &Bench<'_>) {
             calls(bench);
             cpuid(bench);
             control_registers(bench);
+            toggles(bench);
+            caches(bench);
             flushes(bench);
             model_specific_registers(bench);
         }
@@ -97,9 +99,13 @@ fn control_registers(bench: &Bench<'_>) {
             bench.exit("mov_from_cr8", "instruction", |_| {
                 asm!("mov {}, cr8", out(reg) _, options(nostack));
             });
+            bench.exit("mov_from_cr8", "op", |_| {
+                black_box(cpu::read_cr8());
+            });
             bench.exit("mov_to_cr8", "instruction", |_| {
                 asm!("mov cr8, {}", in(reg) 0_u64, options(nostack));
             });
+            bench.exit("mov_to_cr8", "op", |_| cpu::write_cr8(0));
         }
         bench.exit("task_switched", "instruction", |_| {
             asm!("clts", "mov cr0, {}", in(reg) switched, options(nostack));
@@ -117,6 +123,46 @@ fn control_registers(bench: &Bench<'_>) {
             irq::disable();
         });
     }
+}
+
+/// Flags of control registers, off and on again.
+#[inline(never)]
+fn toggles(bench: &Bench<'_>) {
+    const CR0_WRITE_PROTECT: usize = 1 << 16;
+    const CR4_GLOBAL_PAGES: usize = 1 << 7;
+    let (cr0, cr4) = (cpu::read_cr0(), cpu::read_cr4());
+    let unprotected = cr0 & !CR0_WRITE_PROTECT;
+    let without_global = cr4 & !CR4_GLOBAL_PAGES;
+    // SAFETY: meanwhile the kernel writes only to what it may, and global pages are faster at most.
+    unsafe {
+        bench.exit("toggle_cr0_wp", "instruction", |_| {
+            asm!(
+                "mov cr0, {}", "mov cr0, {}", in(reg) unprotected, in(reg) cr0, options(nostack)
+            );
+        });
+        bench.exit("toggle_cr0_wp", "op", |_| {
+            cpu::write_cr0(unprotected);
+            cpu::write_cr0(cr0);
+        });
+        bench.exit("toggle_cr4_pge", "instruction", |_| {
+            asm!(
+                "mov cr4, {}", "mov cr4, {}", in(reg) without_global, in(reg) cr4, options(nostack)
+            );
+        });
+        bench.exit("toggle_cr4_pge", "op", |_| {
+            cpu::write_cr4(without_global);
+            cpu::write_cr4(cr4);
+        });
+    }
+}
+
+#[inline(never)]
+fn caches(bench: &Bench<'_>) {
+    bench.exit("wbinvd", "instruction", |_| {
+        // SAFETY: memory stays as it is.
+        unsafe { asm!("wbinvd", options(nostack)) };
+    });
+    bench.exit("wbinvd", "op", |_| cpu::wbinvd());
 }
 
 /// Of the TLB, on this CPU.
@@ -150,6 +196,7 @@ fn model_specific_registers(bench: &Bench<'_>) {
         bench.exit("wr_kernel_gs_base", "instruction", |_| {
             write_msr(KERNEL_GS_BASE, 0);
         });
+        bench.exit("wr_kernel_gs_base", "op", |_| cpu::write_kernel_gs_base(0));
     }
     if let Ok(value) = cpu::read_msr_safe(TSC_ADJUST)
         // SAFETY: this is its value.

@@ -1,28 +1,29 @@
-//! What interrupts cost: to this CPU, to another, by the timer, and to end.
+//! What interrupts cost: by the timer, to end, and to another CPU; `self_interrupts` has those to this one.
 
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use pvops_backend_xen::vcpu::{self, VcpuId};
-use pvops_core::{Kernel, apic, irq, lock, smp, time};
+use pvops_core::{apic, irq, lock, time};
 
 use super::exits::write_msr;
-use super::{Bench, Work, arch, tsc};
+use super::self_interrupts::{self, send};
+use super::{Bench, Work, arch, tsc, turns};
 use crate::cpus;
-use crate::platform::Platform;
-use crate::trap::{self, END_VECTOR, SELF_VECTOR, TIMER_VECTOR};
+use crate::trap::{self, END_VECTOR, TIMER_VECTOR};
 use crate::work::{begin, finish, run_on};
 
 /// Runs all that this host can do.
 pub(super) fn run(bench: &Bench<'_>) {
     irq::without(|| {
-        to_itself(bench);
+        self_interrupts::run(bench);
         by_timer(bench);
         timer(bench);
         ends(bench);
     });
     if cpus::count() > 1 {
         between(bench);
+        turns::run(bench);
     }
 }
 
@@ -43,29 +44,6 @@ pub(crate) fn end() {
 const END_OF_INTERRUPT: u32 = 0xb;
 static BY_REGISTER: AtomicBool = AtomicBool::new(false);
 static END_TICKS: AtomicU64 = AtomicU64::new(0);
-
-#[inline(never)]
-fn to_itself(bench: &Bench<'_>) {
-    bench.exit("self_ipi_sti_nop", "op", |_| {
-        let before = trap::count(SELF_VECTOR);
-        send(SELF_VECTOR);
-        // SAFETY: all interrupts have handlers.
-        unsafe { irq::enable() };
-        until_came(SELF_VECTOR, before);
-        irq::disable();
-    });
-    // Elsewhere the interrupt comes before the halt, and nothing ends that.
-    if !bench.lacks("sti-shadow") {
-        bench.exit("self_ipi_sti_hlt", "op", |_| {
-            let before = trap::count(SELF_VECTOR);
-            send(SELF_VECTOR);
-            // SAFETY: as above.
-            unsafe { irq::safe_halt() };
-            until_came(SELF_VECTOR, before);
-            irq::disable();
-        });
-    }
-}
 
 /// An event that has passed already, and one that is due soon, until it has come.
 #[inline(never)]
@@ -141,14 +119,6 @@ fn ends(bench: &Bench<'_>) {
             Some(END_TICKS.load(Ordering::Relaxed))
         });
     }
-}
-
-/// Sends this CPU an interrupt.
-#[inline(always)]
-fn send(vector: u8) {
-    let this = Platform.cpu_index() as u32;
-    // SAFETY: the vector has a handler, as all have.
-    unsafe { smp::send_ipi(this, u32::from(vector)) };
 }
 
 /// Waits until a vector has come once more.

@@ -40,7 +40,7 @@ const GROUPS: [(&str, &str, &str); 4] = [
         "The same effect by the instruction, by a call of the host, and by the op of pvops; register: by the \
          local APIC's register; direct_call: functions that are called directly, as Linux does on Xen. Names \
          are those of kvm-unit-tests' vmexit where that has the same; of its tscdeadline 3,000 ticks are \
-         waiting.",
+         waiting. ple_round_robin: all CPUs in turn, spinning (instruction) or asleep (op).",
     ),
     (
         "workload",
