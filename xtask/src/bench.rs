@@ -28,10 +28,11 @@ use crate::{kernel, progress, setup, step};
 
 /// Where counts are exact, whatever the machine, and numbers of CPUs. With several only what is about those
 /// is run.
-const DEFAULT: [(&str, u16); 9] = [
+const DEFAULT: [(&str, u16); 10] = [
     ("tcg-icount", 1),
     ("xen-pv-icount", 1),
     ("xen-pvh-icount", 1),
+    ("xen-hvm-icount", 1),
     ("kvm-l1-icount", 1),
     ("native32-icount", 1),
     ("vmi-icount", 1),

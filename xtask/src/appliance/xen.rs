@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, anyhow, bail};
 use xshell::cmd;
 
-pub(crate) use self::domains::{DOMAINS, DOMAINS_32, Domain, MORE_DOMAINS};
+pub(crate) use self::domains::{DOMAINS, DOMAINS_32, Domain, HVM_DOMAIN, MORE_DOMAINS};
 use super::{Appliance, Built, linux};
 use crate::grub::{self, Grub};
 use crate::kernel::{self, MESSAGES};

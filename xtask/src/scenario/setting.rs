@@ -80,7 +80,15 @@ pub(super) fn xen_pvh() -> Setting {
     }
 }
 
-/// The same, where the time-stamp counter counts instructions.
+/// [`xen`], where the time-stamp counter counts instructions.
+pub(super) fn counting_xen() -> Setting {
+    Setting {
+        qemu: COUNTING_FOR_XEN,
+        ..xen()
+    }
+}
+
+/// The same, where the kernel is not in ring 0.
 pub(super) fn counting_xen_pv() -> Setting {
     Setting {
         qemu: COUNTING_FOR_XEN,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::native::TCG;
 use super::setting::*;
 use super::{Carrier, Ending, Scenario};
-use crate::appliance::xen::{DOMAINS, DOMAINS_32, MORE_DOMAINS};
+use crate::appliance::xen::{DOMAINS, DOMAINS_32, HVM_DOMAIN, MORE_DOMAINS};
 use crate::figures;
 use crate::kernel::WordSize;
 
@@ -92,6 +92,16 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "xen-domu-more",
         carrier: Carrier::XenAppliance(MORE_DOMAINS),
+        ..XEN_DOMU
+    },
+    // For benchmarks.
+    Scenario {
+        name: "xen-hvm-icount",
+        host: "TCG counting instructions, Xen, as HVM domain beside Linux",
+        carrier: Carrier::XenAppliance(HVM_DOMAIN),
+        single_cpu: true,
+        cpus: &[],
+        prepare: |_| Ok(counting_xen()),
         ..XEN_DOMU
     },
     Scenario {

@@ -54,6 +54,9 @@ pub(crate) static MORE_DOMAINS: &[Domain] = &[
     },
 ];
 
+/// For benchmarks; PV and PVH can be measured as dom0.
+pub(crate) static HVM_DOMAIN: &[Domain] = &[HVM];
+
 /// The same of the 32-bit kernel, which is not for PV: Debian's Xen has no 32-bit one.
 pub(crate) static DOMAINS_32: &[Domain] = &[
     Domain {
