@@ -157,6 +157,24 @@ mod tests {
     }
 
     #[test]
+    fn counting_machines_have_neither_clock_nor_chance_of_this_one() {
+        let host = Host {
+            kvm: Err("there is none".into()),
+        };
+        for scenario in all().filter(|scenario| scenario.host.contains("counting")) {
+            let setting = (scenario.prepare)(&host).unwrap();
+            let arguments = match scenario.carrier {
+                Carrier::KvmAppliance(more) => more,
+                _ => setting.qemu,
+            };
+            for wanted in ["-icount", "-rtc", "-seed"] {
+                let name = scenario.name;
+                assert!(arguments.contains(&wanted), "{name} has no {wanted}");
+            }
+        }
+    }
+
+    #[test]
     fn an_unknown_scenario_lists_the_known_ones() {
         let error = select(&["tcg".into(), "xne".into()], false).err().unwrap();
         let error = error.to_string();

@@ -82,6 +82,41 @@ fn module(file: &str, cmdline: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn guests_do_not_see_where_the_checkout_is() {
+        let setting = Setting {
+            qemu: &[],
+            lacks: &[],
+            cmdline: String::new(),
+            note: None,
+        };
+        let options = Options {
+            smp: 1,
+            mem: 128,
+            cmdline: "",
+            cpu_flags: "",
+        };
+        let target = Path::new("/some where/target");
+        let files = ["appliance/xen", "guest/64/kernel"].map(|name| target.join(name));
+        let scenario = scenario::find("xen-pv").unwrap();
+        let command = command(&files[0], &files[1], scenario, &setting, &options, "").unwrap();
+        assert_eq!(command.get_current_dir(), Some(target));
+        let arguments: Vec<_> = command.get_args().filter_map(OsStr::to_str).collect();
+        assert!(
+            arguments
+                .windows(2)
+                .any(|pair| pair == ["-kernel", "appliance/xen"])
+        );
+        assert!(arguments.contains(&"guest/64/kernel"));
+        assert!(
+            arguments
+                .iter()
+                .all(|argument| !argument.contains("some where"))
+        );
+    }
 
     #[test]
     fn commas_do_not_separate_modules() {
