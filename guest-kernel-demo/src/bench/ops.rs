@@ -42,8 +42,19 @@ macro_rules! ways {
             $($name: fn($($type),*) $(-> $result)?,)*
         }
 
+        /// What the table leads to: the symbols of closures would not say whose they are.
+        mod entries {
+            use super::{Raw, Way};
+
+            $(
+                pub(super) fn $name($($argument: $type),*) $(-> $result)? {
+                    Raw.$name($($argument),*)
+                }
+            )*
+        }
+
         static TABLE: Table = Table {
-            $($name: |$($argument),*| Raw.$name($($argument),*),)*
+            $($name: entries::$name,)*
         };
 
         impl Way for Table {
