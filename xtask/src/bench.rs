@@ -6,6 +6,7 @@ mod html;
 mod markdown;
 mod presentation;
 mod record;
+mod repeat;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,6 +17,7 @@ use anyhow::Context;
 use xshell::cmd;
 
 use self::record::{HostRun, Run, Unit};
+pub(crate) use self::repeat::test;
 use crate::cli::BenchArguments;
 use crate::host::{Host, Kvm};
 use crate::lab::Lab;

@@ -15,7 +15,7 @@ use crate::setup;
 use crate::step::{self, CargoStep, End};
 use crate::tally::Tally;
 use crate::{
-    kernel, licenses, links, minimal_kernel, privileged, publishing, record, vmi_rom,
+    bench, kernel, licenses, links, minimal_kernel, privileged, publishing, record, vmi_rom,
     with_bootloader,
 };
 
@@ -49,6 +49,9 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<Outcome> {
     vmi_rom::test(&qemu, &mut tally, out)?;
     if let Some((_, kernel)) = kernels.iter().find(|(size, _)| *size == WordSize::Bits64) {
         record::test(&qemu, kernel, &mut tally, out)?;
+    }
+    if let Some((_, kernel)) = kernels.iter().find(|(size, _)| *size == WordSize::Bits32) {
+        bench::test(&qemu, kernel, &mut tally, out)?;
     }
     if let Some(lab) = lab(kernels, qemu, &mut tally) {
         boot_all(lab, &mut tally, out)?;
