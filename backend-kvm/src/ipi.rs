@@ -53,7 +53,7 @@ unsafe fn send_by_windows(cpus: &CpuSet, vector: u32) {
 unsafe fn send_one_by_one(cpus: &CpuSet, vector: u32) {
     // SAFETY: the caller vouches for the CPUs.
     cpus.iter()
-        .for_each(|cpu| unsafe { smp::send_ipi(cpu as u32, vector) });
+        .for_each(|cpu| unsafe { smp::send_ipi(cpu, vector) });
 }
 
 fn send(window: Window, vector: u32) -> Result<u64, HypercallError> {
@@ -69,7 +69,7 @@ fn send(window: Window, vector: u32) -> Result<u64, HypercallError> {
 /// Who sends to a set mostly waits for all of it. So lets the first CPU of the set run that the host
 /// has preempted, on this one's time.
 fn yield_to_preempted(cpus: &CpuSet) {
-    let preempted = cpus.iter().find(|&cpu| lock::vcpu_is_preempted(cpu as u32));
+    let preempted = cpus.iter().find(|&cpu| lock::vcpu_is_preempted(cpu));
     if let Some(id) = preempted.and_then(native::apic_id) {
         // SAFETY: it touches no memory. Whether the host did it makes no difference here.
         let _ = unsafe { hypercall(HypercallNumber::SCHED_YIELD, [u64::from(id)]) };

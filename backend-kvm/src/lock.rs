@@ -37,9 +37,9 @@ unsafe extern "C" fn wait(word: *const u32, value: u32) {
 }
 
 /// The op `lock.kick`. A hypercall orders all earlier stores, as every exit does.
-unsafe extern "C" fn kick(cpu: u32) {
+unsafe extern "C" fn kick(cpu: usize) {
     const FLAGS: u64 = 0;
-    if let Some(id) = native::apic_id(cpu as usize) {
+    if let Some(id) = native::apic_id(cpu) {
         // SAFETY: it wakes a virtual CPU, and touches no memory. A host that offers PV unhalt has the
         // call; if it fails there is nothing else that would wake the CPU.
         let _ = unsafe { hypercall(HypercallNumber::KICK_CPU, [FLAGS, u64::from(id)]) };

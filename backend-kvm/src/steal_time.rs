@@ -78,8 +78,8 @@ pub(crate) unsafe extern "C" fn stolen_ns(cpu: usize) -> u64 {
 }
 
 /// The op `lock.vcpu_is_preempted`.
-pub(crate) unsafe extern "C" fn vcpu_is_preempted(cpu: u32) -> bool {
-    shared::of(cpu as usize).is_some_and(|frame| frame.steal_time.is_preempted())
+pub(crate) unsafe extern "C" fn vcpu_is_preempted(cpu: usize) -> bool {
+    shared::of(cpu).is_some_and(|frame| frame.steal_time.is_preempted())
 }
 
 impl StealTime {
@@ -196,7 +196,7 @@ mod tests {
     fn a_cpu_without_a_frame_has_lost_nothing() {
         for cpu in [0, MAX_CPUS - 1, MAX_CPUS, usize::MAX] {
             // SAFETY: the functions are ops that take any number.
-            let (stolen, preempted) = unsafe { (stolen_ns(cpu), vcpu_is_preempted(cpu as u32)) };
+            let (stolen, preempted) = unsafe { (stolen_ns(cpu), vcpu_is_preempted(cpu)) };
             assert_eq!((stolen, preempted), (0, false));
         }
     }

@@ -74,8 +74,8 @@ unsafe extern "C" fn wait(word: *const u32, value: u32) {
 }
 
 /// The op `lock.kick`. A hypercall orders all earlier stores.
-unsafe extern "C" fn kick(cpu: u32) {
-    if let Some(port) = port_of(cpu as usize) {
+unsafe extern "C" fn kick(cpu: usize) {
+    if let Some(port) = port_of(cpu) {
         // The port was bound, so it can be sent to.
         let _ = event_channel::send(port);
     }

@@ -67,7 +67,7 @@ unsafe impl Kernel for Platform {
 }
 
 impl CpuIndex for Platform {
-    fn cpu_index() -> u32 {
-        Kernel::cpu_index(&Platform) as u32
+    fn cpu_index() -> usize {
+        Kernel::cpu_index(&Platform)
     }
 }

@@ -594,7 +594,7 @@ declare_ops! {
         /// # Safety
         ///
         /// The CPU must have been brought up and have a handler for the vector.
-        [c] unsafe fn send_ipi(cpu: u32, vector: u32);
+        [c] unsafe fn send_ipi(cpu: usize, vector: u32);
         /// Sends the interrupt `vector` to all CPUs in a set. Any context.
         ///
         /// # Safety
@@ -679,10 +679,10 @@ declare_ops! {
         /// ([`Kernel::cpu_index`](crate::Kernel::cpu_index)). All earlier stores of the caller are
         /// visible to whoever it wakes, and to a `wait` that begins too late for the kick. If that
         /// CPU does not wait, or does not exist, it does nothing, or ends its next wait. Any context.
-        [plain] safe fn kick(cpu: u32);
+        [plain] safe fn kick(cpu: usize);
         /// Whether the host runs something else on this CPU's physical CPU, so that it makes no
         /// progress: a guess, which may be old. `false` where that is not known. Any context.
-        [plain] safe fn vcpu_is_preempted(cpu: u32) -> bool;
+        [plain] safe fn vcpu_is_preempted(cpu: usize) -> bool;
         /// Releases a queue lock. A part of [`RawQueueLock`](crate::lock::RawQueueLock), and an op
         /// because it need not look for sleepers where nobody sleeps.
         ///

@@ -70,8 +70,8 @@ fn send_non_maskable(cpu: usize) {
     let _ = unsafe { vcpu::plain(SEND_NMI, VcpuId(cpu as u32)) };
 }
 
-unsafe extern "C" fn send_ipi(cpu: u32, vector: u32) {
-    events::send(cpu as usize, vector as u8);
+unsafe extern "C" fn send_ipi(cpu: usize, vector: u32) {
+    events::send(cpu, vector as u8);
 }
 
 unsafe extern "C" fn send_ipi_set(cpus: *const CpuSet, vector: u32) {

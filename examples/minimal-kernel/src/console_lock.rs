@@ -7,7 +7,7 @@ pub(crate) static CONSOLE: Mutex<ThisCpu, ()> = Mutex::new(());
 pub(crate) struct ThisCpu;
 
 impl CpuIndex for ThisCpu {
-    fn cpu_index() -> u32 {
+    fn cpu_index() -> usize {
         // There is one.
         0
     }

@@ -31,7 +31,7 @@ pub(super) fn run(bench: &Bench<'_>) {
 /// Sends this CPU an interrupt.
 #[inline(always)]
 pub(super) fn send(vector: u8) {
-    let this = Platform.cpu_index() as u32;
+    let this = Platform.cpu_index();
     // SAFETY: the vector has a handler, as all have.
     unsafe { smp::send_ipi(this, u32::from(vector)) };
 }

@@ -63,7 +63,7 @@ pub(super) fn not_offered() -> Outcome {
 pub(super) fn early_kick() -> Outcome {
     const ROUNDS: u32 = 100;
     static WORD: AtomicU32 = AtomicU32::new(0);
-    let this = per_cpu::index() as u32;
+    let this = per_cpu::index();
     for _ in 0..ROUNDS {
         lock::kick(this);
         // SAFETY: the word is static. It does not change, so only the kick ends this.

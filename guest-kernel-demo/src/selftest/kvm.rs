@@ -33,17 +33,17 @@ pub(super) fn steal_time() -> Outcome {
                 "CPU {cpu}: it went back from {last} to {stolen}"
             );
             *last = stolen;
-            preempted += u32::from(lock::vcpu_is_preempted(cpu as u32));
+            preempted += u32::from(lock::vcpu_is_preempted(cpu));
         }
         ensure!(
-            !lock::vcpu_is_preempted(this as u32),
+            !lock::vcpu_is_preempted(this),
             "this CPU runs, and is said not to"
         );
         system::yield_cpu();
     }
     let all: u64 = last.iter().sum();
     ensure!(
-        time::stolen_ns(cpus::count()) == 0 && !lock::vcpu_is_preempted(u32::MAX),
+        time::stolen_ns(cpus::count()) == 0 && !lock::vcpu_is_preempted(usize::MAX),
         "a CPU that does not exist has a record"
     );
     Ok(text!(
@@ -244,7 +244,7 @@ fn while_cpu_1_spins(mut seen: impl FnMut() -> bool) -> Result<u64, Text> {
     fn spin(cpu: usize) -> u64 {
         let mut wrong = 0;
         while !DONE.load(Ordering::Relaxed) {
-            wrong += u64::from(lock::vcpu_is_preempted(cpu as u32));
+            wrong += u64::from(lock::vcpu_is_preempted(cpu));
         }
         wrong
     }

@@ -13,7 +13,7 @@
 //! ```text
 //! struct ThisCpu;
 //! impl CpuIndex for ThisCpu {
-//!     fn cpu_index() -> u32 { /* from the kernel's per-CPU block */ }
+//!     fn cpu_index() -> usize { /* from the kernel's per-CPU block */ }
 //! }
 //! type Mutex<T> = pvops_core::lock::Mutex<ThisCpu, T>;
 //! static RUN_QUEUE: Mutex<RunQueue> = Mutex::new(RunQueue::new());

@@ -22,7 +22,7 @@ pub trait CpuIndex {
     /// Index of the CPU that asks, as [`Kernel::cpu_index`](crate::Kernel::cpu_index) has it; it
     /// must stay the same until the lock is taken. A wrong one lets another CPU be kicked, so this
     /// one may sleep for ever.
-    fn cpu_index() -> u32;
+    fn cpu_index() -> usize;
 }
 
 /// A lock whose waiters sleep, after long, if the host can wake them. First come, first served, on
@@ -73,7 +73,7 @@ impl<C: CpuIndex> RawQueueLock<C> {
     #[inline(never)]
     fn wait_and_lock(&self) {
         match in_turn() {
-            true => self.queue.lock(&Ops, C::cpu_index()),
+            true => self.queue.lock(&Ops, C::cpu_index() as u32),
             false => self.queue.lock_out_of_turn(),
         }
     }
@@ -109,11 +109,11 @@ impl Host for Ops {
 
     #[inline]
     fn kick(&self, cpu: u32) {
-        crate::ops::lock::kick(cpu);
+        crate::ops::lock::kick(cpu as usize);
     }
 
     #[inline]
     fn vcpu_is_preempted(&self, cpu: u32) -> bool {
-        crate::ops::lock::vcpu_is_preempted(cpu)
+        crate::ops::lock::vcpu_is_preempted(cpu as usize)
     }
 }

@@ -1,7 +1,7 @@
 //! Threads as CPUs, and what ends the process.
 
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use pvops_core::lock::{CpuIndex, Mutex};
@@ -25,9 +25,9 @@ fn each_thread_is_a_cpu_of_its_own() {
 fn locks_work_between_threads_that_are_no_cpus() {
     struct ThisThread;
     impl CpuIndex for ThisThread {
-        fn cpu_index() -> u32 {
-            static NEXT: AtomicU32 = AtomicU32::new(0);
-            std::thread_local!(static INDEX: u32 = NEXT.fetch_add(1, Ordering::Relaxed));
+        fn cpu_index() -> usize {
+            static NEXT: AtomicUsize = AtomicUsize::new(0);
+            std::thread_local!(static INDEX: usize = NEXT.fetch_add(1, Ordering::Relaxed));
             INDEX.with(|index| *index)
         }
     }

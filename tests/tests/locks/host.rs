@@ -14,7 +14,7 @@ use pvops_core::{Bindings, bindings, install as install_backend, preserve};
 use pvops_tests::process::PROCESS;
 
 /// How many threads take a lock.
-pub(crate) const CPUS: u32 = 4;
+pub(crate) const CPUS: usize = 4;
 
 /// How often a thread went to sleep.
 pub(crate) static SLEEPS: AtomicU64 = AtomicU64::new(0);
@@ -52,17 +52,17 @@ pub(crate) fn join<T>(threads: Vec<JoinHandle<T>>, progress: &AtomicU64, hang: D
 pub(crate) struct ThisThread;
 
 thread_local! {
-    static CPU: Cell<u32> = const { Cell::new(0) };
+    static CPU: Cell<usize> = const { Cell::new(0) };
 }
 
 impl ThisThread {
-    pub(crate) fn is(cpu: u32) {
+    pub(crate) fn is(cpu: usize) {
         CPU.set(cpu);
     }
 }
 
 impl CpuIndex for ThisThread {
-    fn cpu_index() -> u32 {
+    fn cpu_index() -> usize {
         CPU.get()
     }
 }
@@ -83,10 +83,10 @@ static BACKEND: Backend = Backend {
 };
 
 /// How often each CPU was kicked.
-static KICKS: [AtomicU32; CPUS as usize] = [const { AtomicU32::new(0) }; CPUS as usize];
+static KICKS: [AtomicU32; CPUS] = [const { AtomicU32::new(0) }; CPUS];
 
 unsafe extern "C" fn wait(word: *const u32, value: u32) {
-    let kicks = &KICKS[CPU.get() as usize];
+    let kicks = &KICKS[CPU.get()];
     // From here on a kick changes the number, and so keeps the sleep from beginning.
     let seen = kicks.load(Ordering::SeqCst);
     // SAFETY: the op's caller vouches for the word.
@@ -106,8 +106,8 @@ unsafe extern "C" fn wait(word: *const u32, value: u32) {
     }
 }
 
-unsafe extern "C" fn kick(cpu: u32) {
-    let Some(kicks) = KICKS.get(cpu as usize) else {
+unsafe extern "C" fn kick(cpu: usize) {
+    let Some(kicks) = KICKS.get(cpu) else {
         return;
     };
     kicks.fetch_add(1, Ordering::SeqCst);
@@ -123,6 +123,6 @@ unsafe extern "C" fn kick(cpu: u32) {
 }
 
 /// Half of them, so that some waiters sleep at once and some after looking for long.
-unsafe extern "C" fn is_preempted(cpu: u32) -> bool {
+unsafe extern "C" fn is_preempted(cpu: usize) -> bool {
     cpu % 2 == 1
 }

@@ -33,7 +33,7 @@ static MACHINE: StdMutex<()> = StdMutex::new(());
 struct Shared {
     /// Not atomic: two owners at once would lose counts.
     handovers: u64,
-    last: u32,
+    last: usize,
     taken: u64,
 }
 
@@ -91,7 +91,7 @@ fn no_wake_up_is_lost_in_millions_of_handovers() {
 fn who_comes_first_is_served_first() {
     let _alone = MACHINE.lock().unwrap();
     host::install();
-    static LOCK: Mutex<ThisThread, Vec<u32>> = Mutex::new(Vec::new());
+    static LOCK: Mutex<ThisThread, Vec<usize>> = Mutex::new(Vec::new());
     static PROGRESS: AtomicU64 = AtomicU64::new(0);
     for round in 0..100 {
         ThisThread::is(0);
@@ -117,7 +117,7 @@ fn who_comes_first_is_served_first() {
         assert!(LOCK.try_lock().is_none());
         drop(first);
         host::join(threads, &PROGRESS, HANG);
-        let wanted: Vec<u32> = (1..CPUS).collect();
+        let wanted: Vec<usize> = (1..CPUS).collect();
         assert_eq!(*LOCK.lock(), wanted, "round {round}");
     }
 }

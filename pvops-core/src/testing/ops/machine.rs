@@ -19,7 +19,7 @@ pub(super) const APIC: bindings::apic = simulated!(apic {
 
 pub(super) const SMP: bindings::smp = simulated!(smp {
     call start_cpu(apic_id: u32, start: *const CpuStart) -> StartStatus = |_| StartStatus::UNAVAILABLE;
-    call send_ipi(cpu: u32, vector: u32) = |_| ();
+    call send_ipi(cpu: usize, vector: u32) = |_| ();
     call send_ipi_set(cpus: *const CpuSet, vector: u32) = |_| ();
     call send_ipi_others(vector: u32) = |_| ();
     call setup_ipi(vector: u32) = |_| ();
