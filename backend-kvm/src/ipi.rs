@@ -15,7 +15,7 @@ use crate::hypercall::{HypercallError, HypercallNumber, hypercall};
 use window::{Window, windows};
 
 /// The op `smp.send_ipi_set`, with what the host offers of PV IPI and yielding.
-pub(crate) unsafe extern "C" fn send_ipi_set(cpus: *const CpuSet, vector: u32) {
+pub(crate) unsafe extern "C" fn send_ipi_set(cpus: *const CpuSet, vector: u8) {
     // SAFETY: the op's caller gives a set.
     let cpus = unsafe { *cpus };
     let features = Features::in_use();
@@ -35,7 +35,7 @@ pub(crate) unsafe extern "C" fn send_ipi_set(cpus: *const CpuSet, vector: u32) {
 /// # Safety
 ///
 /// The CPUs must have a handler for the vector.
-unsafe fn send_by_windows(cpus: &CpuSet, vector: u32) {
+unsafe fn send_by_windows(cpus: &CpuSet, vector: u8) {
     for window in windows(cpus.iter().filter_map(native::apic_id)) {
         // The command register does it in one exit as well, or in none.
         if window.is_single() || send(window, vector).is_err() {
@@ -50,17 +50,17 @@ unsafe fn send_by_windows(cpus: &CpuSet, vector: u32) {
 /// # Safety
 ///
 /// As above.
-unsafe fn send_one_by_one(cpus: &CpuSet, vector: u32) {
+unsafe fn send_one_by_one(cpus: &CpuSet, vector: u8) {
     // SAFETY: the caller vouches for the CPUs.
     cpus.iter()
         .for_each(|cpu| unsafe { smp::send_ipi(cpu, vector) });
 }
 
-fn send(window: Window, vector: u32) -> Result<u64, HypercallError> {
+fn send(window: Window, vector: u8) -> Result<u64, HypercallError> {
     /// Of the interrupt command: delivery mode "fixed". Intel SDM volume 3, figure 12-12.
     const FIXED: u64 = 0;
     let (low, high) = (window.bits as usize, (window.bits >> usize::BITS) as usize);
-    let command = FIXED | u64::from(vector & 0xff);
+    let command = FIXED | u64::from(vector);
     let arguments = [low as u64, high as u64, u64::from(window.first), command];
     // SAFETY: the CPUs are ready for the interrupt, as the op's caller says.
     unsafe { hypercall(HypercallNumber::SEND_IPI, arguments) }

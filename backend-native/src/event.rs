@@ -87,18 +87,18 @@ const DIVIDE_BY_1: u32 = 0b1011;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
-unsafe extern "C" fn no_setup(_vector: u32) {}
+unsafe extern "C" fn no_setup(_vector: u8) {}
 
 unsafe extern "C" fn no_set(_deadline_ns: u64) -> EventStatus {
     EventStatus::NO_TIMER
 }
 
-unsafe extern "C" fn deadline_setup(vector: u32) {
+unsafe extern "C" fn deadline_setup(vector: u8) {
     // SAFETY: the op's caller has a handler for the vector. The fence keeps the first deadline
     // behind the change of mode, which is a store to memory in xAPIC mode (section 12.5.4.1).
     unsafe {
         deadline_cancel();
-        apic::write(LVT_TIMER, LVT_DEADLINE | vector & 0xff);
+        apic::write(LVT_TIMER, LVT_DEADLINE | u32::from(vector));
         asm!("mfence", options(nostack, preserves_flags));
     }
 }
@@ -121,12 +121,12 @@ unsafe extern "C" fn deadline_cancel() {
 /// The rate of the timer in its one-shot mode.
 static TICKS_PER_SECOND: AtomicU64 = AtomicU64::new(0);
 
-unsafe extern "C" fn count_setup(vector: u32) {
+unsafe extern "C" fn count_setup(vector: u8) {
     // SAFETY: the op's caller has a handler for the vector, and no count is running.
     unsafe {
         count_cancel();
         apic::write(DIVIDE, DIVIDE_BY_1);
-        apic::write(LVT_TIMER, vector & 0xff);
+        apic::write(LVT_TIMER, vector.into());
     }
 }
 

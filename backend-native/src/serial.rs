@@ -16,7 +16,7 @@ const ABSENT: u8 = 0xff;
 /// A byte takes 87 microseconds at 115,200 baud and a port read about one.
 const MAX_POLLS: u32 = 1000;
 
-unsafe extern "C" fn write(byte: u32) {
+unsafe extern "C" fn write(byte: u8) {
     for _ in 0..MAX_POLLS {
         // SAFETY: reading the line status clears error bits that nobody looks at.
         let status = unsafe { io::in8(LINE_STATUS) };
@@ -25,7 +25,7 @@ unsafe extern "C" fn write(byte: u32) {
         }
         if status & TRANSMITTER_EMPTY != 0 {
             // SAFETY: sends a byte.
-            unsafe { io::out8(DATA, byte as u8) };
+            unsafe { io::out8(DATA, byte) };
             return;
         }
     }

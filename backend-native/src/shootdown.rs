@@ -4,7 +4,7 @@
 //! are in [`PENDING`]. A CPU serves it in its interrupt handler, or, since two CPUs may want
 //! something of each other with interrupts off, while it waits here itself.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use pvops_core::cpu_set::{CpuSet, MAX_CPUS};
 use pvops_core::{mmu, smp, system};
@@ -31,13 +31,13 @@ const BITS: usize = usize::BITS as usize;
 static PENDING: [AtomicUsize; MAX_CPUS / BITS] = [const { AtomicUsize::new(0) }; MAX_CPUS / BITS];
 
 /// The vector that the kernel gave us, or [`NONE`].
-static VECTOR: AtomicU32 = AtomicU32::new(NONE);
+static VECTOR: AtomicU8 = AtomicU8::new(NONE);
 
 /// Vector 0 is a CPU exception's.
-const NONE: u32 = 0;
+const NONE: u8 = 0;
 
 /// The op `smp.setup_ipi`.
-pub(crate) unsafe extern "C" fn setup(vector: u32) {
+pub(crate) unsafe extern "C" fn setup(vector: u8) {
     VECTOR.store(vector, Ordering::Relaxed);
 }
 
@@ -109,7 +109,7 @@ pub unsafe fn flush_tlb_multi_but(
 
 /// The vector, if it is one. Without it the other CPUs would keep their translations, or be waited
 /// for without end.
-fn lent(vector: u32) -> u32 {
+fn lent(vector: u8) -> u8 {
     assert!(
         vector != NONE,
         "mmu.flush_tlb_multi for another CPU before smp.setup_ipi"

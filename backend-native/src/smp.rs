@@ -67,19 +67,19 @@ const ASSERT: u64 = 1 << 14;
 /// Destination shorthand: all excluding self.
 const OTHERS: u64 = 0b11 << 18;
 
-unsafe extern "C" fn send_ipi(cpu: usize, vector: u32) {
+unsafe extern "C" fn send_ipi(cpu: usize, vector: u8) {
     if let Some(id) = apic_id(cpu) {
         // SAFETY: the op's caller says that the CPU has a handler for the vector.
-        unsafe { apic::write_icr(u64::from(id) << 32 | ASSERT | u64::from(vector & 0xff)) };
+        unsafe { apic::write_icr(u64::from(id) << 32 | ASSERT | u64::from(vector)) };
     }
 }
 
-unsafe extern "C" fn send_ipi_set(cpus: *const CpuSet, vector: u32) {
+unsafe extern "C" fn send_ipi_set(cpus: *const CpuSet, vector: u8) {
     // SAFETY: the op's caller gives a set, of CPUs that have a handler for the vector.
     unsafe { (*cpus).iter().for_each(|cpu| send_ipi(cpu, vector)) };
 }
 
-unsafe extern "C" fn send_ipi_others(vector: u32) {
+unsafe extern "C" fn send_ipi_others(vector: u8) {
     // SAFETY: the op's caller says that all CPUs have a handler for the vector.
-    unsafe { apic::write_icr(OTHERS | ASSERT | u64::from(vector & 0xff)) };
+    unsafe { apic::write_icr(OTHERS | ASSERT | u64::from(vector)) };
 }

@@ -32,8 +32,7 @@ struct Line {
     length: usize,
 }
 
-unsafe extern "C" fn write_line(byte: u32) {
-    let byte = byte as u8;
+unsafe extern "C" fn write_line(byte: u8) {
     // Somebody on another CPU, or whom this one has interrupted, is at the line.
     let Some(mut line) = LINE.try_lock() else {
         return print(&[byte]);
@@ -62,7 +61,7 @@ fn print(bytes: &[u8]) {
     let _ = unsafe { hypercall(HypercallNumber::CONSOLE_IO, arguments) };
 }
 
-unsafe extern "C" fn write_port(byte: u32) {
+unsafe extern "C" fn write_port(byte: u8) {
     // SAFETY: the port takes bytes to print, and does nothing else.
-    unsafe { io::out8(PORT, byte as u8) };
+    unsafe { io::out8(PORT, byte) };
 }

@@ -45,8 +45,7 @@ impl Write for Console {
     /// Not inlined: the compiler would unroll it for each text that it knows.
     #[inline(never)]
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.bytes()
-            .for_each(|byte| system::console_byte(u32::from(byte)));
+        text.bytes().for_each(system::console_byte);
         Ok(())
     }
 }

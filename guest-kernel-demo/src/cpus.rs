@@ -32,7 +32,7 @@ pub(crate) fn expected() -> usize {
 pub(crate) unsafe fn start(machine: &Machine) {
     EXPECTED.store(1 + machine.other_cpus().len(), Ordering::Relaxed);
     // SAFETY: the vector's handler is the library's.
-    unsafe { smp::setup_ipi(u32::from(LIBRARY_VECTOR)) };
+    unsafe { smp::setup_ipi(LIBRARY_VECTOR) };
     for &apic_id in machine.other_cpus() {
         let cpu = count();
         if cpu == MAX_CPUS {

@@ -29,7 +29,7 @@ pub(crate) unsafe fn start() {
     // SAFETY: all vectors have handlers.
     unsafe {
         apic::write(SPURIOUS, SPURIOUS_ENABLE | u32::from(SPURIOUS_VECTOR));
-        time::setup_event(u32::from(TIMER_VECTOR));
+        time::setup_event(TIMER_VECTOR);
         irq::enable();
     }
 }

@@ -372,7 +372,7 @@ impl Scheduler {
     fn wake(&mut self, cpu: usize) {
         self.idle.remove(cpu);
         // SAFETY: the CPU runs, and the vector has a handler.
-        unsafe { smp::send_ipi(cpu, u32::from(WORK_VECTOR)) };
+        unsafe { smp::send_ipi(cpu, WORK_VECTOR) };
     }
 
     fn end(&mut self, id: usize, code: u64) {
@@ -401,7 +401,7 @@ impl Scheduler {
         if self.alive == 0 {
             for cpu in self.idle.iter() {
                 // SAFETY: as in `wake`.
-                unsafe { smp::send_ipi(cpu, u32::from(WORK_VECTOR)) };
+                unsafe { smp::send_ipi(cpu, WORK_VECTOR) };
             }
         }
     }

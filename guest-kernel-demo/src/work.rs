@@ -23,7 +23,7 @@ pub(crate) fn begin(cpu: usize, function: Work, argument: usize) {
     of.argument.store(argument, Ordering::Relaxed);
     of.state.store(ASKED, Ordering::Release);
     // SAFETY: the CPU is online, and every vector has a handler.
-    unsafe { smp::send_ipi(cpu, u32::from(WORK_VECTOR)) };
+    unsafe { smp::send_ipi(cpu, WORK_VECTOR) };
 }
 
 /// Waits, up to a minute, for what was begun on a CPU.

@@ -93,13 +93,13 @@ declare_ops! {
         ///
         /// The selector must be 0 or name an LDT descriptor. The table must have pages of its own, which a
         /// host may make read-only for as long as it is loaded; interrupts off.
-        [plain] unsafe fn load_ldt(selector: u32);
+        [plain] unsafe fn load_ldt(selector: u16);
         /// Loads the task register with a selector.
         ///
         /// # Safety
         ///
         /// The selector must name a free TSS descriptor.
-        [plain] unsafe fn load_task_register(selector: u32);
+        [plain] unsafe fn load_task_register(selector: u16);
         /// Reads CR8: the priority, 0 to 15, up to which the local APIC holds interrupts back. Any
         /// context.
         [plain; 64 bit] safe fn read_cr8() -> usize;
@@ -210,7 +210,7 @@ declare_ops! {
         ///
         /// The selector must be null or of a data segment, else the CPU raises #GP while the bases
         /// are exchanged. Interrupts off; an NMI handler must not rely on the base of GS.
-        [plain, 8; 64 bit] unsafe fn load_gs_selector(selector: u32);
+        [plain, 8; 64 bit] unsafe fn load_gs_selector(selector: u16);
         /// Stores an entry of a global descriptor table. A descriptor of 16 bytes takes two entries,
         /// of which the one with the present bit is to be stored last.
         ///
@@ -446,7 +446,7 @@ declare_ops! {
         /// # Safety
         ///
         /// The kernel must have a handler for the vector.
-        [c] unsafe fn setup_event(vector: u32);
+        [c] unsafe fn setup_event(vector: u8);
         /// Sets this CPU's event to come once, when
         /// [`clock_ns`](fn@crate::time::clock_ns) reaches `deadline_ns`; it replaces the one set
         /// before. A deadline that has passed comes at once and is reported so; one further away than
@@ -594,20 +594,20 @@ declare_ops! {
         /// # Safety
         ///
         /// The CPU must have been brought up and have a handler for the vector.
-        [c] unsafe fn send_ipi(cpu: usize, vector: u32);
+        [c] unsafe fn send_ipi(cpu: usize, vector: u8);
         /// Sends the interrupt `vector` to all CPUs in a set. Any context.
         ///
         /// # Safety
         ///
         /// `cpus` must point to a [`CpuSet`]; the CPUs must have been brought up and have a handler
         /// for the vector.
-        [c] unsafe fn send_ipi_set(cpus: *const CpuSet, vector: u32);
+        [c] unsafe fn send_ipi_set(cpus: *const CpuSet, vector: u8);
         /// Sends the interrupt `vector` to all CPUs but this one. Any context.
         ///
         /// # Safety
         ///
         /// All CPUs that run must have a handler for the vector.
-        [c] unsafe fn send_ipi_others(vector: u32);
+        [c] unsafe fn send_ipi_others(vector: u8);
         /// Says which vector the library may send from CPU to CPU. Its handler calls
         /// [`handle_ipi`](fn@crate::smp::handle_ipi) and then
         /// [`apic::eoi`](fn@crate::apic::eoi).
@@ -615,7 +615,7 @@ declare_ops! {
         /// # Safety
         ///
         /// All CPUs that are brought up must have that handler.
-        [c] unsafe fn setup_ipi(vector: u32);
+        [c] unsafe fn setup_ipi(vector: u8);
         /// Does what another CPU wants of this one. In the handler of the vector given to
         /// [`setup_ipi`](fn@crate::smp::setup_ipi).
         [c] safe fn handle_ipi();
@@ -625,7 +625,7 @@ declare_ops! {
     pub system {
         /// Writes a byte to the first console that works on this host. Never blocks for long: a
         /// console that does not take the byte loses it. Any context.
-        [c] safe fn console_byte(byte: u32);
+        [c] safe fn console_byte(byte: u8);
         /// Turns the machine off. Returns if this host gives no way to do that.
         ///
         /// It has the host write to no memory for this CPU any more; so do `reboot` and

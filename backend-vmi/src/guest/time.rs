@@ -131,10 +131,10 @@ const ALARM: u32 = Counter::REAL.0 | AlarmFlags::WIRED_LVTT;
 /// The register of the local APIC's timer, by the ops' number: Intel SDM volume 3, table 12-6.
 const LVT_TIMER: u32 = 0x32;
 
-unsafe extern "C" fn setup_event(vector: u32) {
+unsafe extern "C" fn setup_event(vector: u8) {
     time::cancel_event();
     // SAFETY: the op's caller has a handler for the vector.
-    unsafe { apic::write(LVT_TIMER, vector & 0xff) };
+    unsafe { apic::write(LVT_TIMER, vector.into()) };
 }
 
 unsafe extern "C" fn set_event(deadline_ns: u64) -> EventStatus {

@@ -118,8 +118,7 @@ struct Ring {
     is_stuck: bool,
 }
 
-unsafe extern "C" fn write(byte: u32) {
-    let byte = byte as u8;
+unsafe extern "C" fn write(byte: u8) {
     with_ring(|ring| ring.write(byte));
 }
 

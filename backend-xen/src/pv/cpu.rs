@@ -199,7 +199,7 @@ unsafe extern "C" fn write_user_gs_base(base: usize) {
     unsafe { set_segment_base(GS_USER, base as u64) };
 }
 
-unsafe extern "C" fn load_gs_selector(selector: u32) {
+unsafe extern "C" fn load_gs_selector(selector: u16) {
     // SAFETY: as the op's caller vouches.
     unsafe { set_segment_base(GS_USER_SELECTOR, selector.into()) };
 }

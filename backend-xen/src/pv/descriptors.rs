@@ -113,7 +113,7 @@ pub(super) unsafe extern "C" fn write_ldt_entry(table: *mut u64, index: usize, d
 }
 
 /// For the op `cpu.load_ldt`. The table's pages are read-only for as long as a CPU has it loaded.
-pub(super) unsafe extern "C" fn load_ldt(selector: u32) {
+pub(super) unsafe extern "C" fn load_ldt(selector: u16) {
     let new = match selector & !0b111 {
         0 => LocalTable::NONE,
         _ => described(selector).unwrap_or(LocalTable::NONE),
@@ -278,12 +278,12 @@ impl LocalTable {
 static LOCAL_TABLES: Mutex<[LocalTable; MAX_CPUS]> = Mutex::new([LocalTable::NONE; MAX_CPUS]);
 
 /// The table that a selector names in this CPU's own global table.
-fn described(selector: u32) -> Option<LocalTable> {
+fn described(selector: u16) -> Option<LocalTable> {
     let table = TABLES.get(this_cpu::index())?.load(Ordering::Relaxed) as *const u64;
     if table.is_null() {
         return None;
     }
-    let index = selector as usize >> 3;
+    let index = usize::from(selector >> 3);
     // SAFETY: the op's caller says that the selector names a descriptor, which has 16 bytes.
     let (low, high) = unsafe { (table.add(index).read(), table.add(index + 1).read()) };
     let base = low >> 16 & 0xff_ffff | (low >> 56) << 24 | high << 32;

@@ -70,24 +70,20 @@ fn send_non_maskable(cpu: usize) {
     let _ = unsafe { vcpu::plain(SEND_NMI, VcpuId(cpu as u32)) };
 }
 
-unsafe extern "C" fn send_ipi(cpu: usize, vector: u32) {
-    events::send(cpu, vector as u8);
+unsafe extern "C" fn send_ipi(cpu: usize, vector: u8) {
+    events::send(cpu, vector);
 }
 
-unsafe extern "C" fn send_ipi_set(cpus: *const CpuSet, vector: u32) {
+unsafe extern "C" fn send_ipi_set(cpus: *const CpuSet, vector: u8) {
     // SAFETY: the op's caller gives a set.
-    unsafe {
-        (*cpus)
-            .iter()
-            .for_each(|cpu| events::send(cpu, vector as u8))
-    };
+    unsafe { (*cpus).iter().for_each(|cpu| events::send(cpu, vector)) };
 }
 
-unsafe extern "C" fn send_ipi_others(vector: u32) {
+unsafe extern "C" fn send_ipi_others(vector: u8) {
     let this = this_cpu::index();
     events::online()
         .filter(|&cpu| cpu != this)
-        .for_each(|cpu| events::send(cpu, vector as u8));
+        .for_each(|cpu| events::send(cpu, vector));
 }
 
 /// The number is Xen's, and the kernel must give the CPU the same.

@@ -16,8 +16,8 @@ pub(super) const BINDINGS: bindings::time = bindings::time {
     wall_clock_ns: call!(time::wall_clock_ns, no_wall_clock),
 };
 
-unsafe extern "C" fn setup_event(vector: u32) {
-    events::set_timer_vector(vector as u8);
+unsafe extern "C" fn setup_event(vector: u8) {
+    events::set_timer_vector(vector);
     let _ = vcpu::stop_singleshot_timer(this_cpu::id());
 }
 

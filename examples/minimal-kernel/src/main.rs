@@ -122,7 +122,7 @@ fn println(text: fmt::Arguments<'_>) {
     impl Write for Console {
         fn write_str(&mut self, text: &str) -> fmt::Result {
             text.bytes()
-                .for_each(|byte| system::console_byte(byte.into()));
+                .for_each(system::console_byte);
             Ok(())
         }
     }

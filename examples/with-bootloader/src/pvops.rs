@@ -70,7 +70,7 @@ pub(crate) fn sleep() {
             pvops_core::io::out8(port, 0xff);
         }
         apic::write(SPURIOUS, SPURIOUS_ENABLE);
-        time::setup_event(TIMER.into());
+        time::setup_event(TIMER);
     }
     let start_ns = time::clock_ns();
     println(format_args!("clock {start_ns} ns"));

@@ -78,7 +78,7 @@ fn interrupts(bench: &Bench<'_>, count: usize) {
     bench.measure(of("ipi", "op", count as u64), |_| {
         // SAFETY: all CPUs of the set are online, and the vector has a handler.
         until_all_have_it(&|| unsafe {
-            smp::send_ipi_set(&raw const others, u32::from(SELF_VECTOR));
+            smp::send_ipi_set(&raw const others, SELF_VECTOR);
         });
     });
 }

@@ -33,7 +33,7 @@ pub(super) fn run(bench: &Bench<'_>) {
 pub(super) fn send(vector: u8) {
     let this = Platform.cpu_index();
     // SAFETY: the vector has a handler, as all have.
-    unsafe { smp::send_ipi(this, u32::from(vector)) };
+    unsafe { smp::send_ipi(this, vector) };
 }
 
 /// By the register for that, which x2APIC mode has. Intel SDM volume 3, section 11.12.11.

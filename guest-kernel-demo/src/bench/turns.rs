@@ -45,7 +45,7 @@ fn sleeping(rounds: usize) -> u64 {
             rounds,
             // SAFETY: the word is static.
             |seen| unsafe { lock::wait(TURN.as_ptr(), seen) },
-            |next| lock::kick(next),
+            lock::kick,
         )
     })
 }

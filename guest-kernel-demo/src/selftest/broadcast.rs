@@ -41,7 +41,7 @@ pub(super) fn to_all_others() -> Outcome {
     }
     for _ in 0..ROUNDS {
         // SAFETY: all CPUs of the set are online, and the vector has a handler.
-        unsafe { smp::send_ipi_set(&raw const others, u32::from(SELF_VECTOR)) };
+        unsafe { smp::send_ipi_set(&raw const others, SELF_VECTOR) };
     }
     SENT.store(true, Ordering::Release);
     for cpu in others.iter() {

@@ -89,7 +89,7 @@ pub(super) fn send_ipi() -> Outcome {
     let came = |cpu: usize| trap::count_on(cpu, SELF_VECTOR) - before[cpu];
     for round in 0..ROUNDS {
         // SAFETY: all CPUs of the set are online, and the vector has a handler.
-        unsafe { smp::send_ipi_set(&raw const all, u32::from(SELF_VECTOR)) };
+        unsafe { smp::send_ipi_set(&raw const all, SELF_VECTOR) };
         let start = time::clock_ns();
         while all.iter().any(|cpu| came(cpu) <= round) {
             let late = time::clock_ns() - start > 5_000_000_000;

@@ -34,7 +34,7 @@ pub(super) fn contended() -> Outcome {
             LONGEST_WAIT_NS.fetch_max(waited, Ordering::Relaxed);
             if round % PER_INTERRUPT == 0 {
                 // SAFETY: the CPU is online, and the vector has a handler.
-                unsafe { smp::send_ipi(next, u32::from(SELF_VECTOR)) };
+                unsafe { smp::send_ipi(next, SELF_VECTOR) };
             }
         }
         rounds as u64

@@ -82,7 +82,7 @@ pub(super) fn gs_selector() -> Outcome {
         let found = unsafe {
             cpu::write_gdt_entry(table, first, data_segment(BASE as u64));
             cpu::write_kernel_gs_base(0);
-            cpu::load_gs_selector(u32::from(selector));
+            cpu::load_gs_selector(selector);
             asm!("mov {:x}, gs", out(reg) loaded, options(nomem, nostack));
             let found = [cpu::read_gs_base(), cpu::read_kernel_gs_base()];
             cpu::load_gs_selector(0);

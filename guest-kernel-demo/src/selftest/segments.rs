@@ -32,7 +32,7 @@ pub(super) fn entries() -> Outcome {
             cpu::write_ldt_entry(local, 1, data_segment(local_base as u64));
             cpu::write_gdt_entry(table, first + 4, descriptor[1]);
             cpu::write_gdt_entry(table, first + 3, descriptor[0]);
-            cpu::load_ldt((first as u32 + 3) * 8);
+            cpu::load_ldt((first as u16 + 3) * 8);
             let found = base_of(LOCAL);
             cpu::load_ldt(0);
             frames::free(local_frame);

@@ -58,9 +58,9 @@ pub(super) fn interrupts() -> Outcome {
         // SAFETY: all CPUs of the set are online, and the vector has a handler.
         unsafe {
             match round % 3 {
-                0 => (1..count).for_each(|cpu| smp::send_ipi(cpu, u32::from(SELF_VECTOR))),
-                1 => smp::send_ipi_set(&raw const others, u32::from(SELF_VECTOR)),
-                _ => smp::send_ipi_others(u32::from(SELF_VECTOR)),
+                0 => (1..count).for_each(|cpu| smp::send_ipi(cpu, SELF_VECTOR)),
+                1 => smp::send_ipi_set(&raw const others, SELF_VECTOR),
+                _ => smp::send_ipi_others(SELF_VECTOR),
             }
         }
         let start = time::clock_ns();
@@ -248,7 +248,7 @@ pub(super) fn offline() -> Outcome {
             );
             let before = trap::count_on(cpu, SELF_VECTOR);
             // SAFETY: the vector has a handler.
-            unsafe { smp::send_ipi(cpu, u32::from(SELF_VECTOR)) };
+            unsafe { smp::send_ipi(cpu, SELF_VECTOR) };
             let start = time::clock_ns();
             while time::clock_ns() - start < 100_000 {}
             let came = trap::count_on(cpu, SELF_VECTOR) - before;

@@ -98,7 +98,7 @@ pub(super) fn kvm() -> Outcome {
     let others = (1..cpus::count()).len() as u64;
     for cpu in 1..cpus::count() {
         // SAFETY: the CPU is online, and the vector has a handler.
-        unsafe { smp::send_ipi(cpu, u32::from(SELF_VECTOR)) };
+        unsafe { smp::send_ipi(cpu, SELF_VECTOR) };
     }
     let sent = counted(statistic::HYPERCALL_IPIS)? - before;
     ensure!(

@@ -136,7 +136,7 @@ fn what_is_said_to_the_machine_is_noted() {
     this.set_apic(2, 0x0300_0000);
     b"no \xffway\n"
         .iter()
-        .for_each(|&byte| system::console_byte(byte.into()));
+        .for_each(|&byte| system::console_byte(byte));
     // SAFETY: nobody is reached.
     unsafe {
         assert_eq!(apic::read(2), 0x0300_0000);

@@ -16,7 +16,7 @@ fn counting() -> (Cpu, Rc<Cell<u32>>) {
     this.on_interrupt(VECTOR, move || counted.set(counted.get() + 1));
     // SAFETY: the vector has its handler.
     unsafe {
-        time::setup_event(VECTOR.into());
+        time::setup_event(VECTOR);
         irq::enable();
     }
     (this, count)

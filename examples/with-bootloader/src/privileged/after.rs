@@ -50,7 +50,7 @@ pub(crate) unsafe fn load_gdt(table: &'static GlobalDescriptorTable, tss: Segmen
     // SAFETY: as the caller says; the tables stay where they are.
     unsafe {
         cpu::load_gdt(&pointer);
-        cpu::load_task_register(tss.0.into());
+        cpu::load_task_register(tss.0);
     }
 }
 
@@ -74,5 +74,5 @@ pub(crate) unsafe fn write_port(port: u16, value: u32) {
 }
 
 pub(crate) fn console_byte(byte: u8) {
-    system::console_byte(byte.into());
+    system::console_byte(byte);
 }

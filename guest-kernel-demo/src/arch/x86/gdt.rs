@@ -90,7 +90,7 @@ pub(crate) unsafe fn load(cpu: usize) {
             data = in(reg) u32::from(KERNEL_DATA),
             zero = in(reg) 0,
         );
-        cpu::load_task_register(u32::from(TASK));
+        cpu::load_task_register(TASK);
     }
 }
 
@@ -108,7 +108,7 @@ pub(crate) unsafe fn reload_task_register() {
     unsafe {
         let task = task_descriptor(&raw const (*TABLES[index].0.get()).task);
         cpu::write_gdt_entry(table(index), usize::from(TASK) / 8, task);
-        cpu::load_task_register(u32::from(TASK));
+        cpu::load_task_register(TASK);
     }
 }
 

@@ -74,7 +74,7 @@ pub(crate) unsafe fn load(cpu: usize) {
             data = in(reg) u32::from(KERNEL_DATA) | ring,
             zero = in(reg) 0,
         );
-        cpu::load_task_register(u32::from(TASK));
+        cpu::load_task_register(TASK);
     }
 }
 

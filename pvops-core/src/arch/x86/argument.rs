@@ -56,7 +56,7 @@ macro_rules! integers {
     };
 }
 
-integers!(u16, u32, u64, usize);
+integers!(u8, u16, u32, u64, usize);
 
 impl<T> Argument for *const T {
     #[inline(always)]

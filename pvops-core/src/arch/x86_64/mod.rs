@@ -1,5 +1,6 @@
 //! 64-bit x86.
 
+mod argument;
 pub(crate) mod encode;
 mod frame;
 mod section;
@@ -10,6 +11,7 @@ mod thunk;
 #[cfg(not(all(loom, test)))]
 pub(crate) mod lock;
 
+pub(crate) use argument::register;
 pub use frame::InterruptFrame;
 pub(crate) use section::address_of;
 #[cfg(target_feature = "sse")]

@@ -69,14 +69,14 @@ macro_rules! call_site {
         $crate::arch::preserve_site!($op, [out("rax") _,])
     };
     (plain, $op:ty, ($a:ident)) => {
-        $crate::arch::preserve_site!($op, [in("rdi") $a, out("rax") _,])
+        $crate::arch::preserve_site!($op, [in("rdi") $crate::arch::register($a), out("rax") _,])
     };
     (plain, $op:ty, ($a:ident, $b:ident)) => {
-        $crate::arch::preserve_site!($op, [in("rdi") $a, in("rsi") $b, out("rax") _,])
+        $crate::arch::preserve_site!($op, [in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b), out("rax") _,])
     };
     (plain, $op:ty, ($a:ident, $b:ident, $c:ident)) => {
         $crate::arch::preserve_site!($op, [
-            in("rdi") $a, in("rsi") $b, in("rdx") $c, out("rax") _,
+            in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b), in("rdx") $crate::arch::register($c), out("rax") _,
         ])
     };
     (plain, $op:ty, () -> $result:ty) => {{
@@ -86,7 +86,7 @@ macro_rules! call_site {
     }};
     (plain, $op:ty, ($a:ident) -> $result:ty) => {{
         let result: u64;
-        $crate::arch::preserve_site!($op, [in("rdi") $a, out("rax") result,]);
+        $crate::arch::preserve_site!($op, [in("rdi") $crate::arch::register($a), out("rax") result,]);
         <$result as $crate::op::FromRegister>::from_register(result)
     }};
     (flags_read, $op:ty, () -> $result:ty) => {
@@ -154,13 +154,13 @@ macro_rules! call_site {
         $crate::arch::c_site!($op, [])
     };
     (c, $op:ty, ($a:ident)) => {
-        $crate::arch::c_site!($op, [in("rdi") $a,])
+        $crate::arch::c_site!($op, [in("rdi") $crate::arch::register($a),])
     };
     (c, $op:ty, ($a:ident, $b:ident)) => {
-        $crate::arch::c_site!($op, [in("rdi") $a, in("rsi") $b,])
+        $crate::arch::c_site!($op, [in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b),])
     };
     (c, $op:ty, ($a:ident, $b:ident, $c:ident)) => {
-        $crate::arch::c_site!($op, [in("rdi") $a, in("rsi") $b, in("rdx") $c,])
+        $crate::arch::c_site!($op, [in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b), in("rdx") $crate::arch::register($c),])
     };
     (c, $op:ty, () -> $result:ty) => {{
         let result: u64;
@@ -169,12 +169,12 @@ macro_rules! call_site {
     }};
     (c, $op:ty, ($a:ident) -> $result:ty) => {{
         let result: u64;
-        $crate::arch::c_site!($op, [in("rdi") $a, out("rax") result,]);
+        $crate::arch::c_site!($op, [in("rdi") $crate::arch::register($a), out("rax") result,]);
         <$result as $crate::op::FromRegister>::from_register(result)
     }};
     (c, $op:ty, ($a:ident, $b:ident) -> $result:ty) => {{
         let result: u64;
-        $crate::arch::c_site!($op, [in("rdi") $a, in("rsi") $b, out("rax") result,]);
+        $crate::arch::c_site!($op, [in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b), out("rax") result,]);
         <$result as $crate::op::FromRegister>::from_register(result)
     }};
     (c_msr_read, $op:ty, ($index:ident) -> $result:ty) => {{

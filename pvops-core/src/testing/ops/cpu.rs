@@ -36,8 +36,8 @@ pub(super) const BINDINGS: bindings::cpu = simulated!(cpu {
         = |state| state.refuse(format!("RDPMC of {counter:#x}"));
     thunk load_gdt(_pointer: *const DescriptorTablePointer) = |_| ();
     thunk load_idt(_pointer: *const DescriptorTablePointer) = |_| ();
-    thunk load_ldt(_selector: u32) = |_| ();
-    thunk load_task_register(_selector: u32) = |_| ();
+    thunk load_ldt(_selector: u16) = |_| ();
+    thunk load_task_register(_selector: u16) = |_| ();
     thunk read_cr8() -> usize = |state| state.registers.cr8;
     thunk write_cr8(value: usize) = |state| state.registers.cr8 = value;
     thunk read_xcr(index: u32) -> u64 = |state| match state.registers.extended.get(&index) {
@@ -61,7 +61,7 @@ pub(super) const BINDINGS: bindings::cpu = simulated!(cpu {
     thunk write_gs_base(base: usize) = |state| state.registers.gs_base = base;
     thunk read_kernel_gs_base() -> usize = |state| state.registers.kernel_gs_base;
     thunk write_kernel_gs_base(base: usize) = |state| state.registers.kernel_gs_base = base;
-    thunk load_gs_selector(_selector: u32) = |_| ();
+    thunk load_gs_selector(_selector: u16) = |_| ();
     thunk write_gdt_entry(table: *mut u64, index: usize, entry: u64)
         // SAFETY: the op's caller vouches for the entry.
         = |_| unsafe { table.add(index).write_volatile(entry) };

@@ -19,10 +19,10 @@ pub(super) const APIC: bindings::apic = simulated!(apic {
 
 pub(super) const SMP: bindings::smp = simulated!(smp {
     call start_cpu(apic_id: u32, start: *const CpuStart) -> StartStatus = |_| StartStatus::UNAVAILABLE;
-    call send_ipi(cpu: usize, vector: u32) = |_| ();
-    call send_ipi_set(cpus: *const CpuSet, vector: u32) = |_| ();
-    call send_ipi_others(vector: u32) = |_| ();
-    call setup_ipi(vector: u32) = |_| ();
+    call send_ipi(cpu: usize, vector: u8) = |_| ();
+    call send_ipi_set(cpus: *const CpuSet, vector: u8) = |_| ();
+    call send_ipi_others(vector: u8) = |_| ();
+    call setup_ipi(vector: u8) = |_| ();
     call handle_ipi() = |_| ();
 } else {});
 
@@ -36,6 +36,6 @@ pub(super) const SYSTEM: bindings::system = simulated!(system {
     hypercall: HYPERCALL,
 });
 
-unsafe extern "C" fn console_byte(byte: u32) {
-    perform_unnoted(|state| state.console.push(byte as u8));
+unsafe extern "C" fn console_byte(byte: u8) {
+    perform_unnoted(|state| state.console.push(byte));
 }

@@ -7,8 +7,8 @@ use crate::event::EventStatus;
 use crate::testing::state::{State, perform_unnoted};
 
 pub(super) const BINDINGS: bindings::time = simulated!(time {
-    call setup_event(vector: u32) = |state| {
-        state.time.vector = Some(vector as u8);
+    call setup_event(vector: u8) = |state| {
+        state.time.vector = Some(vector);
         state.time.cancel_event();
     };
     call set_event(deadline_ns: u64) -> EventStatus = |state| match state.time.set_event(deadline_ns) {

@@ -76,7 +76,7 @@ pub(crate) fn patched() -> Outcome {
     )?;
     mmu::flush_tlb();
     io::delay();
-    system::console_byte(u32::from(b'x'));
+    system::console_byte(b'x');
     equal("the console", this.take_console().as_str(), "x")?;
     equal("an MSR", cpu::read_msr_safe(0x10), Err(MsrFault))
 }
