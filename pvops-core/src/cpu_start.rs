@@ -29,7 +29,7 @@ pub struct CpuStart {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
 #[repr(transparent)]
-pub struct StartStatus(pub usize);
+pub struct StartStatus(pub(crate) usize);
 
 impl StartStatus {
     /// The CPU was told to start. Whether it does, its entry has to say.

@@ -6,7 +6,7 @@ use crate::op::FromRegister;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
 #[repr(transparent)]
-pub struct EventStatus(pub usize);
+pub struct EventStatus(pub(crate) usize);
 
 impl EventStatus {
     /// The event is set.

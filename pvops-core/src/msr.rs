@@ -14,15 +14,19 @@ impl core::fmt::Display for MsrFault {
 
 impl core::error::Error for MsrFault {}
 
-/// The outcome of an access, as an op's function returns it.
+/// The outcome of an access, as a backend's function for
+/// [`cpu::read_msr_safe`](fn@crate::cpu::read_msr_safe) or
+/// [`cpu::write_msr_safe`](fn@crate::cpu::write_msr_safe) returns it: 0 if it was done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
 #[repr(transparent)]
-pub struct MsrAccess(pub usize);
+pub struct MsrAccess(usize);
 
 impl MsrAccess {
     /// The register gave, or took, the value.
     pub const DONE: MsrAccess = MsrAccess(0);
+    /// The register does not exist, or did not take the value.
+    pub const REFUSED: MsrAccess = MsrAccess(1);
 
     /// The outcome as a `Result`.
     ///

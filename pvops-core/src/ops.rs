@@ -60,10 +60,14 @@ declare_ops! {
         /// Writes a model-specific register that may not exist, or not take the value. The kernel's
         /// #GP handler must ask [`extable::fixup`](crate::extable::fixup).
         ///
+        /// # Errors
+        ///
+        /// If it does not exist or not take the value, or the host does not let it be written.
+        ///
         /// # Safety
         ///
         /// If the write succeeds, its effect must be one that the running code can bear.
-        [c] unsafe fn write_msr_safe(index: u32, value: u64) -> MsrAccess;
+        [c_msr_write] unsafe fn write_msr_safe(index: u32, value: u64) -> Result<(), MsrFault>;
         /// Time-stamp counter, in ticks; may be read ahead of earlier loads. Any context.
         [counter] safe fn read_tsc() -> u64;
         /// Time-stamp counter, in ticks, read after all earlier loads. Any context.
@@ -701,7 +705,7 @@ mod types {
     pub(super) use crate::descriptor::{DescriptorTablePointer, GateDescriptor};
     pub(super) use crate::event::EventStatus;
     pub(super) use crate::lock::Queue;
-    pub(super) use crate::msr::{MsrAccess, MsrFault};
+    pub(super) use crate::msr::MsrFault;
     pub(super) use crate::syscall::SyscallEntry;
     pub(super) use raw_cpuid::CpuIdResult;
 }

@@ -79,7 +79,7 @@ fn push_op(
         format_args!("\n### {}\n\n```rust\n{signature}\n```\n\n", op.name),
     );
     let class = match op.shape {
-        "c" | "c_msr_read" => "C",
+        "c" | "c_msr_read" | "c_msr_write" => "C",
         "exit" | "sysexit" => "exit",
         "hypercall" => "hypercall",
         _ => "preserve",

@@ -200,7 +200,7 @@ fn model_specific_registers(bench: &Bench<'_>) {
     }
     if let Ok(value) = cpu::read_msr_safe(TSC_ADJUST)
         // SAFETY: this is its value.
-        && unsafe { cpu::write_msr_safe(TSC_ADJUST, value) }.ok().is_ok()
+        && unsafe { cpu::write_msr_safe(TSC_ADJUST, value) }.is_ok()
     {
         bench.exit("rd_tsc_adjust_msr", "instruction", |_| {
             // SAFETY: the register exists.

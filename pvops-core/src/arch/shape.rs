@@ -24,6 +24,7 @@
 //! | `hypercall` | hypercall | as the host's ABI says | as the host's ABI says | as the host's ABI says |
 //! | `c` | C | rdi, rsi, rdx | rax | all that the C ABI says |
 //! | `c_msr_read` | C | rdi, rsi (where the value goes) | rax | all that the C ABI says |
+//! | `c_msr_write` | C | rdi, rsi | rax | all that the C ABI says |
 //!
 //! In 32-bit code a value of 64 bits takes two words, the low one first. Every site loses eax, ecx, edx
 //! and the flags, but for sites of `flags_read` and `flags_write`, which lose the flags only:
@@ -43,7 +44,7 @@
 //! | `exit` | exit | esp leads to an [`InterruptFrame`](crate::InterruptFrame) | never returns |
 //! | `sysexit` | exit | edx, ecx | never returns |
 //! | `hypercall` | hypercall | as the host's ABI says | as the host's ABI says |
-//! | `c`, `c_msr_read` | C | as in 64-bit code, on the stack | eax, edx:eax |
+//! | `c`, `c_msr_read`, `c_msr_write` | C | as in 64-bit code, on the stack | eax, edx:eax |
 //!
 //! So `plain` is what compilers call `regparm(3)`, and what VMI's calls take; `flags_read` and
 //! `flags_write` are what VMI's calls for the interrupt flag keep to. A function with that ABI needs no
@@ -90,6 +91,8 @@ pub const flags_read: u32 = 14;
 pub const flags_write: u32 = 15;
 /// Address in edx, stack pointer in ecx, and no way back.
 pub const sysexit: u32 = 16;
+/// The C ABI, with an [`MsrAccess`](crate::msr::MsrAccess) as result.
+pub const c_msr_write: u32 = 17;
 
 /// Words that the function of an op takes besides the op's arguments: the place for the value.
 pub(crate) const fn words_besides(shape: u32) -> usize {
@@ -103,6 +106,9 @@ macro_rules! function_type {
     };
     (c_msr_read, ($($type:ty),*) -> $result:ty) => {
         unsafe extern "C" fn($($type,)* *mut u64) -> $crate::msr::MsrAccess
+    };
+    (c_msr_write, ($($type:ty),*) -> $result:ty) => {
+        unsafe extern "C" fn($($type),*) -> $crate::msr::MsrAccess
     };
     (exit, ($($type:ty),*) -> !) => {
         unsafe extern "C" fn()
@@ -121,6 +127,10 @@ macro_rules! class_of {
         unsafe impl $crate::op::COp for $name {}
     };
     (c_msr_read, $name:ident) => {
+        // SAFETY: sites of this shape follow the C ABI.
+        unsafe impl $crate::op::COp for $name {}
+    };
+    (c_msr_write, $name:ident) => {
         // SAFETY: sites of this shape follow the C ABI.
         unsafe impl $crate::op::COp for $name {}
     };

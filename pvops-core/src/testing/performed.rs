@@ -98,7 +98,7 @@ operands! {
     usize: |value| Some(value as u64);
     EventStatus: |value| Some(value.0 as u64);
     StartStatus: |value| Some(value.0 as u64);
-    MsrAccess: |value| Some(value.0 as u64);
+    MsrAccess: |value| Some(value.ok().is_err().into());
 }
 
 impl<T> Operand for *const T {

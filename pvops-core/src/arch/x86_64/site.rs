@@ -183,6 +183,11 @@ macro_rules! call_site {
         let access = $crate::arch::call_site!(c, $op, ($index, place) -> $crate::msr::MsrAccess);
         access.ok().map(|()| value)
     }};
+    (c_msr_write, $op:ty, ($index:ident, $value:ident) -> $result:ty) => {{
+        let access =
+            $crate::arch::call_site!(c, $op, ($index, $value) -> $crate::msr::MsrAccess);
+        access.ok()
+    }};
 }
 
 #[cfg(target_feature = "sse")]

@@ -123,7 +123,10 @@ unsafe extern "C" fn read_tsc() -> u64 {
 }
 
 fn access(is_done: bool) -> MsrAccess {
-    MsrAccess(MsrAccess::DONE.0 + usize::from(!is_done))
+    match is_done {
+        true => MsrAccess::DONE,
+        false => MsrAccess::REFUSED,
+    }
 }
 
 impl State {
