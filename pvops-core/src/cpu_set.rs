@@ -18,7 +18,7 @@ impl CpuSet {
 
     /// The CPUs 0 to `count` - 1; more than [`MAX_CPUS`] are not told apart.
     pub fn first(count: usize) -> Self {
-        (0..count).collect()
+        (0..count.min(MAX_CPUS)).collect()
     }
 
     /// Adds a CPU. A number from [`MAX_CPUS`] on is no CPU, and adds none.
@@ -63,9 +63,7 @@ impl CpuSet {
 impl FromIterator<usize> for CpuSet {
     fn from_iter<I: IntoIterator<Item = usize>>(cpus: I) -> Self {
         let mut set = CpuSet::new();
-        cpus.into_iter()
-            .take(MAX_CPUS)
-            .for_each(|cpu| set.insert(cpu));
+        cpus.into_iter().for_each(|cpu| set.insert(cpu));
         set
     }
 }

@@ -11,7 +11,9 @@ fn a_new_set_is_empty_and_a_first_one_full_so_far() {
     for count in [0, 1, 63, 64, 65, MAX_CPUS] {
         assert!(CpuSet::first(count).iter().eq(0..count));
     }
-    assert!(CpuSet::first(MAX_CPUS + 1).iter().eq(0..MAX_CPUS));
+    for count in [MAX_CPUS + 1, usize::MAX] {
+        assert!(CpuSet::first(count).iter().eq(0..MAX_CPUS));
+    }
 }
 
 #[test]
@@ -22,6 +24,9 @@ fn cpus_beyond_the_last_are_in_no_set() {
         set.remove(cpu);
         assert!(!set.contains(cpu) && set.is_empty());
     }
+    // However many of them come first.
+    let last: CpuSet = (MAX_CPUS..3 * MAX_CPUS).chain([1]).collect();
+    assert!(last.iter().eq([1]));
 }
 
 proptest! {
