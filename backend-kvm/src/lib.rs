@@ -69,12 +69,8 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     let features = features.worth_using(hints, circumstances(hypercall));
     features.put_to_use();
     let clock = clock::start(host.kernel, features);
-    let frequency = tsc_khz_leaf(host).or_else(|| {
-        Some(TscFrequency {
-            khz: clock?.scale.tsc_khz(),
-            source: "kvmclock",
-        })
-    });
+    let frequency =
+        tsc_khz_leaf(host).or_else(|| TscFrequency::new(clock?.scale.tsc_khz(), "kvmclock"));
     let mut bindings = native::bind_with_tsc(host, frequency)?;
     if let Some(clock) = clock {
         if !clock::is_tsc_as_good(features, clock.flags) {
@@ -240,8 +236,5 @@ const VCPU_IS_PREEMPTED: Binding<pvops_core::op::lock::vcpu_is_preempted> =
 /// monitors add it; KVM itself does not.
 fn tsc_khz_leaf(host: &Host<'_>) -> Option<TscFrequency> {
     let khz = u64::from(host.interface?.leaf(&cpu::cpuid, 0x10)?.eax);
-    (khz != 0).then_some(TscFrequency {
-        khz,
-        source: "cpuid 0x40000010",
-    })
+    TscFrequency::new(khz, "cpuid 0x40000010")
 }

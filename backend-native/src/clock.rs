@@ -20,7 +20,7 @@ struct Clock {
 ///
 /// If no counter runs at that rate.
 pub(crate) fn start(frequency: TscFrequency) -> Result<(), BindError> {
-    let scale = TscScale::from_tsc_khz(frequency.khz)
+    let scale = TscScale::from_tsc_khz(frequency.khz())
         .ok_or(BindError("the time-stamp counter's rate is out of range"))?;
     CLOCK.call_once(|| Clock {
         start_tsc: cpu::read_tsc_ordered(),

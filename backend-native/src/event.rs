@@ -30,7 +30,7 @@ pub(crate) fn start(apic: &Apic, frequency: TscFrequency) -> bindings::time {
     if cpu::cpuid(FEATURES, 0).ecx & ECX_TSC_DEADLINE != 0 {
         return DEADLINE;
     }
-    match ticks_per_second(*apic, frequency.khz * 1000) {
+    match ticks_per_second(*apic, frequency.khz() * 1000) {
         0 => NONE,
         rate => {
             atomic64::store(&TICKS_PER_SECOND, rate, Ordering::Relaxed);

@@ -24,12 +24,7 @@ pub(crate) fn frequency(kernel: &dyn Kernel) -> Result<TscFrequency, BindError> 
     ];
     sources
         .iter()
-        .find_map(|&(source, ask)| {
-            Some(TscFrequency {
-                khz: ask()?,
-                source,
-            })
-        })
+        .find_map(|&(source, ask)| TscFrequency::new(ask()?, source))
         .ok_or(BindError(
             "nothing on this machine tells the rate of the time-stamp counter",
         ))
@@ -45,7 +40,7 @@ pub fn set_tsc_khz(khz: u64) {
 static TOLD_KHZ: AtomicU64 = AtomicU64::new(0);
 
 fn told() -> Option<u64> {
-    Some(atomic64::load(&TOLD_KHZ, Ordering::Relaxed)).filter(|&khz| khz != 0)
+    Some(atomic64::load(&TOLD_KHZ, Ordering::Relaxed))
 }
 
 /// Leaf 0x16: eax is the base frequency in MHz, which is the counter's on the CPUs that have the
@@ -55,7 +50,7 @@ fn from_base_frequency() -> Option<u64> {
     if cpu::cpuid(0, 0).eax < LEAF {
         return None;
     }
-    Some(u64::from(cpu::cpuid(LEAF, 0).eax & 0xffff) * 1000).filter(|&khz| khz != 0)
+    Some(u64::from(cpu::cpuid(LEAF, 0).eax & 0xffff) * 1000)
 }
 
 /// Leaf 0x15: eax and ebx are a ratio, ecx the crystal's rate in Hz. Intel SDM volume 2, CPUID.
@@ -69,5 +64,5 @@ fn from_cpuid() -> Option<u64> {
         return None;
     }
     let khz = u128::from(leaf.ecx) * u128::from(leaf.ebx) / u128::from(leaf.eax) / 1000;
-    u64::try_from(khz).ok().filter(|&khz| khz != 0)
+    u64::try_from(khz).ok()
 }

@@ -51,7 +51,7 @@ fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     let clock = time::start();
     let frequency = clock
         .filter(|_| time::counts_tsc())
-        .map(|khz| TscFrequency { khz, source: "vmi" });
+        .and_then(|khz| TscFrequency::new(khz, "vmi"));
     let native = native::bind_with_tsc(host, frequency)?;
     Ok(Bindings {
         cpu: cpu::bind(&binder, native.cpu),

@@ -75,11 +75,8 @@ pub(crate) fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     physical_map::map_shared_info(host.kernel)
         .ok_or(BindError("Xen does not share its page with this guest"))?;
     let clock = start_records(host)?;
-    let frequency = TscFrequency {
-        khz: clock.scale.tsc_khz(),
-        source: "xen",
-    };
-    let native = native::bind_with_tsc(host, Some(frequency))?;
+    let frequency = TscFrequency::new(clock.scale.tsc_khz(), "xen");
+    let native = native::bind_with_tsc(host, frequency)?;
     let mut time = bindings::time {
         stolen_ns: STOLEN_NS,
         ..native.time

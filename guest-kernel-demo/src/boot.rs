@@ -208,7 +208,7 @@ pub(crate) fn report(backend: &Backend, interfaces: &Interfaces, sites: Counts) 
         return;
     };
     let tsc = tsc::frequency();
-    let (khz, source) = tsc.map_or((0, "none"), |tsc| (tsc.khz, tsc.source));
+    let (khz, source) = tsc.map_or((0, "none"), |tsc| (tsc.khz(), tsc.source()));
     for interface in interfaces.iter() {
         let (base, max_leaf) = (interface.base(), interface.max_leaf());
         println!(

@@ -41,6 +41,7 @@ mod vcpu_record;
 
 use pvops_backend_native as native;
 use pvops_core::backend::{BindError, Host};
+use pvops_core::tsc::{self, TscFrequency};
 use pvops_core::{Bindings, PerCpuSegment, bindings, call, inline, preserve};
 
 use crate::poll::YIELD_CPU;
@@ -63,10 +64,9 @@ pub(crate) fn bind(host: &Host<'_>) -> Result<Bindings, BindError> {
     vcpu_record::register(host.kernel, 0).map_err(|_| REFUSED)?;
     frame_list::publish(host.kernel).map_err(|_| BindError("no memory for the list of frames"))?;
     let parameters = clock::start_on(0).ok_or(BindError("Xen keeps no time for this CPU"))?;
-    pvops_core::tsc::publish(pvops_core::tsc::TscFrequency {
-        khz: parameters.scale.tsc_khz(),
-        source: "xen",
-    });
+    if let Some(frequency) = TscFrequency::new(parameters.scale.tsc_khz(), "xen") {
+        tsc::publish(frequency);
+    }
     let mut bindings = BINDINGS;
     bindings.lock = lock::sleeping(bindings.lock);
     bindings.system.console_byte = console::binding();
