@@ -1,6 +1,7 @@
 //! How long a host let a CPU wait that wanted to run, as far as it can be believed.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::atomic::{AtomicU64, Ordering, const_unless_loom};
+use crate::atomic64;
 
 /// What a host has said of the time that one CPU lost.
 ///
@@ -14,25 +15,27 @@ pub struct StolenTime {
 }
 
 impl StolenTime {
-    /// Nothing is lost yet.
-    pub const fn new() -> Self {
-        Self {
-            most_ns: AtomicU64::new(0),
-            before_ns: AtomicU64::new(0),
+    const_unless_loom! {
+        /// Nothing is lost yet.
+        pub const fn new() -> Self {
+            Self {
+                most_ns: AtomicU64::new(0),
+                before_ns: AtomicU64::new(0),
+            }
         }
     }
 
     /// The host counts from 0 now, as another one does to which the guest has moved. While nobody asks.
     pub fn restart(&self) {
-        let most_ns = self.most_ns.load(Ordering::Relaxed);
-        self.before_ns.store(most_ns, Ordering::Relaxed);
+        let most_ns = atomic64::load(&self.most_ns, Ordering::Relaxed);
+        atomic64::store(&self.before_ns, most_ns, Ordering::Relaxed);
     }
 
     /// The time lost, in nanoseconds, now that the host has named `host_ns`; `None` if its record could
     /// not be read. `clock_ns` is [`time::clock_ns`](fn@crate::time::clock_ns), asked after the
     /// record was read. Any context, any CPU.
     pub fn advance(&self, host_ns: Option<u64>, clock_ns: u64) -> u64 {
-        let before_ns = self.before_ns.load(Ordering::Relaxed);
+        let before_ns = atomic64::load(&self.before_ns, Ordering::Relaxed);
         let ns = host_ns.map_or(0, |ns| before_ns.saturating_add(ns).min(clock_ns));
         self.most_ns.fetch_max(ns, Ordering::Relaxed).max(ns)
     }

@@ -91,7 +91,7 @@ impl MonotonicClock {
     /// where the host's clock has another zero, and makes up for the difference itself; else time would
     /// stand still until that clock has caught up. No other CPU reads the clock meanwhile.
     pub fn restart(&self) {
-        self.published.store(0, Ordering::Relaxed);
+        atomic64::store(&self.published, 0, Ordering::Relaxed);
     }
 
     /// How many readings have failed, modulo 2^32.
