@@ -131,7 +131,7 @@ mod tests {
         ] {
             let change = Change::to(instruction.binding());
             let template = change.binding().template().unwrap();
-            assert_eq!(template.copy_to(&mut [0; 3]), opcode);
+            assert_eq!(template.copy_to(&mut [0; 3]), Some(&opcode[..]));
         }
     }
 }

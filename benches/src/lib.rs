@@ -95,14 +95,24 @@ impl<C: Fn() -> u64> Method<C> {
 }
 
 impl Figure {
-    /// The figure of samples that were taken in another way, of which there is one at least, each of
-    /// `rounds` rounds, and with `overhead` subtracted already. It sorts them.
+    /// The figure of samples that were taken in another way, each of `rounds` rounds, and with `overhead`
+    /// subtracted already. It sorts them. That there is none does not compile:
     ///
-    /// # Panics
-    ///
-    /// If there is no sample.
+    /// ```compile_fail,E0080
+    /// pvops_benches::Figure::of(1, 0, &mut []);
+    /// ```
+    pub fn of<const SAMPLES: usize>(
+        rounds: u64,
+        overhead: u64,
+        samples: &mut [u64; SAMPLES],
+    ) -> Self {
+        const { assert!(SAMPLES > 0) };
+        Self::of_some(rounds, overhead, samples)
+    }
+
+    /// Of at least one sample.
     #[inline(never)]
-    pub fn of(rounds: u64, overhead: u64, samples: &mut [u64]) -> Self {
+    fn of_some(rounds: u64, overhead: u64, samples: &mut [u64]) -> Self {
         samples.sort_unstable();
         let n = samples.len();
         // The nearest rank: the smallest sample that so many percent are not above.

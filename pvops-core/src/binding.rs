@@ -168,16 +168,14 @@ impl<O: Op> Binding<O> {
         Self::new(self.erased.target, Some(template), Outcome::Call)
     }
 
-    /// Gives the template its operand, and so makes it the sites' content.
-    ///
-    /// # Panics
-    ///
-    /// If the binding has no template.
+    /// Gives the template its operand, and so makes it the sites' content. A binding without a template
+    /// stays as it is.
     #[must_use]
     pub const fn with_operand(mut self, operand: u32) -> Self {
-        assert!(self.erased.template.is_some());
-        self.erased.operand = operand;
-        self.erased.outcome = Outcome::Inline;
+        if self.erased.template.is_some() {
+            self.erased.operand = operand;
+            self.erased.outcome = Outcome::Inline;
+        }
         self
     }
 
@@ -332,18 +330,15 @@ impl Template {
         self.padding
     }
 
-    /// Copies the template, operand and all, to the front of `out` and returns that part.
-    ///
-    /// # Panics
-    ///
-    /// If `out` is shorter than the template.
-    pub fn copy_to<'a>(&self, out: &'a mut [u8]) -> &'a [u8] {
-        let out = &mut out[..self.bytes.len()];
+    /// Copies the template, operand and all, to the front of `out` and returns that part; `None` if
+    /// `out` is shorter than the template.
+    pub fn copy_to<'a>(&self, out: &'a mut [u8]) -> Option<&'a [u8]> {
+        let out = out.get_mut(..self.bytes.len())?;
         out.copy_from_slice(self.bytes);
         if let Some((at, operand)) = self.operand {
             out[at..at + size_of::<u32>()].copy_from_slice(&operand.to_le_bytes());
         }
-        out
+        Some(out)
     }
 }
 

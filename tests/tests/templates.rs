@@ -193,7 +193,7 @@ fn templates_of_one_instruction_are_known() {
             continue;
         };
         let mut buffer = [0; 15];
-        let bytes = template.copy_to(&mut buffer);
+        let bytes = template.copy_to(&mut buffer).unwrap();
         let count = Decoder::new(usize::BITS, bytes, DecoderOptions::NONE)
             .into_iter()
             .count();
@@ -234,8 +234,8 @@ fn templates(bindings: &Bindings) -> Vec<(&'static str, &'static str)> {
         .filter(|(_, binding)| binding.outcome() == Outcome::Inline)
         .map(|(op, binding)| {
             let mut buffer = [0; 15];
-            let bytes = binding.template().unwrap().copy_to(&mut buffer).to_vec();
-            (op, &*text(&bytes).leak())
+            let bytes = binding.template().unwrap().copy_to(&mut buffer).unwrap();
+            (op, &*text(bytes).leak())
         })
         .collect()
 }

@@ -124,8 +124,8 @@ fn is_other(native: &ErasedBinding, other: &ErasedBinding) -> bool {
 fn form(binding: &ErasedBinding) -> String {
     match (binding.outcome(), binding.template()) {
         (SiteOutcome::Inline, Some(template)) => {
-            let mut bytes = [0; 15];
-            let bytes = template.copy_to(&mut bytes);
+            let mut buffer = [0; u8::MAX as usize];
+            let bytes = template.copy_to(&mut buffer).unwrap_or_default();
             let mut disassembler = Disassembler::new(64, &Arc::new(Symbols::none()));
             format!("`{}`", disassembler.one_line(bytes, 0))
         }

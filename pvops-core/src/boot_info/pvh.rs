@@ -15,7 +15,8 @@ use super::{
 /// other kernel finds `address` in EBX.
 ///
 /// A `rsdp` of `None` leaves the search to the other kernel. Returns how many bytes were written, or
-/// `None` if they do not fit: 57 bytes, 24 for each region of the map, and the command line.
+/// `None` if they do not fit into `memory` or below the end of the address space: 57 bytes, 24 for each
+/// region of the map, and the command line.
 pub fn write_pvh(
     memory: &mut [u8],
     address: u64,
@@ -24,14 +25,16 @@ pub fn write_pvh(
     rsdp: Option<u64>,
 ) -> Option<usize> {
     let regions = memory_map.regions();
-    let map_address = address + (size_of::<StartInfo>() + size_of::<MemoryMapPointer>()) as u64;
+    let header_bytes = size_of::<StartInfo>() + size_of::<MemoryMapPointer>();
+    let map_bytes = regions.len() * size_of::<MemoryMapEntry>();
+    let map_address = address.checked_add(header_bytes as u64)?;
     let start = StartInfo {
         magic: MAGIC,
         version: 1,
         _flags: 0,
         module_count: 0,
         module_list_address: 0,
-        command_line_address: map_address + (regions.len() * size_of::<MemoryMapEntry>()) as u64,
+        command_line_address: map_address.checked_add(map_bytes as u64)?,
         rsdp_address: rsdp.unwrap_or(0),
     };
     let map = MemoryMapPointer {

@@ -258,4 +258,8 @@ fn what_is_written_is_read() {
         write_pvh(&mut [0; 57], START_INFO, &MemoryMap::new(), b"", None),
         Some(57)
     );
+    for beyond in [u64::MAX, u64::MAX - 55] {
+        let written = write_pvh(&mut [0; 57], beyond, &MemoryMap::new(), b"", None);
+        assert_eq!(written, None, "at {beyond:#x}");
+    }
 }

@@ -62,7 +62,7 @@ fn a_short_entry_is_stored_at_the_site() {
     assert_eq!(set_pte.binding().outcome(), wanted);
     if let Some(template) = set_pte.binding().template() {
         let mov_eax_edx: &[u8] = &[0x89, 0x10];
-        assert_eq!(template.copy_to(&mut [0; 15]), mov_eax_edx);
+        assert_eq!(template.copy_to(&mut [0; 15]), Some(mov_eax_edx));
     }
     let wide = Change::to(WIDE.set_pte);
     assert_eq!(wide.binding().outcome(), Outcome::Call);

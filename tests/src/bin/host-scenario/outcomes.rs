@@ -54,7 +54,7 @@ pub(crate) fn outcomes() -> Outcome {
             (binding::Outcome::Inline, Some(template)) => {
                 // The template is there to the byte, behind nothing but prefixes.
                 let mut buffer = [0; 15];
-                let template = template.copy_to(&mut buffer);
+                let template = template.copy_to(&mut buffer).unwrap_or_default();
                 let prefixes = code.iter().take_while(|&&byte| byte == 0x3e).count();
                 ensure!(
                     code[prefixes..].starts_with(template),
