@@ -1,5 +1,7 @@
 //! How long a host let a CPU wait that wanted to run, as far as it can be believed.
 
+use core::fmt;
+
 use crate::atomic::{AtomicU64, Ordering, const_unless_loom};
 use crate::atomic64;
 
@@ -38,6 +40,16 @@ impl StolenTime {
         let before_ns = atomic64::load(&self.before_ns, Ordering::Relaxed);
         let ns = host_ns.map_or(0, |ns| before_ns.saturating_add(ns).min(clock_ns));
         self.most_ns.fetch_max(ns, Ordering::Relaxed).max(ns)
+    }
+}
+
+impl fmt::Debug for StolenTime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most_ns = atomic64::load(&self.most_ns, Ordering::Relaxed);
+        formatter
+            .debug_struct("StolenTime")
+            .field("most_ns", &most_ns)
+            .finish_non_exhaustive()
     }
 }
 

@@ -23,6 +23,8 @@
 //! one atomic word: a CPU that has learnt of a returned time in any way that
 //! synchronises, then loads that word or a newer one (coherence).
 
+use core::fmt;
+
 use super::{Flags, Reading, TimeInfoPointer};
 use crate::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, const_unless_loom};
 use crate::atomic64;
@@ -162,6 +164,15 @@ impl MonotonicClock {
                 Err(newer) => word = newer,
             }
         }
+    }
+}
+
+impl fmt::Debug for MonotonicClock {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("MonotonicClock")
+            .field("failed_readings", &self.failed_readings())
+            .finish_non_exhaustive()
     }
 }
 
