@@ -82,6 +82,7 @@ pub fn select<'a>(
 
 /// Why no backend was chosen.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum SelectError {
     /// No backend of this kernel has the name that was asked for.
     UnknownName,

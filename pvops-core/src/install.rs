@@ -159,6 +159,7 @@ pub(crate) fn rebind(change: &Change) {
 
 /// Why no backend was installed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum InstallError {
     /// The backend can't run on this host.
     Bind(BindError),

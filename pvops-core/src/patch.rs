@@ -268,6 +268,7 @@ impl Counts {
 
 /// Why sites were not patched.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum PatchError {
     /// The bytes at a site are not the call through the op's slot: the site is damaged, or was
     /// patched before.

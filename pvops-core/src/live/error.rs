@@ -8,6 +8,7 @@ use crate::patch::PatchError;
 
 /// Why a transaction did nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum LiveError {
     /// Another transaction is under way.
     Busy,
