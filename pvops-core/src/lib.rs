@@ -75,7 +75,8 @@ pub mod tsc;
 pub mod tsc_scale;
 mod vector;
 
-pub use arch::{InterruptFrame, asm_op};
+pub use arch::frame::InterruptFrame;
+pub use arch::site::asm_op;
 pub use install::{
     InstallError, bring_up_cpu, install, installed, kernel, take_down_cpu, use_before_install,
 };

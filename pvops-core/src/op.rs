@@ -89,14 +89,14 @@ impl fmt::Display for OpNumber {
 /// The table's entry for the op `O`: where a call site that is not patched yet goes.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct Slot<O: Op> {
+pub(crate) struct Slot<O: Op> {
     target: ErasedFunction,
     op: PhantomData<fn(O)>,
 }
 
 impl<O: Op> Slot<O> {
     /// The slot that the binding's function fills.
-    pub const fn of(binding: &crate::binding::Binding<O>) -> Self {
+    pub(crate) const fn of(binding: &crate::binding::Binding<O>) -> Self {
         Slot {
             target: binding.target(),
             op: PhantomData,
@@ -111,7 +111,7 @@ impl<O: Op> fmt::Debug for Slot<O> {
 }
 
 /// What an op can return: a value of up to 64 bits.
-pub trait FromRegister {
+pub(crate) trait FromRegister {
     /// Takes the value out of the register, or pair of registers, that a result is in; bits above the
     /// value's width have no meaning.
     fn from_register(register: u64) -> Self;

@@ -699,7 +699,7 @@ declare_ops! {
 
 /// What signatures of ops are made of.
 mod types {
-    pub(super) use crate::arch::InterruptFrame;
+    pub(super) use crate::InterruptFrame;
     pub(super) use crate::cpu_set::CpuSet;
     pub(super) use crate::cpu_start::{CpuStart, StartStatus};
     pub(super) use crate::descriptor::{DescriptorTablePointer, GateDescriptor};

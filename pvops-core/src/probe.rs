@@ -133,7 +133,7 @@ impl Interfaces {
     }
 
     /// Whether CPUID says that this is a virtual machine, also one with no interface.
-    pub fn in_virtual_machine(&self) -> bool {
+    pub(crate) fn in_virtual_machine(&self) -> bool {
         self.in_virtual_machine
     }
 

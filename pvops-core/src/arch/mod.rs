@@ -5,7 +5,7 @@ pub(crate) mod encode;
 pub mod shape;
 #[macro_use]
 mod template;
-mod site;
+pub(crate) mod site;
 
 cfg_if::cfg_if! {
     if #[cfg(target_arch = "x86_64")] {
@@ -28,8 +28,6 @@ mod lock;
 #[doc(hidden)]
 pub use template::{is_single_instruction, padding};
 
-pub use selected::InterruptFrame;
 pub(crate) use selected::*;
 pub(crate) use shape::{class_of, function_type};
-pub use site::asm_op;
 pub(crate) use site::site_asm;

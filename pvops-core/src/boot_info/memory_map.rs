@@ -10,7 +10,7 @@ use core::ops::Range;
 use super::{Region, RegionKind};
 
 /// The size of a page frame, in bytes.
-pub const PAGE_SIZE_BYTES: u64 = 4096;
+const PAGE_SIZE_BYTES: u64 = 4096;
 
 /// A map of physical memory: at most [`CAPACITY`](Self::CAPACITY) regions, in the order of their
 /// addresses, none overlapping another, and no two of the same kind touching.
@@ -63,13 +63,13 @@ impl MemoryMap {
         &self.regions[..self.count]
     }
 
-    /// The RAM to use, in whole pages: each range starts and ends on a multiple of
-    /// [`PAGE_SIZE_BYTES`], and part pages are left out.
+    /// The RAM to use, by physical address, in whole pages: each range starts and ends on a multiple of
+    /// 4096, and part pages are left out.
     pub fn usable(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.whole_pages(|kind| kind.is_usable())
     }
 
-    /// The RAM to map, in whole pages: what is [usable](Self::usable), and what a backend
+    /// The RAM to map, by physical address, in whole pages: what is [usable](Self::usable), and what a backend
     /// [keeps](RegionKind::KEPT_BY_BACKEND).
     pub fn to_map(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.whole_pages(|kind| kind.is_usable() || kind == RegionKind::KEPT_BY_BACKEND)

@@ -30,7 +30,7 @@ use core::ops::Range;
 
 pub use self::command_line::CommandLine;
 pub use self::error::BootInfoError;
-pub use self::memory_map::{MemoryMap, PAGE_SIZE_BYTES};
+pub use self::memory_map::MemoryMap;
 pub use self::module::Module;
 pub use self::physical_memory::PhysicalMemory;
 pub use self::pvh::write_pvh;

@@ -2,7 +2,7 @@
 
 mod argument;
 pub(crate) mod encode;
-mod frame;
+pub(crate) mod frame;
 mod section;
 mod site;
 #[macro_use]
@@ -12,6 +12,5 @@ mod thunk;
 pub(crate) mod lock;
 
 pub(crate) use argument::Words;
-pub use frame::InterruptFrame;
 pub(crate) use section::address_of;
 pub(crate) use site::{c_site, call_site, preserve_site, register_site, site_call, words};

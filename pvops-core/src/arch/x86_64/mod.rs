@@ -2,7 +2,7 @@
 
 mod argument;
 pub(crate) mod encode;
-mod frame;
+pub(crate) mod frame;
 mod section;
 mod site;
 #[macro_use]
@@ -12,7 +12,6 @@ mod thunk;
 pub(crate) mod lock;
 
 pub(crate) use argument::register;
-pub use frame::InterruptFrame;
 pub(crate) use section::address_of;
 #[cfg(target_feature = "sse")]
 pub(crate) use site::vector_asm;
