@@ -122,8 +122,11 @@ pub(super) unsafe extern "C" fn exit(root: u64) {
             frame_notes::set(user, Note::MEMORY);
             show(user, entry::DATA);
             batch::flush_lazy();
-            // Its first word leads to the next.
-            (address::of(user) as *mut u64).write(FREE_USER_ROOTS.lock().replace(user));
+            // Its first word leads to the next. Masked, as in `new_user_root`: whoever interrupted this with
+            // the lock held would wait for it without end.
+            super::upcall_mask::masked(|| {
+                (address::of(user) as *mut u64).write(FREE_USER_ROOTS.lock().replace(user));
+            });
         }
     }
 }
