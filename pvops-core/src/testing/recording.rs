@@ -158,10 +158,12 @@ impl core::str::FromStr for Recording {
 
 /// A reading of the clock, and the time-stamp counter before and after.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[allow(missing_docs)]
 pub struct ClockReading {
+    /// The counter before the reading, in ticks.
     pub tsc_before: u64,
+    /// What `time.clock_ns` gave, in nanoseconds.
     pub clock_ns: u64,
+    /// The counter after the reading, in ticks.
     pub tsc_after: u64,
 }
 
@@ -174,7 +176,11 @@ pub struct RecordingError {
 
 impl fmt::Display for RecordingError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "line {} of the recording is none", self.line)
+        write!(
+            formatter,
+            "line {} of the recording can't be read",
+            self.line
+        )
     }
 }
 

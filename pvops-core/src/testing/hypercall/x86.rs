@@ -7,13 +7,18 @@ use super::answer;
 /// The registers of a hypercall, for the host to read and change.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-#[allow(missing_docs)]
 pub struct HypercallRegisters {
+    /// Register eax: the number of the call, and its result.
     pub eax: usize,
+    /// Register ebx.
     pub ebx: usize,
+    /// Register ecx.
     pub ecx: usize,
+    /// Register edx.
     pub edx: usize,
+    /// Register esi.
     pub esi: usize,
+    /// Register edi.
     pub edi: usize,
 }
 

@@ -7,17 +7,26 @@ use super::answer;
 /// The registers of a hypercall, for the host to read and change.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-#[allow(missing_docs)]
 pub struct HypercallRegisters {
+    /// Register rax: the number of the call, and its result.
     pub rax: usize,
+    /// Register rbx.
     pub rbx: usize,
+    /// Register rcx.
     pub rcx: usize,
+    /// Register rdx.
     pub rdx: usize,
+    /// Register rsi.
     pub rsi: usize,
+    /// Register rdi.
     pub rdi: usize,
+    /// Register r8.
     pub r8: usize,
+    /// Register r9.
     pub r9: usize,
+    /// Register r10.
     pub r10: usize,
+    /// Register r11.
     pub r11: usize,
 }
 
