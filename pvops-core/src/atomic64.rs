@@ -3,6 +3,8 @@
 //! For `AtomicU64::load` and `store` a compiler of 32-bit code takes x87 instructions, and in a kernel
 //! the FPU's registers are those of whatever program ran last: with all of them in use, the value
 //! that is moved is lost. Read-modify-write operations are CMPXCHG8B, so here these two are, too.
+//!
+//! Orders are those that the methods of `AtomicU64` take; others are a panic, as they are there.
 
 use crate::atomic::{AtomicU64, Ordering};
 

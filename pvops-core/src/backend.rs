@@ -6,7 +6,7 @@ use crate::kernel::Kernel;
 use crate::ops::Bindings;
 use crate::probe::{Interface, Interfaces, Signature};
 
-/// How to run on one kind of host.
+/// How to run on one kind of host: a `static` of a backend's crate, for [`install`](crate::install()).
 #[derive(Debug)]
 pub struct Backend {
     /// What `pv=` on the command line calls it, and reports.
@@ -16,7 +16,8 @@ pub struct Backend {
     pub signature: Option<Signature>,
     /// Readies what the ops need on this host and says what is done for each op.
     ///
-    /// Called once, on the boot CPU, interrupts off, before anything is patched.
+    /// Called by [`install`](crate::install()), on the boot CPU, interrupts off, before anything is patched;
+    /// once, unless it fails. It must not ask for what is [`installed`](crate::installed).
     pub bind: fn(&Host<'_>) -> Result<Bindings, BindError>,
     /// Readies what the ops need on a CPU that has just started, or goes on after the machine was
     /// suspended.

@@ -159,7 +159,8 @@ impl<O: Op> Binding<O> {
         Self::new(thunk, Some(template), Outcome::Inline)
     }
 
-    /// The same function, and a template for the sites that is good once it has its operand.
+    /// The same function, and a template for the sites that is good once it
+    /// [has](Self::with_operand) its operand; [`inline!`](crate::inline) makes it.
     ///
     /// # Safety
     ///

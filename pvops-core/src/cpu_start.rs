@@ -15,13 +15,14 @@ pub struct CpuStart {
     pub argument: usize,
     /// Its stack grows down from here; a multiple of 16.
     pub stack_top: usize,
-    /// Its page table: physical, below 4 GiB. It maps the entry, the stack, and the frame for the
-    /// trampoline, if any, at the frame's own physical address, executable.
+    /// What its CR3 is to hold: the physical address of a top table, below 4 GiB, and flag bits. It maps
+    /// the entry, the stack, and the frame for the trampoline, if any, at the frame's own physical
+    /// address, executable.
     pub page_table: u64,
-    /// A frame below 1 MiB, but not the first, that nobody else uses meanwhile: where CPUs of a PC start.
+    /// Physical address of a frame below 1 MiB, but not the first, that nobody else uses meanwhile: where CPUs of a PC start.
     /// 0 if there is none: hosts that start CPUs by a call need none.
     pub trampoline_physical: u64,
-    /// Where the caller can write that frame.
+    /// Where the caller can write that frame; null if there is none.
     pub trampoline: *mut u8,
 }
 

@@ -46,6 +46,9 @@ static BINDINGS: Mutex<Option<Bindings>> = Mutex::new(None);
 /// If the backend can't run here, or a site can't be patched: then neither the table nor any site
 /// has changed, and another backend may be installed. If a backend is installed already.
 ///
+/// After [`PatchError::NotWritten`] the backend is installed all the same: the kernel's window does not
+/// lead to the text, so some sites go on to call through the table, which has the backend's functions.
+///
 /// # Safety
 ///
 /// Call it on the boot CPU, with interrupts off, while no other CPU runs.
@@ -85,7 +88,8 @@ pub unsafe fn install(
 
 /// Points the op table to the functions of `bindings`, before anything is installed: for a host on
 /// which the native functions can't be used, not even until then, as a kernel that is not in ring 0
-/// knows from the way it was entered. The kernel calls what its backend has for that, which calls this.
+/// knows from the way it was entered. For backends: the kernel calls what its backend has for that, which
+/// calls this.
 ///
 /// # Safety
 ///
@@ -96,9 +100,9 @@ pub unsafe fn use_before_install(bindings: &Bindings) {
     unsafe { OpTable::get().fill(&interposed(*bindings)) };
 }
 
-/// Readies this CPU for the ops. On every CPU, the boot CPU too, once
-/// [`Kernel::cpu_index`] knows its number; and again when the machine has been suspended or restored,
-/// since the host may then have forgotten what it was to do for this CPU.
+/// Readies this CPU for the ops. On every CPU, the boot CPU too, once [`Kernel::cpu_index`] knows its
+/// number, which is below [`MAX_CPUS`](crate::cpu_set::MAX_CPUS); and again when the machine has been
+/// suspended or restored, since the host may then have forgotten what it was to do for this CPU.
 ///
 /// # Errors
 ///
@@ -127,7 +131,7 @@ pub unsafe fn take_down_cpu() {
     }
 }
 
-/// The kernel that a backend was installed for.
+/// The kernel that a backend was installed for; `None` before. For backends. Any context.
 pub fn kernel() -> Option<&'static dyn Kernel> {
     INSTALLED.get().map(|installation| installation.kernel)
 }

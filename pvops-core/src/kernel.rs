@@ -12,22 +12,25 @@ pub unsafe trait Kernel: Sync {
     /// Physical address behind a virtual address of the kernel's image or of memory from
     /// [`shared_frame`](Self::shared_frame), or `None` if there is none.
     ///
-    /// Called at boot and when a CPU comes up.
+    /// Called where [`shared_frame`](Self::shared_frame) is.
     fn virtual_to_physical(&self, address: usize) -> Option<u64>;
 
     /// A zeroed 4096-byte frame, page-aligned, mapped writable, never to be taken back, to be
     /// shared with a hypervisor; or `None` if there is none left.
     ///
-    /// Called at boot, when a CPU comes up, and by functions of backends that say so.
+    /// Called at boot, when a CPU comes up, and by functions of backends that say so; in a PV guest of Xen
+    /// also by [`cpu::load_gdt`](fn@crate::cpu::load_gdt) and
+    /// [`mmu::activate_tables`](fn@crate::mmu::activate_tables), with interrupts off.
     fn shared_frame(&self) -> Option<NonNull<u8>>;
 
     /// Maps `length` bytes of device registers at `physical`, uncached, for good; or `None` if that
     /// is not possible.
     ///
-    /// Called at boot. A kernel that maps them in the top 2 GiB gets shorter code at call sites.
+    /// Called at boot, and by functions of backends that say so. A kernel that maps them in the top
+    /// 2 GiB gets shorter code at call sites.
     fn map_device(&self, physical: u64, length: usize) -> Option<NonNull<u8>>;
 
-    /// Index of the CPU that asks, from 0 without gaps.
+    /// Index of the CPU that asks, from 0 without gaps, below [`MAX_CPUS`](crate::cpu_set::MAX_CPUS).
     ///
     /// Called in any context.
     fn cpu_index(&self) -> usize;
@@ -45,8 +48,8 @@ pub unsafe trait Kernel: Sync {
 
     /// Calls `write` once, while the text at `range` can be written at the distance (in bytes) that
     /// `write` is given: 0 if the kernel lifts the protection for a moment, or the distance to a
-    /// writable alias, which wraps around where addresses do. When it returns, the protection is back and the CPU executes what was
-    /// written.
+    /// writable alias, which wraps around where addresses do. When it returns, the protection is back
+    /// and the CPU executes what was written.
     ///
     /// [Live patching](crate::live) calls it while other CPUs run that text: they must be able to
     /// go on. It also asks for single words of the [op table](crate::OpTable), if a kernel has
@@ -67,7 +70,8 @@ pub struct PerCpuArea {
     pub address: NonNull<u8>,
     /// The segment by which its CPU reaches it in the kernel.
     pub segment: PerCpuSegment,
-    /// Its distance from that segment's base, in bytes.
+    /// Its distance from that segment's base, in bytes; below 2^31, since instructions extend it by its
+    /// sign.
     pub offset: u32,
 }
 

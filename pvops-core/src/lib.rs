@@ -13,13 +13,24 @@
 //! let sites = unsafe { install(backend, &MY_KERNEL, &interfaces)? };
 //! ```
 //!
+//! For kernels:
+//!
 //! - The ops, by group: [`cpu`], [`irq`], [`mmu`], [`time`], [`io`], [`apic`], [`smp`], [`system`],
-//!   [`lock`].
+//!   [`lock`]; and the types in their signatures: [`cpu_set`], [`cpu_start`], [`descriptor`], [`event`],
+//!   [`msr`].
 //! - What the kernel provides: [`Kernel`], and a look into the [exception table](extable).
-//! - Ops that get another binding later, while other CPUs run: [`live`].
-//! - Built on the ops: a fair [lock] that sleeps where the host can wake it.
-//! - What helps a kernel to boot: [`boot_info`].
-//! - What backends share: [`pvclock`], [`tsc_scale`], [`probe`], [`atomic64`].
+//! - Ops that get another binding later, while other CPUs run: [`live`]. Code that is loaded later:
+//!   [`patch`], [`site`].
+//! - Built on the ops: a fair [lock] that sleeps where the host can wake it; [lazy mode](lazy).
+//! - What helps a kernel to boot: [`boot_info`], [`probe`]; what it may ask: [`tsc`].
+//!
+//! For backends, which kernels need not know:
+//!
+//! - What they are and say: [`backend`], [`binding`], [`bindings`], the types of ops in [`op`], the
+//!   [shapes](arch::shape) of call sites, and the macros [`call!`], [`preserve!`], [`inline!`].
+//! - What they share: [`pvclock`], [`tsc_scale`], [`stolen_time`], [`atomic64`].
+//!
+//! For tools: [`GROUPS`], [`DECLARATIONS`], [`patch::preview`].
 //!
 //! The table itself is defined by the backend whose functions are right before anything is known of
 //! the host; link `pvops-backend-native`.

@@ -10,7 +10,7 @@ declare_ops! {
     pub cpu {
         /// Reads CR0. Any context.
         [plain] safe fn read_cr0() -> usize;
-        /// Writes CR0.
+        /// Writes CR0. Any context.
         ///
         /// # Safety
         ///
@@ -18,7 +18,7 @@ declare_ops! {
         [plain] unsafe fn write_cr0(value: usize);
         /// Reads CR4. Any context.
         [plain] safe fn read_cr4() -> usize;
-        /// Writes CR4.
+        /// Writes CR4. Any context.
         ///
         /// # Safety
         ///
@@ -27,23 +27,23 @@ declare_ops! {
         [plain] unsafe fn write_cr4(value: usize);
         /// Reads debug register `number`: 0 to 3, 6 or 7. Other numbers read as 0. Any context.
         [c] safe fn read_debug_register(number: u32) -> usize;
-        /// Writes debug register `number`: 0 to 3, 6 or 7. Other numbers do nothing.
+        /// Writes debug register `number`: 0 to 3, 6 or 7. Other numbers do nothing. Any context.
         ///
         /// # Safety
         ///
         /// The kernel's #DB handler must be ready for the breakpoint, and reserved bits as the Intel
-        /// SDM (volume 3, section 18.2) wants them.
+        /// SDM (volume 3, section 19.2) wants them.
         [c] unsafe fn write_debug_register(number: u32, value: usize);
         /// CPUID as this kernel is to see it. Any context; on most hypervisors it exits.
         [cpuid, 8 | 6] safe fn cpuid(leaf: u32, subleaf: u32) -> CpuIdResult;
-        /// Reads a model-specific register.
+        /// Reads a model-specific register. Any context.
         ///
         /// # Safety
         ///
         /// The register must exist, else the CPU raises #GP; see
         /// [`read_msr_safe`](fn@crate::cpu::read_msr_safe).
         [msr_read] unsafe fn read_msr(index: u32) -> u64;
-        /// Writes a model-specific register.
+        /// Writes a model-specific register. Any context.
         ///
         /// # Safety
         ///
@@ -51,14 +51,14 @@ declare_ops! {
         /// be one that the running code can bear.
         [msr_write] unsafe fn write_msr(index: u32, value: u64);
         /// Reads a model-specific register that may not exist. The kernel's #GP handler must ask
-        /// [`extable::fixup`](crate::extable::fixup).
+        /// [`extable::fixup`](crate::extable::fixup). Any context.
         ///
         /// # Errors
         ///
         /// If it does not exist, or the host does not let it be read.
         [c_msr_read] safe fn read_msr_safe(index: u32) -> Result<u64, MsrFault>;
         /// Writes a model-specific register that may not exist, or not take the value. The kernel's
-        /// #GP handler must ask [`extable::fixup`](crate::extable::fixup).
+        /// #GP handler must ask [`extable::fixup`](crate::extable::fixup). Any context.
         ///
         /// # Errors
         ///
@@ -79,26 +79,31 @@ declare_ops! {
         /// The CPU must have the counter, else it raises #GP; a virtual one without any may also
         /// raise #UD.
         [msr_read] unsafe fn read_performance_counter(counter: u32) -> u64;
-        /// Loads the global descriptor table's register.
+        /// Loads the global descriptor table's register. When a CPU starts, interrupts off.
+        ///
+        /// # Panics
+        ///
+        /// In a PV guest of Xen, which has a copy of the table that Xen takes: if there are more than 512
+        /// entries, or [`Kernel::shared_frame`](crate::Kernel::shared_frame) gives no memory for it.
         ///
         /// # Safety
         ///
         /// The table must be good for the selectors in use and stay where it is.
         [plain] unsafe fn load_gdt(pointer: *const DescriptorTablePointer);
-        /// Loads the interrupt descriptor table's register.
+        /// Loads the interrupt descriptor table's register. When a CPU starts, interrupts off.
         ///
         /// # Safety
         ///
         /// The gates must lead to handlers and stay where they are.
         [plain] unsafe fn load_idt(pointer: *const DescriptorTablePointer);
-        /// Loads the local descriptor table's register with a selector; 0 for none.
+        /// Loads the local descriptor table's register with a selector; 0 for none. Interrupts off.
         ///
         /// # Safety
         ///
         /// The selector must be 0 or name an LDT descriptor. The table must have pages of its own, which a
-        /// host may make read-only for as long as it is loaded; interrupts off.
+        /// host may make read-only for as long as it is loaded.
         [plain] unsafe fn load_ldt(selector: u16);
-        /// Loads the task register with a selector.
+        /// Loads the task register with a selector. When a CPU starts, interrupts off.
         ///
         /// # Safety
         ///
@@ -107,21 +112,21 @@ declare_ops! {
         /// Reads CR8: the priority, 0 to 15, up to which the local APIC holds interrupts back. Any
         /// context.
         [plain; 64 bit] safe fn read_cr8() -> usize;
-        /// Writes CR8. Interrupts of vectors up to `16 * value + 15` are held back.
+        /// Writes CR8. Interrupts of vectors up to `16 * value + 15` are held back. Any context.
         ///
         /// # Safety
         ///
         /// `value` must be at most 15, and the running code must bear the interrupts that it lets
         /// in.
         [plain; 64 bit] unsafe fn write_cr8(value: usize);
-        /// Reads an extended control register: 0 is XCR0, which says what XSAVE saves.
+        /// Reads an extended control register: 0 is XCR0, which says what XSAVE saves. Any context.
         ///
         /// # Safety
         ///
         /// The CPU must have XSAVE (CPUID.1:ECX bit 26) and the register, and the kernel must have
         /// set CR4.OSXSAVE.
         [msr_read] unsafe fn read_xcr(index: u32) -> u64;
-        /// Writes an extended control register: 0 is XCR0.
+        /// Writes an extended control register: 0 is XCR0. Any context.
         ///
         /// # Safety
         ///
@@ -132,7 +137,7 @@ declare_ops! {
         [plain] safe fn wbinvd();
         /// Clears CR0.TS: the FPU's registers are those of the running task. Any context.
         [plain] safe fn clear_task_switched();
-        /// Sets CR0.TS: the next use of the FPU raises #NM.
+        /// Sets CR0.TS: the next use of the FPU raises #NM. Any context.
         ///
         /// # Safety
         ///
@@ -185,7 +190,7 @@ declare_ops! {
         [c; 64 bit] unsafe fn setup_syscall(entry: *const SyscallEntry);
         /// Base of FS. Any context.
         [base_read, 7; 64 bit] safe fn read_fs_base() -> usize;
-        /// Sets the base of FS.
+        /// Sets the base of FS. Any context.
         ///
         /// # Safety
         ///
@@ -193,7 +198,7 @@ declare_ops! {
         [base_write, 7; 64 bit] unsafe fn write_fs_base(base: usize);
         /// Base of GS: the kernel's, in the kernel. Any context.
         [base_read, 7; 64 bit] safe fn read_gs_base() -> usize;
-        /// Sets the base of GS.
+        /// Sets the base of GS. Any context.
         ///
         /// # Safety
         ///
@@ -201,35 +206,35 @@ declare_ops! {
         [base_write, 7; 64 bit] unsafe fn write_gs_base(base: usize);
         /// The base that SWAPGS exchanges with GS: the user's, in the kernel. Any context.
         [base_read, 7; 64 bit] safe fn read_kernel_gs_base() -> usize;
-        /// Sets the base that SWAPGS exchanges with GS.
+        /// Sets the base that SWAPGS exchanges with GS. Any context.
         ///
         /// # Safety
         ///
         /// The address must be canonical.
         [base_write, 7; 64 bit] unsafe fn write_kernel_gs_base(base: usize);
         /// Loads the user's GS selector, and with it the base that SWAPGS exchanges with GS; the
-        /// kernel's own base of GS stays.
+        /// kernel's own base of GS stays. Interrupts off.
         ///
         /// # Safety
         ///
         /// The selector must be null or of a data segment, else the CPU raises #GP while the bases
-        /// are exchanged. Interrupts off; an NMI handler must not rely on the base of GS.
+        /// are exchanged. An NMI handler must not rely on the base of GS.
         [plain, 8; 64 bit] unsafe fn load_gs_selector(selector: u16);
         /// Stores an entry of a global descriptor table. A descriptor of 16 bytes takes two entries,
-        /// of which the one with the present bit is to be stored last.
+        /// of which the one with the present bit is to be stored last. Interrupts off.
         ///
         /// # Safety
         ///
         /// `table` must have the entry, and whoever has a selector for it must be served by the new
         /// one.
         [plain] unsafe fn write_gdt_entry(table: *mut u64, index: usize, entry: u64);
-        /// Stores an entry of a local descriptor table.
+        /// Stores an entry of a local descriptor table. Interrupts off.
         ///
         /// # Safety
         ///
         /// As for [`write_gdt_entry`](fn@crate::cpu::write_gdt_entry).
         [plain] unsafe fn write_ldt_entry(table: *mut u64, index: usize, entry: u64);
-        /// Stores an entry of an interrupt descriptor table.
+        /// Stores an entry of an interrupt descriptor table. Not in interrupt handlers.
         ///
         /// # Safety
         ///
@@ -238,8 +243,8 @@ declare_ops! {
         [c] unsafe fn write_idt_entry(
             table: *mut GateDescriptor, index: usize, gate: *const GateDescriptor
         );
-        /// Sets the stack that this CPU takes when it comes from user mode: `field` is where RSP0, or ESP0, is
-        /// in this CPU's task state segment, and need not be aligned. A host that keeps the stack
+        /// Sets the stack that this CPU takes when it comes from user mode: `field` is where RSP0, or
+        /// ESP0, is in this CPU's task state segment, and need not be aligned. A host that keeps the stack
         /// elsewhere, as Xen does for PV guests by a hypercall, is told and may leave the field as
         /// it is. Interrupts off.
         ///
@@ -249,7 +254,7 @@ declare_ops! {
         [plain] unsafe fn load_kernel_stack(field: *mut usize, stack: usize);
         /// Stores three entries of a global descriptor table, from `first` on: those of a task's
         /// thread-local storage. A host may put it off until
-        /// [`end_context_switch`](fn@crate::cpu::end_context_switch).
+        /// [`end_context_switch`](fn@crate::cpu::end_context_switch). Interrupts off.
         ///
         /// # Safety
         ///
@@ -270,7 +275,7 @@ declare_ops! {
         /// Any context.
         [flags_read, 10 | 6] safe fn save_flags() -> usize;
         /// Sets interrupts, and what else the host keeps in the flags, as
-        /// [`save_flags`](fn@crate::irq::save_flags) found them.
+        /// [`save_flags`](fn@crate::irq::save_flags) found them. Any context.
         ///
         /// # Safety
         ///
@@ -278,16 +283,17 @@ declare_ops! {
         [flags_write] unsafe fn restore_flags(flags: usize);
         /// Disables interrupts on this CPU. Any context.
         [flags_write, 9 | 6] safe fn disable();
-        /// Enables interrupts on this CPU.
+        /// Enables interrupts on this CPU. Any context.
         ///
         /// # Safety
         ///
         /// The interrupt descriptor table must be loaded, and the running code must bear to be
         /// interrupted.
         [flags_write] unsafe fn enable();
-        /// Waits for an interrupt, with interrupts as they are: with interrupts off, for ever.
+        /// Waits for an interrupt, with interrupts as they are: with interrupts off, for a non-maskable
+        /// one, or for ever. Any context.
         [plain] safe fn halt();
-        /// Enables interrupts and waits for one; none can slip in between.
+        /// Enables interrupts and waits for one; none can slip in between. Interrupts on or off.
         ///
         /// # Safety
         ///
@@ -300,11 +306,14 @@ declare_ops! {
     /// An entry is a value of 64 bits everywhere. In 32-bit code its place has 8 bytes if CR4.PAE is set,
     /// which a kernel does before it stores the first one and before it installs a backend, and else 4
     /// bytes, which the value must fit into.
+    ///
+    /// In a PV guest of Xen, where stores to tables in use are calls, it is a panic if Xen refuses one, or
+    /// if the entry is not in the direct map that the kernel has told the backend of.
     pub mmu {
         /// The address of the last page fault. In the page-fault handler, before anything else can
         /// fault.
         [plain] safe fn read_cr2() -> usize;
-        /// Sets CR2.
+        /// Sets CR2. Any context.
         ///
         /// # Safety
         ///
@@ -312,7 +321,7 @@ declare_ops! {
         [plain] unsafe fn write_cr2(value: usize);
         /// Physical address of the page table in use, and the flag bits of CR3. Any context.
         [plain] safe fn read_cr3() -> usize;
-        /// Switches to another page table; drops translations that are not global.
+        /// Switches to another page table; drops translations that are not global. Any context.
         ///
         /// # Safety
         ///
@@ -339,7 +348,8 @@ declare_ops! {
         /// [brought up](crate::bring_up_cpu) take the vector that the kernel gave to
         /// [`setup_ipi`](fn@crate::smp::setup_ipi).
         [c] unsafe fn flush_tlb_multi(cpus: *const CpuSet, start: usize, end: usize);
-        /// Stores an entry of a page table (4 KiB pages).
+        /// Stores an entry of a page table (4 KiB pages). Any context; in a handler that may have
+        /// interrupted [lazy mode](crate::lazy), after [`eager`](fn@crate::mmu::eager).
         ///
         /// # Safety
         ///
@@ -347,25 +357,27 @@ declare_ops! {
         /// everybody who uses the table. The value is one from
         /// [`make_entry`](fn@crate::mmu::make_entry).
         [plain] unsafe fn set_pte(entry: *mut u64, value: u64);
-        /// Stores an entry of a page directory (2 MiB pages or page tables).
+        /// Stores an entry of a page directory (2 MiB pages or page tables). Contexts as for
+        /// [`set_pte`](fn@crate::mmu::set_pte).
         ///
         /// # Safety
         ///
         /// As for [`set_pte`](fn@crate::mmu::set_pte).
         [plain] unsafe fn set_pmd(entry: *mut u64, value: u64);
-        /// Stores an entry of a page-directory-pointer table (1 GiB pages or page directories).
+        /// Stores an entry of a page-directory-pointer table (1 GiB pages or page directories). Contexts as
+        /// for [`set_pte`](fn@crate::mmu::set_pte).
         ///
         /// # Safety
         ///
         /// As for [`set_pte`](fn@crate::mmu::set_pte).
         [plain] unsafe fn set_pud(entry: *mut u64, value: u64);
-        /// Stores an entry of a level-4 table.
+        /// Stores an entry of a level-4 table. Contexts as for [`set_pte`](fn@crate::mmu::set_pte).
         ///
         /// # Safety
         ///
         /// As for [`set_pte`](fn@crate::mmu::set_pte).
         [plain] unsafe fn set_p4d(entry: *mut u64, value: u64);
-        /// Stores an entry of a level-5 table.
+        /// Stores an entry of a level-5 table. Contexts as for [`set_pte`](fn@crate::mmu::set_pte).
         ///
         /// # Safety
         ///
@@ -373,7 +385,8 @@ declare_ops! {
         [plain] unsafe fn set_p5d(entry: *mut u64, value: u64);
         /// Begins a change of the protection in an entry of a page table that is in use: returns the
         /// stored entry, and sees to it that no accessed or dirty bit that the hardware sets before
-        /// the commit is lost. The page may be absent meanwhile.
+        /// the commit is lost. The page may be absent meanwhile. Contexts as for
+        /// [`set_pte`](fn@crate::mmu::set_pte).
         ///
         /// # Safety
         ///
@@ -382,7 +395,7 @@ declare_ops! {
         /// changing the entry in between.
         [plain] unsafe fn start_protection(entry: *mut u64) -> u64;
         /// Ends a change of protection: stores the new entry, which maps the same frame. The TLB is
-        /// left as it is.
+        /// left as it is. Contexts as for [`set_pte`](fn@crate::mmu::set_pte).
         ///
         /// # Safety
         ///
@@ -391,7 +404,7 @@ declare_ops! {
         [plain] unsafe fn commit_protection(entry: *mut u64, value: u64);
         /// Tells that a frame will be a page table: of `level` 1 (of 4 KiB pages) to 5. The frame is
         /// zeroed or holds entries of its level, and from now on changes only by the ops that store
-        /// entries. Before an entry leads to it.
+        /// entries. Before an entry leads to it. Not in interrupt handlers.
         ///
         /// # Safety
         ///
@@ -399,29 +412,36 @@ declare_ops! {
         /// become read-only.
         [plain] unsafe fn alloc_table(frame: u64, level: u32);
         /// Tells that a frame is a page table no more; it is memory like any other again. After the
-        /// last entry that led to it has been cleared.
+        /// last entry that led to it has been cleared. Not in interrupt handlers.
         ///
         /// # Safety
         ///
         /// The frame must come from [`alloc_table`](fn@crate::mmu::alloc_table) with the same level,
         /// and no CPU may use it as a table.
         [plain] unsafe fn release_table(frame: u64, level: u32);
-        /// Tells that an address space is complete and about to be used for the first time. `root`
-        /// is its top table's physical address divided by 4096.
+        /// Tells that an address space is complete and about to be used for the first time.
+        /// `root_frame` is its top table's physical address divided by 4096. Not in interrupt handlers,
+        /// nor with a lock that [`Kernel::shared_frame`](crate::Kernel::shared_frame) takes.
+        ///
+        /// # Panics
+        ///
+        /// In a PV guest of Xen, where programs run on another top table, if the kernel has no frame for
+        /// that.
         ///
         /// # Safety
         ///
         /// All its tables must come from [`alloc_table`](fn@crate::mmu::alloc_table).
-        [plain] unsafe fn activate_tables(root: u64);
-        /// Tells that an address space is about to be torn down, entry by entry.
+        [plain] unsafe fn activate_tables(root_frame: u64);
+        /// Tells that an address space is about to be torn down, entry by entry. Not in interrupt
+        /// handlers.
         ///
         /// # Safety
         ///
-        /// The root must come from [`activate_tables`](fn@crate::mmu::activate_tables), and no CPU
+        /// The frame must come from [`activate_tables`](fn@crate::mmu::activate_tables), and no CPU
         /// may use it again.
-        [plain] unsafe fn exit_tables(root: u64);
+        [plain] unsafe fn exit_tables(root_frame: u64);
         /// Lets changes to page tables be put off. [`lazy`](fn@crate::mmu::lazy) makes sure that it
-        /// ends; the rules are there.
+        /// ends; the rules are [there](crate::lazy).
         [plain] safe fn enter_lazy();
         /// Ends what [`enter_lazy`](fn@crate::mmu::enter_lazy) began.
         [plain] safe fn leave_lazy();
@@ -445,7 +465,8 @@ declare_ops! {
         /// Nanoseconds since some moment before the backend was installed; never goes back. 0 until
         /// a backend is installed. Any context.
         [plain] safe fn clock_ns() -> u64;
-        /// Readies this CPU's event to come as interrupt `vector`; none is pending afterwards.
+        /// Readies this CPU's event to come as interrupt `vector`; none is set afterwards. On each CPU that
+        /// sets events, once it was [brought up](crate::bring_up_cpu); interrupts off.
         ///
         /// # Safety
         ///
@@ -459,7 +480,8 @@ declare_ops! {
         /// deadlines are absolute, that does not drift.
         /// Interrupts off, or nobody else on this CPU sets events.
         [c] safe fn set_event(deadline_ns: u64) -> EventStatus;
-        /// Cancels this CPU's event; one that has come already may still be delivered.
+        /// Cancels this CPU's event; one that has come already may still be delivered. Interrupts off, or
+        /// nobody else on this CPU sets events.
         [c] safe fn cancel_event();
         /// Nanoseconds in which the CPU with this index wanted to run and the host ran somebody else,
         /// since some moment; never goes back, and is never above
@@ -479,73 +501,73 @@ declare_ops! {
 
     /// Port I/O.
     pub io {
-        /// Reads a byte from a port.
+        /// Reads a byte from a port. Any context.
         ///
         /// # Safety
         ///
         /// The read's effect on the device must be one that its driver expects.
         [port_in] unsafe fn in8(port: u16) -> u8;
-        /// Reads 16 bits from a port.
+        /// Reads 16 bits from a port. Any context.
         ///
         /// # Safety
         ///
         /// As for [`in8`](fn@crate::io::in8).
         [port_in] unsafe fn in16(port: u16) -> u16;
-        /// Reads 32 bits from a port.
+        /// Reads 32 bits from a port. Any context.
         ///
         /// # Safety
         ///
         /// As for [`in8`](fn@crate::io::in8).
         [port_in] unsafe fn in32(port: u16) -> u32;
-        /// Writes a byte to a port.
+        /// Writes a byte to a port. Any context.
         ///
         /// # Safety
         ///
         /// The write's effect must be one that the running code can bear.
         [port_out] unsafe fn out8(port: u16, value: u8);
-        /// Writes 16 bits to a port.
+        /// Writes 16 bits to a port. Any context.
         ///
         /// # Safety
         ///
         /// As for [`out8`](fn@crate::io::out8).
         [port_out] unsafe fn out16(port: u16, value: u16);
-        /// Writes 32 bits to a port.
+        /// Writes 32 bits to a port. Any context.
         ///
         /// # Safety
         ///
         /// As for [`out8`](fn@crate::io::out8).
         [port_out] unsafe fn out32(port: u16, value: u32);
-        /// Reads `count` bytes from one port, one after the other.
+        /// Reads `count` bytes from one port, one after the other. Any context.
         ///
         /// # Safety
         ///
         /// `buffer` must have room for them; else as for [`in8`](fn@crate::io::in8).
         [c] unsafe fn in8_string(port: u16, buffer: *mut u8, count: usize);
-        /// Reads 16 bits from one port, `count` times.
+        /// Reads 16 bits from one port, `count` times. Any context.
         ///
         /// # Safety
         ///
         /// As for [`in8_string`](fn@crate::io::in8_string).
         [c] unsafe fn in16_string(port: u16, buffer: *mut u16, count: usize);
-        /// Reads 32 bits from one port, `count` times.
+        /// Reads 32 bits from one port, `count` times. Any context.
         ///
         /// # Safety
         ///
         /// As for [`in8_string`](fn@crate::io::in8_string).
         [c] unsafe fn in32_string(port: u16, buffer: *mut u32, count: usize);
-        /// Writes `count` bytes to one port, one after the other.
+        /// Writes `count` bytes to one port, one after the other. Any context.
         ///
         /// # Safety
         ///
         /// `buffer` must hold them; else as for [`out8`](fn@crate::io::out8).
         [c] unsafe fn out8_string(port: u16, buffer: *const u8, count: usize);
-        /// Writes 16 bits to one port, `count` times.
+        /// Writes 16 bits to one port, `count` times. Any context.
         ///
         /// # Safety
         ///
         /// As for [`out8_string`](fn@crate::io::out8_string).
         [c] unsafe fn out16_string(port: u16, buffer: *const u16, count: usize);
-        /// Writes 32 bits to one port, `count` times.
+        /// Writes 32 bits to one port, `count` times. Any context.
         ///
         /// # Safety
         ///
@@ -565,7 +587,7 @@ declare_ops! {
         ///
         /// The register must exist.
         [c] unsafe fn read(register: u32) -> u32;
-        /// Writes a register.
+        /// Writes a register. Any context.
         ///
         /// # Safety
         ///
@@ -575,7 +597,7 @@ declare_ops! {
         /// Ends the interrupt that is being handled. In an interrupt handler.
         [scratch, 12] safe fn eoi();
         /// Sends what the interrupt command register's 64 bits say, in the x2APIC layout: the
-        /// destination's whole APIC id is in the upper half.
+        /// destination's whole APIC id is in the upper half. Any context.
         ///
         /// # Safety
         ///
@@ -585,9 +607,10 @@ declare_ops! {
 
     /// The other CPUs. CPUs are numbered as [`Kernel::cpu_index`](crate::Kernel::cpu_index) does.
     pub smp {
-        /// Tells the CPU with this local APIC id to start. Any CPU, one at a time. The new CPU calls
-        /// [`bring_up_cpu`](crate::bring_up_cpu) before anything else of this library but `cpu` and
-        /// `mmu`.
+        /// Tells the CPU with this local APIC id to start. PV guests of Xen have no such ids: there it is
+        /// the virtual CPU's number, which is to be its index too. Any CPU, one at a time, not in
+        /// interrupt handlers. The new CPU calls [`bring_up_cpu`](crate::bring_up_cpu) before anything
+        /// else of this library but `cpu` and `mmu`.
         ///
         /// # Safety
         ///
@@ -612,7 +635,8 @@ declare_ops! {
         ///
         /// All CPUs that run must have a handler for the vector.
         [c] unsafe fn send_ipi_others(vector: u8);
-        /// Says which vector the library may send from CPU to CPU. Its handler calls
+        /// Says which vector the library may send from CPU to CPU: at boot, before the second CPU is
+        /// brought up. Its handler calls
         /// [`handle_ipi`](fn@crate::smp::handle_ipi) and then
         /// [`apic::eoi`](fn@crate::apic::eoi).
         ///
@@ -630,7 +654,7 @@ declare_ops! {
         /// Writes a byte to the first console that works on this host. Never blocks for long: a
         /// console that does not take the byte loses it. Any context.
         [c] safe fn console_byte(byte: u8);
-        /// Turns the machine off. Returns if this host gives no way to do that.
+        /// Turns the machine off. Returns if this host gives no way to do that. Any context.
         ///
         /// It has the host write to no memory for this CPU any more; so do `reboot` and
         /// `report_crash`. A kernel that goes on calls [`bring_up_cpu`](crate::bring_up_cpu). The other

@@ -1,4 +1,4 @@
-//! System calls of 64-bit programs: where they enter the kernel.
+//! System calls of 64-bit programs: where they enter the kernel. Intel SDM volume 2, SYSCALL and SYSRET.
 
 /// What `cpu::setup_syscall` wants to know. Both entries begin with interrupts off and all other
 /// registers as the program has them.

@@ -37,7 +37,8 @@ pub fn frequency() -> Option<TscFrequency> {
     FREQUENCY.get().copied()
 }
 
-/// Publishes the rate: for the backend that is being bound. Only the first call counts.
+/// Publishes the rate: for backends, in [`Backend::bind`](crate::backend::Backend::bind). Only the first
+/// call counts.
 pub fn publish(frequency: TscFrequency) {
     FREQUENCY.call_once(|| frequency);
 }

@@ -121,7 +121,7 @@ pub(super) fn debug_registers() -> Outcome {
         );
     }
     let dr7 = cpu::read_debug_register(7);
-    // Bit 10 is always set: Intel SDM volume 3, figure 18-1.
+    // Bit 10 is always set: Intel SDM volume 3, figure 19-1.
     ensure!(dr7 & 0xff == 0 && dr7 & 1 << 10 != 0, "dr7 is {dr7:#x}");
     ensure!(
         cpu::read_debug_register(9) == 0,

@@ -12,21 +12,22 @@ pub const BATCH_SITES: usize = 64;
 /// How a CPU goes on after the INT3 of a site in flight.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Resume {
-    /// Where it goes on.
+    /// Where it goes on: the instruction pointer, EIP in 32-bit code.
     pub rip: usize,
-    /// A return address to be pushed onto the interrupted stack first: eight bytes, written below
-    /// the interrupted RSP, which then points to them.
+    /// A return address to be pushed onto the interrupted stack first: a word, written below the
+    /// interrupted stack pointer, which then points to it.
     pub push: Option<usize>,
 }
 
 /// Says how to go on after #BP, or `None` if the INT3 is not one of ours.
 ///
 /// `rip` is the interrupted instruction pointer, one behind the INT3. A handler asks for exceptions
-/// of the kernel's own code, not of user mode, before it does anything that uses ops; then sets RIP
-/// and RSP in the interrupt frame as the answer says, pushes the return address if there is one, and
-/// returns. In 64-bit mode the CPU puts the frame right below the interrupted stack, so a handler on
-/// the same stack must have made room for the push: it moves the frame down before it does anything
-/// else. Any CPU, any context, interrupts on or off.
+/// of the kernel's own code, not of user mode, before it does anything that uses ops; then sets the
+/// instruction pointer as the answer says, pushes the return address if there is one, and returns. The
+/// CPU puts the frame right below the interrupted stack, so a handler on the same stack must have made
+/// room for the push: it moves the frame down before it does anything else. (In 32-bit code the frame
+/// of a kernel that interrupted itself has no stack pointer: moving it down is what makes room on that
+/// stack.) Any CPU, any context, interrupts on or off.
 ///
 /// It also answers for an INT3 that is there no longer: the batch may have ended between the
 /// exception and the question, and then the CPU goes back to what is there now.

@@ -55,7 +55,8 @@ use super::host::Host;
 use super::node::Node;
 use crate::atomic::{AtomicPtr, AtomicU32, Ordering, const_unless_loom, spin_loop};
 
-/// State and queue of one lock.
+/// State and queue of one lock: a part of [`RawQueueLock`](super::RawQueueLock), for the op
+/// [`release`](fn@crate::lock::release).
 #[derive(Debug)]
 #[repr(C)]
 pub struct Queue {

@@ -1,7 +1,7 @@
 //! The stack frame of an interrupt.
 
 /// What an interrupt or exception pushes, lowest address first, and what leads back to where it came
-/// from. Intel SDM volume 3, figure 6-4 of the chapter on interrupts, "stack usage on transfers".
+/// from. Intel SDM volume 3, figure 7-4.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct InterruptFrame {
