@@ -36,7 +36,8 @@ impl Installation {
 /// Locked for no longer than a copy takes, or `install`.
 static BINDINGS: Mutex<Option<Bindings>> = Mutex::new(None);
 
-/// Binds the ops to what `backend` does for them and patches all call sites of the image.
+/// Binds the ops to what `backend` does for them and patches all call sites of the image; says how many
+/// became what.
 ///
 /// Afterwards the [op table](OpTable) and the text do not change any more, but for
 /// [live patching](crate::live); a kernel that can maps them read-only.
@@ -119,7 +120,8 @@ pub unsafe fn bring_up_cpu() -> Result<(), BindError> {
     (installation.backend.bring_up_cpu)(&installation.host())
 }
 
-/// Readies this CPU to be stopped; it may be started again. Then halt it with interrupts off.
+/// Readies this CPU to be stopped; it may be started again. Then halt it with interrupts off. Nothing if
+/// no backend is installed.
 ///
 /// # Safety
 ///

@@ -102,6 +102,7 @@ impl LazyDepth {
     }
 
     /// For the op `mmu.leave_lazy`; whether what was put off must be made now.
+    #[must_use]
     pub fn leave(&self) -> bool {
         let was_lazy = self.is_lazy();
         add(&self.guards, -1);
@@ -109,6 +110,7 @@ impl LazyDepth {
     }
 
     /// For the op `mmu.pause_lazy`; whether what was put off must be made now.
+    #[must_use]
     pub fn pause(&self) -> bool {
         let was_lazy = self.is_lazy();
         add(&self.pauses, 1);

@@ -16,7 +16,8 @@ use crate::ops::Bindings;
 use crate::site::SiteRecord;
 use crate::table::OpTable;
 
-/// Patches call sites that have never been patched: those of an image, or of a module just loaded.
+/// Patches call sites that have never been patched, those of an image or of a module just loaded, and
+/// says how many became what.
 ///
 /// # Errors
 ///

@@ -8,7 +8,7 @@ use core::ops::Range;
 use super::PhysicalMemory;
 use super::physical_memory::read_bytes;
 
-/// The address of the first valid RSDP in the BIOS area, 0xe0000 to 0xfffff.
+/// The physical address of the first valid RSDP in the BIOS area, 0xe0000 to 0xfffff.
 ///
 /// The other place that the specification names, the extended BIOS data area, is not searched.
 pub fn find<M: PhysicalMemory + ?Sized>(memory: &M) -> Option<u64> {
@@ -17,7 +17,7 @@ pub fn find<M: PhysicalMemory + ?Sized>(memory: &M) -> Option<u64> {
         .find(|&address| is_valid(memory, address))
 }
 
-/// Whether there is an RSDP at `address`: its signature and checksums hold.
+/// Whether there is an RSDP at the physical address `address`: its signature and checksums hold.
 pub fn is_valid<M: PhysicalMemory + ?Sized>(memory: &M, address: u64) -> bool {
     let Ok(version_1) = read_bytes(memory, address, LENGTH_V1_BYTES, WHAT) else {
         return false;

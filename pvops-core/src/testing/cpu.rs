@@ -29,6 +29,7 @@ use crate::probe::CpuIdResult;
 /// Every method, and dropping it, where the code under test has done what ends a kernel: touched a
 /// register that there is not, or panicked in a handler. The op itself goes on, as nothing can unwind through
 /// it.
+#[must_use = "the thread is a CPU until this is dropped"]
 pub struct Cpu {
     /// It belongs to its thread.
     thread: PhantomData<*mut ()>,

@@ -65,6 +65,7 @@ pub(super) const BINDINGS: Bindings = Bindings {
 /// ```text
 /// unsafe { pvops_core::interpose(testing::simulate) };
 /// ```
+#[must_use]
 pub fn simulate(bindings: Bindings) -> Bindings {
     let eoi = usize::from(crate::op::apic::eoi::NUMBER.0);
     let is_instruction = bindings.as_slice()[eoi].outcome() == Outcome::Inline;

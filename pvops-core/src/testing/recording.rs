@@ -26,8 +26,8 @@ pub(super) use word::{FRAME, Word};
 /// clock <counter before> <nanoseconds> <counter after>
 /// ```
 ///
-/// Frames that the kernel shares with its host are numbered in the order in which the library has asked for
-/// them, as they are elsewhere in each boot: a value that is an address in one is `frame0+0x80`, and one that is
+/// Frames that the kernel shares with its host are numbered, in decimal, in the order in which the library has asked
+/// for them, as they are elsewhere in each boot: a value that is an address in one is `frame0+0x80`, and one that is
 /// a frame's number `frame0/0x1000`. An argument may also lead to a structure in memory, whose words of eight
 /// bytes follow: `rsi=&0x0,frame1/0x1000`.
 ///
