@@ -1,7 +1,8 @@
 //! Lazy mode: changes to page tables that a host may gather and make in one go.
 //!
 //! On hosts that have a say in page tables each store is a hypercall, so a loop over many entries
-//! says where it begins and ends. On others both ends are nothing at all: the guard keeps no count.
+//! says where it begins and ends, by the guards of [`mmu::lazy`](crate::mmu::lazy()) and
+//! [`mmu::eager`](crate::mmu::eager()). On others both ends are nothing at all: the guard keeps no count.
 //! The count of guards is the backend's, in whatever it keeps for each CPU, and [`LazyDepth`] is
 //! that count, so that the rules below are the same everywhere.
 //!
@@ -9,68 +10,15 @@
 //!   inner ones do nothing.
 //! - A guard belongs to a CPU: it is `!Send`, and its owner must not be preempted, sleep or switch
 //!   tasks while it lives.
-//! - What is put off can be read back from the tables only after [`mmu::flush_lazy`].
+//! - What is put off can be read back from the tables only after
+//!   [`mmu::flush_lazy`](fn@crate::mmu::flush_lazy).
 //! - An interrupt or exception handler that touches page tables, and may have interrupted a lazy
-//!   section, takes an [`EagerMode`] first. It makes what was put off, and until it is dropped
-//!   nothing is put off, whatever guards the handler or the interrupted code hold.
+//!   section, takes an [`EagerMode`](crate::mmu::EagerMode) first. It makes what was put off, and until
+//!   it is dropped nothing is put off, whatever guards the handler or the interrupted code hold.
 
-use core::marker::PhantomData;
+pub(crate) mod guard;
+
 use core::sync::atomic::{AtomicU32, Ordering};
-
-use crate::ops::mmu;
-
-/// Lets the host put off changes to page tables until the guard is dropped. Interrupts on or off,
-/// any CPU; see the [module](self) for what its owner must not do.
-///
-/// ```compile_fail,E0277
-/// fn send(_: impl Send) {}
-/// send(pvops_core::lazy::lazy());
-/// ```
-#[inline(always)]
-pub fn lazy() -> LazyMode {
-    mmu::enter_lazy();
-    LazyMode(PhantomData)
-}
-
-/// Keeps this CPU in lazy mode.
-#[derive(Debug)]
-#[must_use = "lazy mode ends when the guard is dropped"]
-pub struct LazyMode(PhantomData<*mut ()>);
-
-impl LazyMode {
-    /// Makes what was put off so far; lazy mode goes on.
-    #[inline(always)]
-    pub fn flush(&self) {
-        mmu::flush_lazy();
-    }
-}
-
-impl Drop for LazyMode {
-    #[inline(always)]
-    fn drop(&mut self) {
-        mmu::leave_lazy();
-    }
-}
-
-/// Makes what was put off, and has every change made at once until the guard is dropped. In
-/// interrupt and exception handlers, before they touch page tables.
-#[inline(always)]
-pub fn eager() -> EagerMode {
-    mmu::pause_lazy();
-    EagerMode(PhantomData)
-}
-
-/// Keeps lazy mode from having an effect on this CPU.
-#[derive(Debug)]
-#[must_use = "lazy mode goes on when the guard is dropped"]
-pub struct EagerMode(PhantomData<*mut ()>);
-
-impl Drop for EagerMode {
-    #[inline(always)]
-    fn drop(&mut self) {
-        mmu::resume_lazy();
-    }
-}
 
 /// How deep one CPU is in lazy mode: for backends that put changes off.
 ///

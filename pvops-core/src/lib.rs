@@ -110,6 +110,6 @@ pub mod irq {
 
 /// Page tables and the TLB.
 pub mod mmu {
-    pub use crate::lazy::{EagerMode, LazyMode, eager, lazy};
+    pub use crate::lazy::guard::{EagerMode, LazyMode, eager, lazy};
     pub use crate::ops::mmu::*;
 }
