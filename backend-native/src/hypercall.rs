@@ -57,7 +57,7 @@ impl HypercallInstruction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pvops_core::binding::Change;
+    use pvops_core::live::Change;
     use pvops_core::probe::CpuIdResult;
 
     const NOTHING: CpuIdResult = CpuIdResult {

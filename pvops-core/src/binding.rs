@@ -2,11 +2,11 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::offset_of;
 use core::slice;
 
-use crate::op::{COp, ErasedFunction, ExitOp, NoResult, Op, OpNumber, PreserveOp};
-use crate::ops::{Bindings, Slots, slots};
+use crate::live::Change;
+use crate::op::{COp, ErasedFunction, ExitOp, NoResult, Op, PreserveOp};
+use crate::ops::Bindings;
 
 /// What patching makes of a call site.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -201,6 +201,10 @@ impl<O: Op> Binding<O> {
         self.erased.target
     }
 
+    pub(crate) const fn erased(&self) -> ErasedBinding {
+        self.erased
+    }
+
     pub(crate) fn outcome(&self) -> Outcome {
         self.erased.outcome
     }
@@ -210,45 +214,6 @@ impl<O: Op> fmt::Debug for Binding<O> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {:?}", O::NUMBER, self.erased)
     }
-}
-
-/// A new binding for an op whose sites have been patched already; see [`crate::live`].
-#[derive(Clone, Copy, Debug)]
-pub struct Change {
-    op: OpNumber,
-    binding: ErasedBinding,
-}
-
-impl Change {
-    /// A change to `binding`. The ops of locks are only right together, so none of them changes:
-    ///
-    /// ```compile_fail,E0080
-    /// use pvops_core::{binding::Change, inline};
-    /// Change::to(inline!(lock::wait, "hlt"));
-    /// ```
-    pub const fn to<O: Op>(binding: Binding<O>) -> Self {
-        const { assert!(!is_of_locks(O::NUMBER), "the ops of locks never change") };
-        Change {
-            op: O::NUMBER,
-            binding: binding.erased,
-        }
-    }
-
-    /// The op whose binding changes.
-    pub fn op(&self) -> OpNumber {
-        self.op
-    }
-
-    /// What it is bound to then.
-    pub fn binding(&self) -> &ErasedBinding {
-        &self.binding
-    }
-}
-
-const fn is_of_locks(op: OpNumber) -> bool {
-    let offset = op.0 as usize * size_of::<usize>();
-    let first = offset_of!(Slots, lock);
-    first <= offset && offset < first + size_of::<slots::lock>()
 }
 
 /// A binding without the op's type, as the patcher sees it.
@@ -361,7 +326,7 @@ impl Bindings {
             (&raw mut *self)
                 .cast::<ErasedBinding>()
                 .add(index)
-                .write(change.binding);
+                .write(*change.binding());
         }
     }
 }

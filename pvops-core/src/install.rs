@@ -5,9 +5,10 @@ use core::fmt;
 use spin::{Mutex, Once};
 
 use crate::backend::{Backend, BindError, Host};
-use crate::binding::{Change, ErasedBinding};
+use crate::binding::ErasedBinding;
 use crate::interpose::interposed;
 use crate::kernel::Kernel;
+use crate::live::Change;
 use crate::lock;
 use crate::op::OpNumber;
 use crate::ops::Bindings;

@@ -61,13 +61,14 @@
 //! stack is not the kernel's (the entry from user mode) must keep their binding. Nor is this for
 //! kernels that use shadow stacks, where the handler would have to push there too.
 
+mod change;
 mod error;
 mod in_flight;
 mod plan;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-pub use crate::binding::Change;
+pub use change::Change;
 pub use error::LiveError;
 pub use in_flight::{BATCH_SITES, Resume, breakpoint};
 

@@ -10,8 +10,9 @@ use std::vec::Vec;
 
 use pvops_backend_native::BEFORE_INSTALL as NATIVE;
 use pvops_core::Op;
-use pvops_core::binding::{Binding, Change, Outcome};
+use pvops_core::binding::{Binding, Outcome};
 use pvops_core::descriptor::GateDescriptor;
+use pvops_core::live::Change;
 
 use self::rom::{NOT_PROVIDED, NOTHING, Seen, TestRom, UNKNOWN};
 use super::binder::Binder;

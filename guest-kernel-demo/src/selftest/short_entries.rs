@@ -6,7 +6,8 @@
 use core::arch::asm;
 
 use pvops_backend_native::BEFORE_INSTALL;
-use pvops_core::binding::{Binding, Change};
+use pvops_core::binding::Binding;
+use pvops_core::live::Change;
 use pvops_core::{Op, cpu, irq, mmu};
 
 use super::Outcome;

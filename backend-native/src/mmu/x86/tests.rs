@@ -3,7 +3,8 @@
 use core::arch::asm;
 
 use pvops_core::Op;
-use pvops_core::binding::{Binding, Change, Outcome};
+use pvops_core::binding::{Binding, Outcome};
+use pvops_core::live::Change;
 
 use super::{SHORT, WIDE};
 
