@@ -27,7 +27,7 @@ unsafe extern "C" {
 }
 
 impl OpTable {
-    /// A table for `bindings`.
+    /// A table for `bindings`: for the one crate that defines `pvops_op_table`.
     pub const fn new(bindings: &Bindings) -> Self {
         OpTable {
             slots: UnsafeCell::new(Slots::of(bindings)),
@@ -35,7 +35,7 @@ impl OpTable {
         }
     }
 
-    /// The kernel's table.
+    /// The kernel's table, for it to map it read-only after [`install`](crate::install()). Any context.
     pub fn get() -> &'static OpTable {
         &pvops_op_table
     }
