@@ -81,10 +81,10 @@ pub unsafe fn install(
     });
     // SAFETY: the caller is the only one who runs.
     unsafe { OpTable::get().fill(bindings) };
+    lock::choose_turns(&bindings.lock, interfaces);
     // SAFETY: the caller is the only one who runs, the sites are those of this image, and the table
     // has just been filled from the bindings.
     unsafe { patch::write(kernel, image_sites(), bindings)? };
-    lock::choose_turns(&bindings.lock, interfaces);
     Ok(counts)
 }
 

@@ -30,7 +30,7 @@
 //!   [shapes](arch::shape) of call sites, and the macros [`call!`], [`preserve!`], [`inline!`].
 //! - What they share: [`pvclock`], [`tsc_scale`], [`stolen_time`], [`atomic64`].
 //!
-//! For tools: [`GROUPS`], [`DECLARATIONS`], [`patch::preview`].
+//! For tools: [`GROUPS`], [`DECLARATIONS`], [`patch::preview`], [`interpose`].
 //!
 //! The table itself is defined by the backend whose functions are right before anything is known of
 //! the host; link `pvops-backend-native`.
