@@ -14,9 +14,9 @@ use pvops_core::{asm_op, asm_site, op};
 ///
 /// # Errors
 ///
-/// What the host says. [`HypercallError::TOO_BIG`] if an argument is longer than a register, as a
-/// physical address may be for 32-bit code. [`HypercallError::NO_SUCH_CALL`] where it can't be called: this is not KVM,
-/// the CPU's maker is unknown, or no CPU was brought up yet.
+/// What the host says. [`HypercallError::TOO_BIG`] if an argument is longer than a register, as a physical
+/// address may be for 32-bit code. [`HypercallError::NO_SUCH_CALL`] where it can't be called: this is not
+/// KVM, the CPU's maker is unknown, or no CPU was brought up yet.
 ///
 /// # Safety
 ///

@@ -1,5 +1,5 @@
-//! Interrupts to a set of CPUs: by one hypercall for up to 128 of them (64 from 32-bit code), and with a word to the host
-//! about which CPU the sender waits for.
+//! Interrupts to a set of CPUs: by one hypercall for up to 128 of them (64 from 32-bit code), and with a
+//! word to the host about which CPU the sender waits for.
 //!
 //! An interrupt to one CPU, and to all others, is one write of the local APIC's command register,
 //! so one exit at most: those are left to the hardware.

@@ -93,9 +93,9 @@ pub(crate) fn forget() {
 /// # Errors
 ///
 /// [`XenError::EXISTS`] if it is bound already, [`XenError::NO_SUCH_CALL`] if the kernel has lent no
-/// vector, [`XenError::NOT_FOUND`] if the CPU was not brought up, [`XenError::INVALID`] if
-/// [events come to CPU 0 only](crate::hvm::Callback::comes_to_each_cpu) and it is another, [`XenError::OUT_OF_MEMORY`] if there is
-/// no frame left, else what Xen says.
+/// vector, [`XenError::NOT_FOUND`] if the CPU was not brought up, [`XenError::INVALID`] if [events come to
+/// CPU 0 only](crate::hvm::Callback::comes_to_each_cpu) and it is another, [`XenError::OUT_OF_MEMORY`] if
+/// there is no frame left, else what Xen says.
 pub fn bind_virq(virq: Virq, cpu: usize, handler: Handler) -> Result<Port, XenError> {
     let vcpu = vcpu::id(cpu).ok_or(XenError::NOT_FOUND)?;
     if virq.is_per_cpu() {

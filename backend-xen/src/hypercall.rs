@@ -1,8 +1,8 @@
 //! Calls of Xen: number in rax, arguments in rdi, rsi, rdx, r10 and r8, result in rax; from 32-bit code
 //! number in eax, arguments in ebx, ecx, edx, esi and edi, result in eax.
 //!
-//! Xen's public/xen.h for the numbers, public/arch-x86/xen-x86_64.h and xen-x86_32.h for the registers. There is no
-//! hypercall page: each call is a patched site with the instruction itself (XSA-466).
+//! Xen's public/xen.h for the numbers, public/arch-x86/xen-x86_64.h and xen-x86_32.h for the registers.
+//! There is no hypercall page: each call is a patched site with the instruction itself (XSA-466).
 
 use core::sync::atomic::{AtomicBool, Ordering};
 

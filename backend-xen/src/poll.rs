@@ -7,9 +7,9 @@ use crate::event_channel::Port;
 use crate::hypercall::{self, HypercallNumber};
 use crate::word::{Word, by_word_size};
 
-/// Lets others run until the [system time](crate::system_time_ns) is `deadline_ns` (0: never), or an event comes
-/// that is not masked. It may return earlier for no reason. Any context: for a kernel that can't halt for an
-/// interrupt there.
+/// Lets others run until the [system time](crate::system_time_ns) is `deadline_ns` (0: never), or an event
+/// comes that is not masked. It may return earlier for no reason. Any context: for a kernel that can't halt
+/// for an interrupt there.
 pub fn poll_until(deadline_ns: u64) {
     poll(&[], deadline_ns);
 }

@@ -19,8 +19,8 @@ pub fn id(cpu: usize) -> Option<VcpuId> {
     (id != NOBODY).then_some(VcpuId(id))
 }
 
-/// How many virtual CPUs this domain has, running or not, up to [`MAX_CPUS`]: they are numbered from 0. 0 if Xen
-/// can't be called. Any context; a call of Xen for each.
+/// How many virtual CPUs this domain has, running or not, up to [`MAX_CPUS`]: they are numbered from 0. 0
+/// if Xen can't be called. Any context; a call of Xen for each.
 pub fn count() -> u32 {
     let exists = |id: &u32| is_up(VcpuId(*id)).is_ok();
     (0..MAX_CPUS as u32).take_while(exists).count() as u32

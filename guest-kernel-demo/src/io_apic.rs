@@ -7,8 +7,8 @@ use pvops_core::Kernel;
 use crate::boot;
 use crate::platform::Platform;
 
-/// Has a level-triggered input come to this CPU, which is the boot CPU, as an interrupt with that vector. Nothing happens if no
-/// addresses are left for the registers.
+/// Has a level-triggered input come to this CPU, which is the boot CPU, as an interrupt with that vector.
+/// Nothing happens if no addresses are left for the registers.
 ///
 /// # Safety
 ///

@@ -1,7 +1,7 @@
 //! Writes down what this kernel and its host say to each other while a backend is installed: CPUID,
-//! model-specific registers, the time-stamp counter, hypercalls with the memory that they lead to, and what the host writes to shared
-//! frames meanwhile. Machine lines, of which `cargo xtask record` makes what `pvops_core::testing::Recording`
-//! reads.
+//! model-specific registers, the time-stamp counter, hypercalls with the memory that they lead to, and what
+//! the host writes to shared frames meanwhile. Machine lines, of which `cargo xtask record` makes what
+//! `pvops_core::testing::Recording` reads.
 
 mod frames;
 mod hypercall;

@@ -19,8 +19,8 @@ pub struct CpuStart {
     /// the entry, the stack, and the frame for the trampoline, if any, at the frame's own physical
     /// address, executable.
     pub page_table: u64,
-    /// Physical address of a frame below 1 MiB, but not the first, that nobody else uses meanwhile: where CPUs of a PC start.
-    /// 0 if there is none: hosts that start CPUs by a call need none.
+    /// Physical address of a frame below 1 MiB, but not the first, that nobody else uses meanwhile: where
+    /// CPUs of a PC start. 0 if there is none: hosts that start CPUs by a call need none.
     pub trampoline_physical: u64,
     /// Where the caller can write that frame; null if there is none.
     pub trampoline: *mut u8,

@@ -56,8 +56,8 @@ impl Disassembler {
     }
 }
 
-/// The instructions in `bytes`, which are of 64-bit or 32-bit code and lie at the virtual `address`. After a byte that
-/// begins no instruction it goes on with the next one, so nothing behind it is passed over.
+/// The instructions in `bytes`, which are of 64-bit or 32-bit code and lie at the virtual `address`. After
+/// a byte that begins no instruction it goes on with the next one, so nothing behind it is passed over.
 pub fn decode(bits: u32, bytes: &[u8], address: u64) -> impl Iterator<Item = Instruction> {
     let mut offset = 0;
     std::iter::from_fn(move || {

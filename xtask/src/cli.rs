@@ -52,8 +52,8 @@ pub(crate) enum Command {
     /// Count what each feature of KVM saves, and write the tables in docs/kvm.md; or the same of Xen
     /// or VMI
     Gains {
-        /// `xen` for docs/xen.md, `vmi` for docs/vmi.md; anything else counts only the rows of docs/kvm.md with it in their
-        /// feature or workload, and keeps the others
+        /// `xen` for docs/xen.md, `vmi` for docs/vmi.md; anything else counts only the rows of docs/kvm.md
+        /// with it in their feature or workload, and keeps the others
         #[arg(default_value = "", hide_default_value = true)]
         only: String,
     },

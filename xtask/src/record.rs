@@ -1,5 +1,5 @@
-//! `cargo xtask record`: what the demo kernel and a host have said to each other in a boot, for tests that replay
-//! it with `pvops_core::testing`.
+//! `cargo xtask record`: what the demo kernel and a host have said to each other in a boot, for tests that
+//! replay it with `pvops_core::testing`.
 
 use std::fs;
 use std::io::Write;

@@ -17,7 +17,8 @@ use crate::steal::Steal;
 pub(crate) const EXIT_STATUS_PASS: i32 = 33;
 /// The same for 0x11.
 const EXIT_STATUS_FAIL: i32 = 35;
-/// QEMU's exit status, or that of a domain, when the guest turns the machine off, or resets it under `-no-reboot`.
+/// QEMU's exit status, or that of a domain, when the guest turns the machine off, or resets it under
+/// `-no-reboot`.
 pub(crate) const EXIT_STATUS_OFF: i32 = 0;
 
 /// What the kernel says before it resets the machine.

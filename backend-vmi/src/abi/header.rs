@@ -75,7 +75,8 @@ pub struct Header {
 /// What a licence must be for Linux to use the ROM (vmi_32.c, `check_vmi_rom`).
 pub const LICENSES: [&str; 2] = ["GPL", "GPL v2"];
 
-/// The header that says which device the ROM is of (vmi.h, `struct pci_header`; PCI Firmware Specification, section 5.2.1.2.)
+/// The header that says which device the ROM is of (vmi.h, `struct pci_header`; PCI Firmware Specification,
+/// section 5.2.1.2.)
 #[derive(Clone, Copy, Debug)]
 #[repr(C, packed)]
 pub struct PciHeader {
@@ -120,7 +121,8 @@ impl PciHeader {
     pub const DEVICE: u16 = 0x0801;
 }
 
-/// The header by which a BIOS finds the ROM again (vmi.h, `struct pnp_header`; Plug and Play BIOS Specification 1.0A, section 3.2.)
+/// The header by which a BIOS finds the ROM again (vmi.h, `struct pnp_header`; Plug and Play BIOS
+/// Specification 1.0A, section 3.2.)
 #[derive(Clone, Copy, Debug)]
 #[repr(C, packed)]
 pub struct PnpHeader {

@@ -1,5 +1,6 @@
-//! What an interrupt of a CPU to itself costs, until it has come and been ended, by the names of kvm-unit-tests'
-//! `vmexit`: let in by STI or by a halt, with `tpr` held back by CR8 first, with `x2apic` by a register.
+//! What an interrupt of a CPU to itself costs, until it has come and been ended, by the names of
+//! kvm-unit-tests' `vmexit`: let in by STI or by a halt, with `tpr` held back by CR8 first, with `x2apic`
+//! by a register.
 
 #[cfg(target_arch = "x86_64")]
 use pvops_core::cpu;

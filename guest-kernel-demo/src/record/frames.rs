@@ -48,8 +48,8 @@ unsafe impl Kernel for Recorded {
     }
 }
 
-/// A value, which may be an address in a frame, virtual or physical, or a frame's number: then by how the frames
-/// are counted.
+/// A value, which may be an address in a frame, virtual or physical, or a frame's number: then by how the
+/// frames are counted.
 pub(super) struct InFrame(pub(super) u64);
 
 impl fmt::Display for InFrame {

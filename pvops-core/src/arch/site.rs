@@ -56,8 +56,8 @@ macro_rules! site_asm {
 /// ```
 ///
 /// Operands are, and registers are lost, as the op's [shape](crate::arch::shape) says; the flags and
-/// whatever is below the stack pointer are lost at every site. The assembly answers for what the op's function has
-/// as its safety contract.
+/// whatever is below the stack pointer are lost at every site. The assembly answers for what the op's
+/// function has as its safety contract.
 ///
 /// [`asm_op`]: crate::asm_op
 #[macro_export]

@@ -11,10 +11,10 @@ use super::selected::encode::is_indifferent_to_ds;
 /// save_flags: pvops_core::inline!(irq::save_flags, "pushfq", "pop rax"),
 /// ```
 ///
-/// The lines find the operands where the op's [shape](crate::arch::shape) says, may change only
-/// what the shape says, and must neither return nor mention the stack or instruction pointer: at a
-/// site they run without a return address on the stack. (Those of an exit op do both: at a site and in the function
-/// they have the frame at the stack pointer.) Lines longer than the op's site are called instead.
+/// The lines find the operands where the op's [shape](crate::arch::shape) says, may change only what the
+/// shape says, and must neither return nor mention the stack or instruction pointer: at a site they run
+/// without a return address on the stack. (Those of an exit op do both: at a site and in the function they
+/// have the frame at the stack pointer.) Lines longer than the op's site are called instead.
 ///
 /// Lines that address memory by a number known only at boot write that number as the operand
 /// `{operand}`, as in `"mov dword ptr [{operand}], 0"`, and say how many bytes of the last

@@ -41,10 +41,10 @@
 //! pvops-backend-native = "0.1"
 //! ```
 //!
-//! `pvops-backend-native` defines the op table, here as in a kernel; a test of code that does not name it says
-//! `use pvops_backend_native as _;`, else the linker misses `pvops_op_table`. The first [`Cpu`] has the table
-//! lead here. Before that an op executes the native instruction, which ends the process by a signal; later an op
-//! on a thread that is no CPU ends it with a message.
+//! `pvops-backend-native` defines the op table, here as in a kernel; a test of code that does not name it
+//! says `use pvops_backend_native as _;`, else the linker misses `pvops_op_table`. The first [`Cpu`] has
+//! the table lead here. Before that an op executes the native instruction, which ends the process by a
+//! signal; later an op on a thread that is no CPU ends it with a message.
 //!
 //! This is a module of `pvops-core` and no crate of its own, as only this crate can bind every op, those of
 //! hypercalls included.
@@ -76,9 +76,9 @@
 //!
 //! # Registers
 //!
-//! Control registers, bases, ports and the local APIC's registers keep what is written. Model-specific registers
-//! exist if the test says so; touching another is #GP, by which the test fails, or an error of the ops that
-//! allow for it.
+//! Control registers, bases, ports and the local APIC's registers keep what is written. Model-specific
+//! registers exist if the test says so; touching another is #GP, by which the test fails, or an error of
+//! the ops that allow for it.
 //!
 //! ```
 //! # use pvops_backend_native as _;
@@ -148,9 +148,9 @@
 //! # A real host's answers
 //!
 //! A [`Recording`] of a real boot answers CPUID, the time-stamp counter, model-specific registers and
-//! hypercalls, the memory that the host has written included, and fails the test where the host is told anything
-//! else than in that boot. With [`simulate`] a backend is installed on it. The tests of this project do so with
-//! KVM and Xen: `tests/tests/replay_kvm.rs`, `replay_xen.rs`.
+//! hypercalls, the memory that the host has written included, and fails the test where the host is told
+//! anything else than in that boot. With [`simulate`] a backend is installed on it. The tests of this
+//! project do so with KVM and Xen: `tests/tests/replay_kvm.rs`, `replay_xen.rs`.
 //!
 //! ```
 //! # use pvops_backend_native as _;

@@ -26,13 +26,13 @@ pub(super) use word::{FRAME, Word};
 /// clock <counter before> <nanoseconds> <counter after>
 /// ```
 ///
-/// Frames that the kernel shares with its host are numbered, in decimal, in the order in which the library has asked
-/// for them, as they are elsewhere in each boot: a value that is an address in one is `frame0+0x80`, and one that is
-/// a frame's number `frame0/0x1000`. An argument may also lead to a structure in memory, whose words of eight
-/// bytes follow: `rsi=&0x0,frame1/0x1000`.
+/// Frames that the kernel shares with its host are numbered, in decimal, in the order in which the library
+/// has asked for them, as they are elsewhere in each boot: a value that is an address in one is
+/// `frame0+0x80`, and one that is a frame's number `frame0/0x1000`. An argument may also lead to a
+/// structure in memory, whose words of eight bytes follow: `rsi=&0x0,frame1/0x1000`.
 ///
-/// `memory` is what the host has written because of the last `wrmsr` or `hypercall` above: to a place in a shared
-/// frame, `frame0+0x80`, or in the structure of an argument, `rsi+0x8`. CPUID leaves that are not
+/// `memory` is what the host has written because of the last `wrmsr` or `hypercall` above: to a place in a
+/// shared frame, `frame0+0x80`, or in the structure of an argument, `rsi+0x8`. CPUID leaves that are not
 /// there are zeros. `clock` is a reading of `time.clock_ns` between two of the time-stamp counter.
 ///
 /// `cargo xtask record` makes them by booting the demo kernel of this project.

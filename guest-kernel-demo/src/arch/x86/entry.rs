@@ -1,9 +1,10 @@
 //! The first instructions: from the loader's world to Rust at 3 GiB.
 //!
 //! PVH (Xen public/arch-x86/hvm/start_info.h), Multiboot (Specification 0.6.96, section 3.2) and Multiboot2
-//! (3.3): flat 32-bit segments, paging off, ebx = physical address of the boot information; with the
-//! latter two, eax has a magic number. They enter at physical addresses, which this code is linked at. The segments of some loaders end at 256 MiB, so ours come first. The tables here map
-//! the first 3 GiB at their own addresses, and the first GiB at [`KERNEL_OFFSET`], too. They serve until
+//! (3.3): flat 32-bit segments, paging off, ebx = physical address of the boot information; with the latter
+//! two, eax has a magic number. They enter at physical addresses, which this code is linked at. The
+//! segments of some loaders end at 256 MiB, so ours come first. The tables here map the first 3 GiB at
+//! their own addresses, and the first GiB at [`KERNEL_OFFSET`], too. They serve until
 //! [`paging`](crate::paging) has made proper ones, and then for [double faults](super::gdt).
 
 use core::arch::global_asm;

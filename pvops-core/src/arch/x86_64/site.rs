@@ -72,11 +72,15 @@ macro_rules! call_site {
         $crate::arch::preserve_site!($op, [in("rdi") $crate::arch::register($a), out("rax") _,])
     };
     (plain, $op:ty, ($a:ident, $b:ident)) => {
-        $crate::arch::preserve_site!($op, [in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b), out("rax") _,])
+        $crate::arch::preserve_site!($op, [
+            in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b),
+            out("rax") _,
+        ])
     };
     (plain, $op:ty, ($a:ident, $b:ident, $c:ident)) => {
         $crate::arch::preserve_site!($op, [
-            in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b), in("rdx") $crate::arch::register($c), out("rax") _,
+            in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b),
+            in("rdx") $crate::arch::register($c), out("rax") _,
         ])
     };
     (plain, $op:ty, () -> $result:ty) => {{
@@ -157,10 +161,15 @@ macro_rules! call_site {
         $crate::arch::c_site!($op, [in("rdi") $crate::arch::register($a),])
     };
     (c, $op:ty, ($a:ident, $b:ident)) => {
-        $crate::arch::c_site!($op, [in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b),])
+        $crate::arch::c_site!($op, [
+            in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b),
+        ])
     };
     (c, $op:ty, ($a:ident, $b:ident, $c:ident)) => {
-        $crate::arch::c_site!($op, [in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b), in("rdx") $crate::arch::register($c),])
+        $crate::arch::c_site!($op, [
+            in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b),
+            in("rdx") $crate::arch::register($c),
+        ])
     };
     (c, $op:ty, () -> $result:ty) => {{
         let result: u64;
@@ -174,7 +183,10 @@ macro_rules! call_site {
     }};
     (c, $op:ty, ($a:ident, $b:ident) -> $result:ty) => {{
         let result: u64;
-        $crate::arch::c_site!($op, [in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b), out("rax") result,]);
+        $crate::arch::c_site!($op, [
+            in("rdi") $crate::arch::register($a), in("rsi") $crate::arch::register($b),
+            out("rax") result,
+        ]);
         <$result as $crate::op::FromRegister>::from_register(result)
     }};
     (c_msr_read, $op:ty, ($index:ident) -> $result:ty) => {{
