@@ -121,8 +121,7 @@ fn println(text: fmt::Arguments<'_>) {
     struct Console;
     impl Write for Console {
         fn write_str(&mut self, text: &str) -> fmt::Result {
-            text.bytes()
-                .for_each(system::console_byte);
+            text.bytes().for_each(system::console_byte);
             Ok(())
         }
     }
