@@ -1,6 +1,7 @@
 //! A real boot on stock KVM, made once more in this process.
 //!
 //! `cargo xtask record kvm-l1` makes the recording anew.
+#![cfg(target_arch = "x86_64")] // As the kernel that was recorded is.
 
 use pvops_backend_kvm::{self as kvm, Features};
 use pvops_backend_native::HypercallInstruction;

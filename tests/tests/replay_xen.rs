@@ -1,6 +1,7 @@
 //! A real boot as PVH guest of Xen, made once more in this process.
 //!
 //! `cargo xtask record xen-pvh` makes the recording anew.
+#![cfg(target_arch = "x86_64")] // As the kernel that was recorded is.
 
 use std::process::Command;
 use std::{env, fs};
