@@ -21,9 +21,11 @@ pub(crate) fn report(run: &Run) -> String {
     )
 }
 
-/// Which colour is which host's. Those of one group are not so many.
+/// How many there are in the style sheet.
+const COLOURS: usize = 10;
+
+/// Which colour is which host's.
 fn colour(run: &Run, host: &HostRun) -> usize {
-    const COLOURS: usize = 6;
     let position = run.hosts.iter().position(|other| std::ptr::eq(other, host));
     position.unwrap_or(0) % COLOURS
 }
@@ -243,6 +245,31 @@ mod tests {
         assert!(!page.contains("<script>") && page.contains("&lt;script&gt;: patched"));
         assert!(page.contains("width=\"31.00%\"") && page.contains("width=\"62.00%\""));
         assert!(page.contains("2.00 × raw"));
+    }
+
+    #[test]
+    fn each_host_of_a_whole_run_has_a_colour_of_its_own_by_day_and_by_night() {
+        // `0: #2a78d6` and so on, of the light style and then of the dark one.
+        let colours: Vec<_> = include_str!("report.css")
+            .split("--h")
+            .filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+            .map(|rest| rest[..10].split_once(": #").unwrap())
+            .collect();
+        let numbers: Vec<_> = (0..COLOURS)
+            .chain(0..COLOURS)
+            .map(|n| n.to_string())
+            .collect();
+        assert!(
+            colours.iter().map(|(number, _)| number).eq(&numbers),
+            "{colours:?}"
+        );
+        for style in colours.chunks(COLOURS) {
+            for (_, colour) in style {
+                let same = style.iter().filter(|(_, other)| other == colour);
+                assert_eq!(same.count(), 1, "{colour}");
+            }
+        }
+        assert!(crate::bench::DEFAULT.len() <= COLOURS);
     }
 
     #[test]

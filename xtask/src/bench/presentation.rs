@@ -53,8 +53,8 @@ const GROUPS: [(&str, &str, &str); 4] = [
         "scaling",
         "Scaling",
         "patch: call sites patched at once. shootdown: of one page, on so many CPUs; munmap: of 16 pages, \
-         with their entries. ipi: an interrupt to so many other CPUs, until all have it. set_pte: so many entries of a page table in use, by stores, by \
-         ops, and by ops in lazy mode (batch).",
+         with their entries. ipi: an interrupt to so many other CPUs, until all have it. set_pte: so many \
+         entries of a page table in use, by stores, by ops, and by ops in lazy mode (batch).",
     ),
 ];
 
