@@ -18,8 +18,8 @@ pub unsafe trait Kernel: Sync {
     /// A zeroed 4096-byte frame, page-aligned, mapped writable, never to be taken back, to be
     /// shared with a hypervisor; or `None` if there is none left.
     ///
-    /// Called at boot, when a CPU comes up, and by functions of backends that say so; in a PV guest of Xen
-    /// also by [`cpu::load_gdt`](fn@crate::cpu::load_gdt) and
+    /// Called at boot, when a CPU comes up, and by functions of backends that say so; on a host that checks
+    /// tables also by [`cpu::load_gdt`](fn@crate::cpu::load_gdt) and
     /// [`mmu::activate_tables`](fn@crate::mmu::activate_tables), with interrupts off.
     fn shared_frame(&self) -> Option<NonNull<u8>>;
 

@@ -83,8 +83,8 @@ declare_ops! {
         ///
         /// # Panics
         ///
-        /// In a PV guest of Xen, which has a copy of the table that Xen takes: if there are more than 512
-        /// entries, or [`Kernel::shared_frame`](crate::Kernel::shared_frame) gives no memory for it.
+        /// Where the host takes a copy of the table instead, as its backend says: if there are more than
+        /// 512 entries, or [`Kernel::shared_frame`](crate::Kernel::shared_frame) gives no memory for it.
         ///
         /// # Safety
         ///
@@ -245,8 +245,7 @@ declare_ops! {
         );
         /// Sets the stack that this CPU takes when it comes from user mode: `field` is where RSP0, or
         /// ESP0, is in this CPU's task state segment, and need not be aligned. A host that keeps the stack
-        /// elsewhere, as Xen does for PV guests by a hypercall, is told and may leave the field as
-        /// it is. Interrupts off.
+        /// elsewhere is told and may leave the field as it is. Interrupts off.
         ///
         /// # Safety
         ///
@@ -307,8 +306,8 @@ declare_ops! {
     /// which a kernel does before it stores the first one and before it installs a backend, and else 4
     /// bytes, which the value must fit into.
     ///
-    /// In a PV guest of Xen, where stores to tables in use are calls, it is a panic if Xen refuses one, or
-    /// if the entry is not in the direct map that the kernel has told the backend of.
+    /// Where stores to tables in use are calls of the host, it is a panic if that refuses one, or if the
+    /// entry is not in the direct map that the kernel has told the backend of.
     pub mmu {
         /// The address of the last page fault. In the page-fault handler, before anything else can
         /// fault.
@@ -425,8 +424,7 @@ declare_ops! {
         ///
         /// # Panics
         ///
-        /// In a PV guest of Xen, where programs run on another top table, if the kernel has no frame for
-        /// that.
+        /// Where programs run on another top table, as its backend says, if the kernel has no frame for that.
         ///
         /// # Safety
         ///
@@ -607,8 +605,8 @@ declare_ops! {
 
     /// The other CPUs. CPUs are numbered as [`Kernel::cpu_index`](crate::Kernel::cpu_index) does.
     pub smp {
-        /// Tells the CPU with this local APIC id to start. PV guests of Xen have no such ids: there it is
-        /// the virtual CPU's number, which is to be its index too. Any CPU, one at a time, not in
+        /// Tells the CPU with this local APIC id to start; where a backend says that there are no
+        /// such ids, that with this number, which is to be its index too. Any CPU, one at a time, not in
         /// interrupt handlers. The new CPU calls [`bring_up_cpu`](crate::bring_up_cpu) before anything
         /// else of this library but `cpu` and `mmu`.
         ///
