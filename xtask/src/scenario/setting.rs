@@ -34,11 +34,12 @@ pub(super) fn vmi(qemu: &'static [&'static str]) -> Setting {
 }
 
 /// Stock KVM can do all that the kernel asks for. Not so TCG's SVM under it: where an exit comes
-/// between STI and HLT, an interrupt can slip in too, and HLT waits for ever.
+/// between STI and HLT, an interrupt can slip in too, and HLT waits for ever; and KVM does not hear of
+/// XSETBV, so that XCR0 is as before after the next exit.
 pub(super) fn stock_kvm(qemu: &'static [&'static str]) -> Setting {
     Setting {
         qemu,
-        lacks: &["sti-shadow", "evictions"],
+        lacks: &["sti-shadow", "xcr", "evictions"],
         cmdline: String::new(),
         note: None,
     }
@@ -47,7 +48,7 @@ pub(super) fn stock_kvm(qemu: &'static [&'static str]) -> Setting {
 /// The same, whose Linux keeps swapping the guest's memory out.
 pub(super) fn swapping_kvm(qemu: &'static [&'static str]) -> Setting {
     Setting {
-        lacks: &["sti-shadow"],
+        lacks: &["sti-shadow", "xcr"],
         ..stock_kvm(qemu)
     }
 }
@@ -72,10 +73,10 @@ pub(super) fn xen_pv() -> Setting {
 }
 
 /// The same for a PVH dom0: COM1 and the PIT are Xen's own. Where a guest writes CR8, TCG ends by an
-/// assertion; and it forgets the shadow of STI as under KVM.
+/// assertion; and it forgets the shadow of STI, and hides XSETBV from Xen, as under KVM.
 pub(super) fn xen_pvh() -> Setting {
     Setting {
-        lacks: &["com1", "pit", "cr8", "sti-shadow"],
+        lacks: &["com1", "pit", "cr8", "sti-shadow", "xcr"],
         ..xen()
     }
 }
@@ -172,7 +173,7 @@ pub(super) fn vmi_kvm(host: &Host) -> Result<Setting, String> {
 /// Stock KVM with the VMI ROM.
 pub(super) fn vmi_stock_kvm() -> Setting {
     Setting {
-        lacks: &["sti-shadow", "rdpmc-fault", "evictions"],
+        lacks: &["sti-shadow", "xcr", "rdpmc-fault", "evictions"],
         ..stock_kvm(KVM_ROM)
     }
 }

@@ -75,7 +75,7 @@ const PVH: Domain = Domain {
     configuration: "type=\"pvh\"\nkernel=\"KERNEL\"\ncmdline=\"CMDLINE\"\ntsc_mode=\"native\"\n",
     cmdline: "will-be-saved",
     restarts: 0,
-    lacks: &["com1", "pci", "pit", "rtc", "cr8", "sti-shadow"],
+    lacks: &["com1", "pci", "pit", "rtc", "cr8", "sti-shadow", "xcr"],
 };
 
 const HVM: Domain = Domain {
@@ -85,7 +85,7 @@ const HVM: Domain = Domain {
                     tsc_mode=\"native\"\n",
     cmdline: "",
     restarts: 0,
-    lacks: &["com1", "cr8", "sti-shadow"],
+    lacks: &["com1", "cr8", "sti-shadow", "xcr"],
 };
 
 const HVM_GRUB: Domain = Domain {
