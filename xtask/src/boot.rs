@@ -27,14 +27,15 @@ pub(crate) fn run(arguments: &BootArguments, out: &mut dyn Write) -> anyhow::Res
         };
         lab.add_kernel(word_size, kernel);
     }
-    let options = Options {
-        smp: arguments.smp,
-        mem: arguments.mem,
-        cmdline: arguments.cmdline.as_deref().unwrap_or_default(),
-        cpu_flags: arguments.cpu.as_deref().unwrap_or_default(),
-    };
     let mut reports = Vec::new();
     for scenario in scenarios {
+        let least = scenario.cpus.iter().min().copied().unwrap_or(1);
+        let options = Options {
+            smp: arguments.smp.unwrap_or(least),
+            mem: arguments.mem,
+            cmdline: arguments.cmdline.as_deref().unwrap_or_default(),
+            cpu_flags: arguments.cpu.as_deref().unwrap_or_default(),
+        };
         reports.extend(lab.boot(scenario, &options, out)?);
     }
     report::print_table(&reports, out)?;

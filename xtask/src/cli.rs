@@ -67,10 +67,9 @@ pub(crate) struct BootArguments {
     /// Boot every scenario there is
     #[arg(long, conflicts_with = "scenarios")]
     pub(crate) all: bool,
-    /// Number of virtual CPUs
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u16).range(1..=255))]
-    pub(crate) smp: u16,
+    /// Number of virtual CPUs [default: the least that the scenario is tested with]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=255))]
+    pub(crate) smp: Option<u16>,
     /// Guest memory in MiB
     #[arg(long, value_name = "MIB", default_value_t = 128,
           value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
