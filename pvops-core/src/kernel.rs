@@ -49,7 +49,7 @@ pub unsafe trait Kernel: Sync {
     /// Calls `write` once, while the text at `range` can be written at the distance (in bytes) that
     /// `write` is given: 0 if the kernel lifts the protection for a moment, or the distance to a
     /// writable alias, which wraps around where addresses do. When it returns, the protection is back
-    /// and the CPU executes what was written.
+    /// and the CPU executes what was written. A range lies within the text of the image, or of one module.
     ///
     /// [Live patching](crate::live) calls it while other CPUs run that text: they must be able to
     /// go on. It also asks for single words of the [op table](crate::OpTable), if a kernel has

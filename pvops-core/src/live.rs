@@ -7,7 +7,7 @@
 //!
 //! # Protocol
 //!
-//! Of each batch of up to [`BATCH_SITES`] sites, and after *all* sites have been found good:
+//! Of each batch of up to [`BATCH_SITES`] sites of one image, and after *all* sites have been found good:
 //!
 //! 1. the first byte of each site becomes INT3; all CPUs serialise;
 //! 2. the bytes behind it become the new ones; all CPUs serialise;
@@ -83,8 +83,8 @@ use plan::{Batch, Planned};
 /// Gives ops other bindings, while other CPUs run their sites, and says how many sites changed.
 ///
 /// `sites` must hold *all* patched sites of the ops in `changes`: those of the image
-/// ([`image_sites`](crate::site::image_sites)) and of every module; sites of other ops are left
-/// alone. The table's slots and [`installed`](crate::installed) change last.
+/// ([`image_sites`](crate::site::image_sites)) and of every module, each in a slice of its own; sites of
+/// other ops are left alone. The table's slots and [`installed`](crate::installed) change last.
 ///
 /// `serialize` makes every other CPU that can run the sites execute a serialising instruction and
 /// returns when all have. It is called three times for each batch. An interrupt suffices, for the
@@ -118,21 +118,24 @@ pub unsafe fn repatch(
     // SAFETY: the caller vouches for the records.
     unsafe { plan::validate(sites, changes)? };
     let mut written = 0;
-    let mut batch = Batch::new();
-    for planned in plan::planned(sites, changes) {
-        // SAFETY: the site was found good.
-        if unsafe { planned.is_done() } {
-            continue;
+    // What lies between the text of an image and that of a module is no text.
+    for sites in sites {
+        let mut batch = Batch::new();
+        for planned in plan::planned(sites, changes) {
+            // SAFETY: the site was found good.
+            if unsafe { planned.is_done() } {
+                continue;
+            }
+            written += 1;
+            if batch.push(planned) {
+                // SAFETY: the caller keeps the conditions, and the sites were found good.
+                unsafe { write(kernel, serialize, &batch)? };
+                batch = Batch::new();
+            }
         }
-        written += 1;
-        if batch.push(planned) {
-            // SAFETY: the caller keeps the conditions, and the sites were found good.
-            unsafe { write(kernel, serialize, &batch)? };
-            batch = Batch::new();
-        }
+        // SAFETY: as above.
+        unsafe { write(kernel, serialize, &batch)? };
     }
-    // SAFETY: as above.
-    unsafe { write(kernel, serialize, &batch)? };
     for change in changes {
         // SAFETY: the binding is one of the op's.
         unsafe { point_slot(kernel, change) };

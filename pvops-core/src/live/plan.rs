@@ -28,7 +28,7 @@ pub(super) unsafe fn validate(
             return Err(LiveError::NotInstalled);
         }
     }
-    for (record, change) in changed(sites, changes) {
+    for (record, change) in sites.iter().flat_map(|sites| changed(sites, changes)) {
         let Some(old) = install::binding(record.op()) else {
             return Err(LiveError::NotInstalled);
         };
@@ -95,11 +95,12 @@ fn first_instruction(binding: &ErasedBinding, outcome: Outcome, length: usize) -
 
 /// The sites of the ops that change, each with its change.
 fn changed<'a>(
-    sites: &'a [&'a [SiteRecord]],
+    sites: &'a [SiteRecord],
     changes: &'a [Change],
 ) -> impl Iterator<Item = (&'a SiteRecord, &'a Change)> {
-    let records = sites.iter().flat_map(|&records| records);
-    records.filter_map(|record| Some((record, change_of(record, changes)?)))
+    sites
+        .iter()
+        .filter_map(|record| Some((record, change_of(record, changes)?)))
 }
 
 #[inline(never)]
@@ -109,7 +110,7 @@ fn change_of<'a>(record: &SiteRecord, changes: &'a [Change]) -> Option<&'a Chang
 
 /// The same, of sites that were found good, ready to be written.
 pub(super) fn planned<'a>(
-    sites: &'a [&'a [SiteRecord]],
+    sites: &'a [SiteRecord],
     changes: &'a [Change],
 ) -> impl Iterator<Item = Planned<'a>> {
     changed(sites, changes).map(|(record, change)| {
