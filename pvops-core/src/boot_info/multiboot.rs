@@ -91,7 +91,7 @@ fn read_memory_map<M: PhysicalMemory + ?Sized>(
         let start = u64::from(entry.start_high) << 32 | u64::from(entry.start_low);
         let length_bytes = u64::from(entry.length_high) << 32 | u64::from(entry.length_low);
         info.memory_map
-            .insert(start, length_bytes, RegionKind(entry.kind));
+            .insert(start, length_bytes, RegionKind::reported(entry.kind));
     }
     Ok(())
 }

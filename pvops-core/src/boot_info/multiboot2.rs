@@ -98,7 +98,7 @@ impl<'m> Reader<'m> {
         for bytes in entries.chunks_exact(entry_size) {
             let (entry, _) =
                 MemoryMapEntry::read_from_prefix(bytes).map_err(|_| tag.malformed())?;
-            let kind = RegionKind(entry.kind);
+            let kind = RegionKind::reported(entry.kind);
             self.info
                 .memory_map
                 .insert(entry.address, entry.length_bytes, kind);

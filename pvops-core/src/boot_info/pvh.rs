@@ -121,7 +121,7 @@ fn read_memory_map<M: PhysicalMemory + ?Sized>(
     }
     for index in 0..map.entry_count {
         let entry: MemoryMapEntry = read_entry(memory, map.address, index, "memory map")?;
-        let kind = RegionKind(entry.kind);
+        let kind = RegionKind::reported(entry.kind);
         info.memory_map
             .insert(entry.address, entry.size_bytes, kind);
     }

@@ -49,6 +49,14 @@ impl RegionKind {
     /// E820.
     pub const KEPT_BY_BACKEND: Self = Self(0x8000_0000);
 
+    /// As a loader reports it, who knows nothing of backends.
+    pub(super) fn reported(kind: u32) -> Self {
+        match Self(kind) {
+            Self::KEPT_BY_BACKEND => Self::RESERVED,
+            kind => kind,
+        }
+    }
+
     /// Whether this is RAM for the kernel to use at once.
     pub fn is_usable(self) -> bool {
         self == Self::USABLE

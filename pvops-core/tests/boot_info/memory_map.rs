@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use pvops_core::boot_info::{MemoryMap, RegionKind};
+use pvops_core::boot_info::{BootInfo, MemoryMap, RegionKind};
 
 use super::support::*;
 
@@ -243,4 +243,22 @@ fn kinds_print_their_names() {
         "reserved (type 6)",
     ];
     assert_eq!(names, expected);
+}
+
+/// What only a backend may say, and so would be mapped, is reserved when a loader says it.
+#[test]
+fn no_loader_keeps_memory_for_a_backend() {
+    let (start, length) = (0xfd00_0000, 0x10_0000);
+    let entry = (start, length, RegionKind::KEPT_BY_BACKEND.0);
+    let maps = [
+        BootInfo::from_pvh(&pvh_with_map(&[entry]), START_INFO)
+            .map(|info| info.memory_map().clone()),
+        super::multiboot::map_of(&[entry]),
+        super::multiboot2::map_of(&[entry]),
+    ];
+    for map in maps {
+        let map = map.unwrap();
+        assert_eq!(kind_at(&map, start), Some(RESERVED));
+        assert_eq!(map.to_map().next(), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! Multiboot information of version 1.
 
-use pvops_core::boot_info::{BootInfo, BootInfoError, Protocol};
+use pvops_core::boot_info::{BootInfo, BootInfoError, MemoryMap, Protocol};
 
 use super::support::*;
 
@@ -14,6 +14,20 @@ const MAP: u32 = 1 << 6;
 fn map(entries: &[(u64, u64, u32)]) -> Vec<u8> {
     let entries = entries.iter().map(|&entry| multiboot_entry(20, entry));
     entries.flatten().collect()
+}
+
+/// As it is read of a loader with this map.
+pub(crate) fn map_of(entries: &[(u64, u64, u32)]) -> Result<MemoryMap, BootInfoError> {
+    let map = map(entries);
+    let info = MultibootInfo {
+        flags: MAP,
+        map_length: map.len() as u32,
+        ..full().0
+    };
+    let memory = Memory::default()
+        .with(INFO, info.bytes())
+        .with(MEMORY_MAP, map);
+    read(&memory).map(|info| info.memory_map().clone())
 }
 
 /// What QEMU's `-kernel` gives with an initial RAM disk: all flags, the symbols' fields zero.

@@ -1,6 +1,6 @@
 //! Multiboot2 information.
 
-use pvops_core::boot_info::{BootInfo, BootInfoError, Protocol, rsdp};
+use pvops_core::boot_info::{BootInfo, BootInfoError, MemoryMap, Protocol, rsdp};
 
 use super::support::*;
 
@@ -14,6 +14,13 @@ fn read(bytes: &[u8]) -> Result<String, BootInfoError> {
 
 fn map_tag(entry_size: u32, entries: &[u8]) -> Vec<u8> {
     tag(6, &[&words(&[entry_size, 0]), entries].concat())
+}
+
+/// As it is read of a loader with this map.
+pub(crate) fn map_of(entries: &[(u64, u64, u32)]) -> Result<MemoryMap, BootInfoError> {
+    let bytes = multiboot2(&[map_tag(24, &map_entries(entries))]);
+    let memory = Memory::default().with(INFO, bytes);
+    BootInfo::from_multiboot2(&memory, MAGIC, INFO).map(|info| info.memory_map().clone())
 }
 
 fn module_tag(start: u32, end: u32, line: &[u8]) -> Vec<u8> {
