@@ -36,8 +36,9 @@ use crate::atomic64;
 /// Time does not go back from one reading to another that starts after the
 /// first has returned, on the same or another CPU. While a host declares
 /// [`TSC_STABLE`](Flags::TSC_STABLE) and that flag is declared valid, the host
-/// answers for readings that are less than [`LEASE_NS`](Self::LEASE_NS) apart.
-/// In all other cases nothing is asked of the host.
+/// answers for the readings of its CPUs to agree; one that is wrong in this can
+/// make time go back by less than [`LEASE_NS`](Self::LEASE_NS). In all other
+/// cases nothing is asked of the host.
 #[repr(align(64))]
 pub struct MonotonicClock {
     /// A time in nanoseconds, with `LEASED` on top.
