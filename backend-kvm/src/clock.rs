@@ -59,9 +59,9 @@ fn register(features: Features) -> Option<u32> {
     }
 }
 
-/// Whether the boot CPU has a record, so that all need one.
+/// Whether a CPU has a record, so that all need one.
 pub(crate) fn is_bound() -> bool {
-    RECORDS[0].is_completed()
+    RECORDS.iter().any(Once::is_completed)
 }
 
 /// The op `time.clock_ns`, bound only if `start` has succeeded on the boot CPU.

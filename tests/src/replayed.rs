@@ -17,14 +17,14 @@ pub struct Replayed {
 }
 
 /// Looks for hypervisors, installs the backend that fits best and brings up the CPU, as the recorded kernel
-/// did. Once in a process, in which nobody else uses ops.
+/// did, on the CPU with this index. Once in a process, in which nobody else uses ops.
 ///
 /// # Safety
 ///
 /// Vectors that were lent to the backend get no interrupts.
-pub unsafe fn replay(text: &str) -> Replayed {
+pub unsafe fn replay(text: &str, cpu_index: usize) -> Replayed {
     let recording: Recording = text.parse().unwrap();
-    let this = Cpu::new();
+    let this = Cpu::with_index(cpu_index);
     this.replay(&recording);
     // SAFETY: nobody else uses ops, and what is simulated works in a process.
     unsafe { interpose(simulate) };

@@ -15,10 +15,12 @@ fn kvm_is_installed_as_in_the_boot_and_its_clock_read() {
     /// Of the kernel that was recorded.
     const PAGE_READY_VECTOR: InterruptVector = InterruptVector::new(0x44).unwrap();
     const SECOND_NS: u64 = 1_000_000_000;
+    /// A crash kernel boots on any CPU.
+    const INDEX: usize = 3;
     // SAFETY: no such fault comes.
     let boot = unsafe {
         kvm::async_page_fault::set_vector(PAGE_READY_VECTOR);
-        replay(RECORDING)
+        replay(RECORDING, INDEX)
     };
     let found = (boot.interface.base(), boot.interface.max_leaf());
     assert_eq!(found, (0x4000_0000, 0x4000_0001));

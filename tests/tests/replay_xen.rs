@@ -25,7 +25,7 @@ fn xen_is_installed_as_in_the_boot_and_its_clock_read() {
     // SAFETY: no event comes.
     let boot = unsafe {
         event_channel::set_vector(EVENT_VECTOR);
-        replay(other.as_deref().unwrap_or(RECORDING))
+        replay(other.as_deref().unwrap_or(RECORDING), 0)
     };
     let found = (boot.interface.base(), boot.interface.max_leaf());
     assert_eq!(found, (0x4000_0000, 0x4000_0005));
