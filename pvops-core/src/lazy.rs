@@ -23,7 +23,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 /// How deep one CPU is in lazy mode: for backends that put changes off.
 ///
 /// Only its CPU changes it. An interrupt handler that does so leaves it as it was, so plain loads
-/// and stores suffice.
+/// and stores suffice. Interrupts are off from before [`leave`](Self::leave) or [`pause`](Self::pause)
+/// until what they say must be made is made: a handler would believe that nothing is put off.
 #[derive(Debug, Default)]
 pub struct LazyDepth {
     guards: AtomicU32,

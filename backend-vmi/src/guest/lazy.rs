@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use pvops_core::cpu_set::MAX_CPUS;
 use pvops_core::lazy::LazyDepth;
-use pvops_core::{bindings, preserve};
+use pvops_core::{bindings, irq, preserve};
 
 use super::binder::Binder;
 use super::entries::call_if_there;
@@ -68,9 +68,7 @@ unsafe extern "C" fn enter() {
 }
 
 unsafe extern "C" fn leave() {
-    if depth().is_some_and(LazyDepth::leave) {
-        end();
-    }
+    end_if(LazyDepth::leave);
 }
 
 unsafe extern "C" fn flush() {
@@ -81,9 +79,16 @@ unsafe extern "C" fn flush() {
 }
 
 unsafe extern "C" fn pause() {
-    if depth().is_some_and(LazyDepth::pause) {
-        end();
-    }
+    end_if(LazyDepth::pause);
+}
+
+/// An interrupt in the middle would find a CPU that is not lazy, and changes that were put off.
+fn end_if(must_end: fn(&LazyDepth) -> bool) {
+    irq::without(|| {
+        if depth().is_some_and(must_end) {
+            end();
+        }
+    });
 }
 
 unsafe extern "C" fn resume() {
