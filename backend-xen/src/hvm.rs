@@ -143,11 +143,8 @@ fn start_records(host: &Host<'_>) -> Result<pvops_core::pvclock::Parameters, Bin
         register_record(host.kernel, cpu, vcpu, frame)
             .map_err(|_| BindError("Xen refuses the record of this CPU"))?;
     }
-    let physical = host
-        .kernel
-        .virtual_to_physical((&raw const frame.runstate).addr());
     // SAFETY: the record is this CPU's.
-    unsafe { runstate::start(vcpu, &frame.runstate, physical.ok_or(NO_MEMORY)?) }
+    unsafe { runstate::start(host.kernel, vcpu, &frame.runstate) }
         .map_err(|_| BindError("Xen refuses to note the states of this CPU"))?;
     clock::start(host.kernel).ok_or(BindError("Xen keeps no time for this CPU"))
 }

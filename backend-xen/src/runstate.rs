@@ -3,6 +3,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use pvops_core::Kernel;
 use pvops_core::cpu_set::MAX_CPUS;
 use pvops_core::pvclock::{HostU64, TornError, read_consistent};
 use pvops_core::stolen_time::StolenTime;
@@ -47,15 +48,15 @@ static STOLEN: [StolenTime; MAX_CPUS] = [const { StolenTime::new() }; MAX_CPUS];
 ///
 /// # Errors
 ///
-/// What Xen says.
+/// What Xen says; [`XenError::BAD_ADDRESS`] if the kernel does not know where the record is.
 ///
 /// # Safety
 ///
 /// The record is this CPU's, which is mapped at this address whatever else is.
 pub(crate) unsafe fn start(
+    kernel: &dyn Kernel,
     vcpu: VcpuId,
     record: &'static Runstate,
-    physical: u64,
 ) -> Result<(), XenError> {
     // Without it a record that is torn looks like any other; of a Xen that does not have it, older
     // than 4.7, at most one reading is wrong, which the next ones mend.
@@ -64,7 +65,9 @@ pub(crate) unsafe fn start(
     let by_physical = version::features()
         .is_ok_and(|features| features.contains(version::Features::RUNSTATE_PHYS_AREA));
     let (command, mut address) = if by_physical {
-        (REGISTER_PHYSICAL, physical)
+        let place = shared_frame::place(kernel, record);
+        let (number, offset) = place.ok_or(XenError::BAD_ADDRESS)?;
+        (REGISTER_PHYSICAL, number << 12 | u64::from(offset))
     } else {
         let address = (&raw const *record).expose_provenance();
         (REGISTER, address as u64)
@@ -100,7 +103,8 @@ const ENABLE: u64 = 0;
 const RUNSTATE_UPDATE_FLAG: u64 = 5;
 /// VCPUOP_register_runstate_memory_area: by virtual address.
 const REGISTER: u64 = 5;
-/// VCPUOP_register_runstate_phys_area.
+/// VCPUOP_register_runstate_phys_area: by the address in the frame as Xen numbers it, which in PV guests is
+/// the machine's. They have it since Xen 4.18.
 const REGISTER_PHYSICAL: u64 = 14;
 
 impl Runstate {

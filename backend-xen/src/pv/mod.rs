@@ -91,12 +91,8 @@ pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     descriptors::bring_up();
     batch::start(host.kernel).ok_or(NO_MEMORY)?;
     let frame = shared_frame::of_this_cpu(host.kernel).ok_or(NO_MEMORY)?;
-    let physical = host
-        .kernel
-        .virtual_to_physical((&raw const frame.runstate).addr())
-        .ok_or(NO_MEMORY)?;
     // SAFETY: the record is this CPU's.
-    unsafe { runstate::start(vcpu, &frame.runstate, physical) }
+    unsafe { runstate::start(host.kernel, vcpu, &frame.runstate) }
         .map_err(|_| BindError("Xen refuses to note the states of this CPU"))?;
     vcpu::stop_periodic_timer(vcpu).map_err(|_| BindError("Xen knows nothing of this CPU"))?;
     // SAFETY: the kernel is what uses ports.
