@@ -94,6 +94,10 @@ pub fn system_time_ns() -> u64 {
     now
 }
 
+/// The last system time that Xen's timers know, `STIME_MAX` of its xen/time.h: what is later is before all
+/// others to them, and they fire at once.
+pub(crate) const LAST_NS: u64 = i64::MAX as u64;
+
 fn record(info: &'static VcpuInfo) -> TimeInfoPointer {
     // SAFETY: the record stays mapped for good, and is made of atomics.
     let pointer = unsafe { TimeInfoPointer::new(NonNull::from(&info.time)) };

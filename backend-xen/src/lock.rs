@@ -65,7 +65,7 @@ unsafe extern "C" fn wait(word: *const u32, value: u32) {
     if unchanged {
         let deadline_ns = match flags & INTERRUPTS_ON {
             0 => 0,
-            _ => system_time_ns() + WITH_INTERRUPTS_NS,
+            _ => system_time_ns().saturating_add(WITH_INTERRUPTS_NS),
         };
         poll(&[port], deadline_ns);
     }

@@ -3,6 +3,7 @@
 use pvops_core::binding::Binding;
 use pvops_core::preserve;
 
+use crate::clock::LAST_NS;
 use crate::event_channel::Port;
 use crate::hypercall::{self, HypercallNumber};
 use crate::word::{Word, by_word_size};
@@ -31,7 +32,7 @@ pub(crate) fn poll(ports: &[Port], deadline_ns: u64) {
     let mut operation = Poll {
         ports: ports.as_ptr().expose_provenance() as Word,
         count: ports.len() as u32,
-        deadline_ns,
+        deadline_ns: deadline_ns.min(LAST_NS),
     };
     // SAFETY: the structure is the command's, and the list lives until the call returns. If Xen refuses,
     // nobody sleeps.

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use pvops_core::cpu_set::MAX_CPUS;
 
+use crate::clock::LAST_NS;
 use crate::error::XenError;
 use crate::hypercall::{HypercallNumber, hypercall};
 
@@ -98,7 +99,7 @@ pub(crate) unsafe fn register_vcpu_info(
 /// [`XenError::INVALID`] if `vcpu` is another CPU; [`XenError::NO_SUCH_CALL`] if Xen can't be called.
 pub fn set_singleshot_timer(vcpu: VcpuId, deadline_ns: u64) -> Result<(), XenError> {
     let mut timer = SetSingleshotTimer {
-        deadline_ns,
+        deadline_ns: deadline_ns.min(LAST_NS),
         flags: 0,
         padding: 0,
     };

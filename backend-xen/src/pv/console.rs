@@ -158,7 +158,7 @@ impl Ring {
         const ROUND_NS: u64 = 1_000_000;
         (0..ROUNDS).any(|_| {
             is_true(&mut self.console) || {
-                poll_until(system_time_ns() + ROUND_NS);
+                poll_until(system_time_ns().saturating_add(ROUND_NS));
                 false
             }
         })

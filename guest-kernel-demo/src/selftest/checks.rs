@@ -134,6 +134,7 @@ static CHECKS: &[Check] = &[
     check("time.event", time::event),
     check("time.passed", time::passed),
     check("time.cancel", time::cancel),
+    check("time.never", time::never),
     check("time.ticks", time::ticks),
     check("time.stolen", time::stolen),
     check("time.was_stopped", time::was_stopped),

@@ -152,6 +152,25 @@ pub(super) fn cancel() -> Outcome {
     Ok(text!("it did not come"))
 }
 
+/// A deadline that never comes, and so may come early, does not come at once.
+pub(super) fn never() -> Outcome {
+    /// The least that any timer can count.
+    const RANGE_NS: u64 = 1_000_000_000;
+    let before = trap::count(TIMER_VECTOR);
+    let start = time::clock_ns();
+    let status = time::set_event(u64::MAX);
+    while time::clock_ns() - start < 20 * MILLISECOND_NS {}
+    let came = trap::count(TIMER_VECTOR) - before;
+    time::cancel_event();
+    let waited_ns = time::clock_ns() - start;
+    ensure!(status == EventStatus::SET, "it is {status:?}");
+    ensure!(
+        came == 0 || waited_ns > RANGE_NS,
+        "it came {came} times in {waited_ns} ns"
+    );
+    Ok(text!("it did not come at once"))
+}
+
 /// A series of events: the tick of a kernel.
 pub(super) fn ticks() -> Outcome {
     const TICKS: u64 = 20;
