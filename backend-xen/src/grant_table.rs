@@ -120,7 +120,12 @@ impl<'memory, F: TableFrames> GrantTable<'memory, F> {
     /// # Errors
     ///
     /// Xen does not give the frames back. The table is of no use until this is called again.
-    pub fn resume(&mut self) -> Result<(), Error> {
+    ///
+    /// # Safety
+    ///
+    /// The domain has moved since the table was made or went on: then no domain has a grant of it. Else one
+    /// could keep a frame whose reference is given anew.
+    pub unsafe fn resume(&mut self) -> Result<(), Error> {
         self.references.clear();
         self.entries.place_again(&mut self.frames)?;
         self.references.extend_to(self.entries.count());

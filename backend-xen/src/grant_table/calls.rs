@@ -42,7 +42,8 @@ pub fn get_version() -> Result<Version, XenError> {
 ///
 /// # Safety
 ///
-/// There is no [`GrantTable`](super::GrantTable).
+/// There is no [`GrantTable`](super::GrantTable), or the domain has moved and the table
+/// [goes on](super::GrantTable::resume) after this.
 pub unsafe fn set_version(version: Version) -> Result<Version, XenError> {
     let mut version = [version];
     // SAFETY: the structure is the command's, and of integers; nobody uses the table, as the caller
