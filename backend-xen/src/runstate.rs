@@ -76,9 +76,19 @@ pub(crate) unsafe fn start(
     unsafe { vcpu::command(command, vcpu, &mut address) }
 }
 
-/// The records begin anew, since the domain has moved. No CPU runs but this one.
+/// The records begin anew, since the domain has moved. No CPU runs but this one. What Xen has written before
+/// counts no more; it writes again when a CPU is brought up.
 pub(crate) fn restart() {
-    STOLEN.iter().for_each(StolenTime::restart);
+    for (cpu, stolen) in STOLEN.iter().enumerate() {
+        stolen.restart();
+        if let Some(frame) = shared_frame::of(cpu) {
+            frame
+                .runstate
+                .time_ns
+                .iter()
+                .for_each(|time_ns| time_ns.store(0));
+        }
+    }
 }
 
 /// The op `time.stolen_ns`.
