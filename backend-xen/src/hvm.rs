@@ -108,6 +108,7 @@ pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
 /// Has Xen share its page again, where it was, after the domain has moved. CPUs are then brought up as at
 /// first.
 pub(crate) fn resume(kernel: &dyn Kernel) -> Result<(), XenError> {
+    callback::fix_word_size()?;
     physical_map::map_again(kernel)?;
     callback::forget();
     Ok(())
