@@ -81,8 +81,8 @@ pub(crate) unsafe extern "C" fn wall_clock_ns() -> u64 {
     boot_time.map_or(0, |boot_time| boot_time.wall_ns_at(system_time_ns))
 }
 
-/// Xen's system time in nanoseconds, which is what Xen's timers go by; 0 before the backend is installed.
-/// Any context.
+/// Xen's system time in nanoseconds, which is what Xen's timers go by; 0 before the backend is installed, but
+/// in PV guests. Any context.
 pub fn system_time_ns() -> u64 {
     // The record is that of the CPU whose time-stamp counter is read, so stay on it.
     let flags = irq::save_flags();

@@ -140,8 +140,8 @@ pub(crate) fn of(cpu: usize) -> Option<&'static VcpuInfo> {
     unsafe { record.as_ref() }
 }
 
-/// The record of this CPU. Any context in which the CPU does not change; `None` until the backend is
-/// installed.
+/// The record of this CPU, which before the backend is installed is the boot CPU, number 0. Any context in
+/// which the CPU does not change; `None` if Xen keeps none yet.
 pub(crate) fn of_this_cpu() -> Option<&'static VcpuInfo> {
-    of(pvops_core::kernel().map(Kernel::cpu_index)?)
+    of(pvops_core::kernel().map_or(0, Kernel::cpu_index))
 }
