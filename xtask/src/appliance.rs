@@ -11,6 +11,7 @@ pub(crate) mod libraries;
 mod linux;
 mod modules;
 pub(crate) mod packages;
+pub(crate) mod release;
 pub(crate) mod tree;
 pub(crate) mod xen;
 
@@ -23,6 +24,7 @@ use anyhow::Context;
 
 use crate::progress;
 use archive::Archive;
+use release::Release;
 use tree::Tree;
 
 /// What an appliance consists of.
@@ -81,7 +83,7 @@ impl Appliance {
             return Ok(Ok(built));
         }
         let store = target.join("packages");
-        if let Err(error) = packages::download(&packages, &store, out) {
+        if let Err(error) = packages::download(&Release::THIS, &packages, &store, out) {
             return Ok(Err(format!("{error:#}")));
         }
         writeln!(out, "building appliance {}", self.name)?;

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use crate::appliance::archive::Archive;
+use crate::appliance::release::Release;
 use crate::appliance::tree::Tree;
 use crate::appliance::{libraries, packages};
 
@@ -43,8 +44,9 @@ impl Grub {
         out: &mut dyn Write,
     ) -> anyhow::Result<Result<Self, String>> {
         let store = target.join("packages");
-        let downloaded = packages::closure(&PACKAGES, out)
-            .and_then(|found| packages::download(&found, &store, out).map(|()| found));
+        let downloaded = packages::closure(&PACKAGES, out).and_then(|found| {
+            packages::download(&Release::THIS, &found, &store, out).map(|()| found)
+        });
         let found = match downloaded {
             Ok(found) => found,
             Err(error) => return Ok(Err(format!("{error:#}"))),

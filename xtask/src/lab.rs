@@ -231,7 +231,7 @@ impl Lab {
                 Ok(Ok(command))
             }
             Carrier::Xen(words) => {
-                let hypervisor = match self.supplies.hypervisor(kernel, scenario.word_size, out)? {
+                let hypervisor = match self.supplies.hypervisor(kernel, scenario, out)? {
                     Ok(hypervisor) => hypervisor,
                     Err(reason) => return Ok(Err(reason)),
                 };
@@ -242,7 +242,7 @@ impl Lab {
                 let target = supplies::directory(kernel)?;
                 let grub = Grub::unpacked(&target, out)?;
                 let needs = (
-                    self.supplies.hypervisor(kernel, scenario.word_size, out)?,
+                    self.supplies.hypervisor(kernel, scenario, out)?,
                     self.supplies.appliance(kernel, &XEN, out)?,
                     grub,
                 );

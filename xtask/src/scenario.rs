@@ -34,6 +34,8 @@ pub(crate) struct Scenario {
     pub(crate) says: Option<&'static str>,
     /// What boots the kernel.
     pub(crate) carrier: Carrier,
+    /// The release of Debian that Xen is of, by its code name, if not this machine's.
+    pub(crate) release: Option<&'static str>,
     /// Whether the host runs one CPU only.
     pub(crate) single_cpu: bool,
     /// Numbers of CPUs that it is tested with; none if it is for benchmarks only.

@@ -14,8 +14,8 @@ use crate::{vmi_rom, xen};
 pub(crate) struct Supplies {
     /// By name.
     appliances: BTreeMap<&'static str, Result<Built, String>>,
-    /// By the word size of its guests: where Xen is.
-    hypervisors: BTreeMap<WordSize, Result<PathBuf, String>>,
+    /// By the word size of its guests, and the release of Debian: where Xen is.
+    hypervisors: BTreeMap<(WordSize, Option<&'static str>), Result<PathBuf, String>>,
     /// Where the VMI ROMs are.
     rom_directory: Option<PathBuf>,
 }
@@ -45,15 +45,16 @@ impl Supplies {
     pub(crate) fn hypervisor(
         &mut self,
         kernel: &Path,
-        word_size: WordSize,
+        scenario: &Scenario,
         out: &mut dyn Write,
     ) -> anyhow::Result<Result<PathBuf, String>> {
-        if let Some(known) = self.hypervisors.get(&word_size) {
+        let kind = (scenario.word_size, scenario.release);
+        if let Some(known) = self.hypervisors.get(&kind) {
             return Ok(known.clone());
         }
         let target = directory(kernel)?;
-        let found = xen::hypervisor(&target, word_size, out)?;
-        self.hypervisors.insert(word_size, found.clone());
+        let found = xen::hypervisor(&target, kind.0, kind.1, out)?;
+        self.hypervisors.insert(kind, found.clone());
         Ok(found)
     }
 

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use crate::{progress, setup};
+use super::release::Release;
+use crate::progress;
 
 /// A package file that can be downloaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,24 +28,27 @@ pub(crate) struct Package {
 /// # Errors
 /// This is no Debian, or apt does not know a package; the error has the remedy.
 pub(crate) fn closure(roots: &[&str], out: &mut dyn Write) -> anyhow::Result<Vec<Package>> {
-    with_lists(roots, out, &|| try_closure(roots))
+    with_lists(&Release::THIS, roots, out, &|| try_closure(roots))
 }
 
-/// The newest version of the package that `package` depends on and whose name begins with `start`,
-/// such as the one with a version in its name.
+/// The newest version in a release of the package that `package` depends on and whose name begins with
+/// `start`, such as the one with a version in its name.
 ///
 /// # Errors
 /// As of [`closure`].
 pub(crate) fn dependency(
+    release: &Release,
     package: &str,
     start: &str,
     out: &mut dyn Write,
 ) -> anyhow::Result<Package> {
-    with_lists(&[package], out, &|| {
-        let depends = output(Command::new("apt-cache").args(["depends", "--important", package]))?;
+    with_lists(release, &[package], out, &|| {
+        let mut depends = release.command("apt-cache");
+        let depends = output(depends.args(["depends", "--important", package]))?;
         let name = depended_on(&depends, start)
             .with_context(|| format!("{package} depends on no {start}*"))?;
-        let uris = output(Command::new("apt-get").args(["download", "--print-uris", name]))?;
+        let mut uris = release.command("apt-get");
+        let uris = output(uris.args(["download", "--print-uris", name]))?;
         let mut packages = parse_uris(&uris)?;
         packages.pop().context("apt-get names no file")
     })
@@ -52,6 +56,7 @@ pub(crate) fn dependency(
 
 /// Asks apt; if it fails, once more after bringing its lists up to date.
 fn with_lists<T>(
+    release: &Release,
     names: &[&str],
     out: &mut dyn Write,
     ask: &dyn Fn() -> anyhow::Result<T>,
@@ -62,7 +67,7 @@ fn with_lists<T>(
             Err(error).context("needs a Debian with apt-get, apt-cache and dpkg-deb")
         }
         Err(_) => {
-            setup::package_lists(out)?;
+            release.update_lists(out)?;
             ask().with_context(|| {
                 format!(
                     "apt does not know all of {}; on Debian, with its section main in \
@@ -142,11 +147,12 @@ fn parse_uri(line: &str) -> anyhow::Result<Package> {
     })
 }
 
-/// Downloads what is not in `store` yet. apt-get checks the hashes.
+/// Downloads what is not in `store` yet, of a release. apt-get checks the hashes.
 ///
 /// # Errors
 /// The download failed; the error has the remedy.
 pub(crate) fn download(
+    release: &Release,
     packages: &[Package],
     store: &Path,
     out: &mut dyn Write,
@@ -168,7 +174,7 @@ pub(crate) fn download(
         missing.len()
     );
     writeln!(out, "{title}")?;
-    let mut download = Command::new("apt-get");
+    let mut download = release.command("apt-get");
     download
         .current_dir(store)
         // Root's downloads are done by a user who may not write here.
@@ -198,7 +204,7 @@ pub(crate) fn unpack(packages: &[Package], store: &Path, directory: &Path) -> an
 const MAX_REASONS: usize = 3;
 
 /// What a program writes when it succeeds.
-fn output(command: &mut Command) -> anyhow::Result<String> {
+pub(super) fn output(command: &mut Command) -> anyhow::Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
         .env("LC_ALL", "C")

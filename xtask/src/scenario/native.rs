@@ -170,6 +170,7 @@ pub(super) const TCG: Scenario = Scenario {
     backend: None,
     says: None,
     carrier: Carrier::Qemu,
+    release: None,
     single_cpu: false,
     cpus: &[1, 2, 4, 8],
     figures: None,

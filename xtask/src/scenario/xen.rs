@@ -52,7 +52,20 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         cmdline: "only=smp.online,smp.events,smp.offline,xen.ipi,xen.vanished_segment",
         ..XEN_PV
     },
+    // Debian 13's Xen 4.20.
+    Scenario {
+        name: "xen-pv-trixie",
+        release: Some("trixie"),
+        cpus: &[2],
+        ..XEN_PV
+    },
     XEN_PVH,
+    Scenario {
+        name: "xen-pvh-trixie",
+        release: Some("trixie"),
+        cpus: &[2],
+        ..XEN_PVH
+    },
     // For benchmarks.
     Scenario {
         name: "xen-pvh-icount",

@@ -9,6 +9,7 @@ use flate2::read::GzDecoder;
 
 use super::accessed_bit;
 use crate::appliance::packages;
+use crate::appliance::release::Release;
 use crate::appliance::tree::Tree;
 use crate::kernel::WordSize;
 
@@ -19,43 +20,47 @@ const VARIABLE: &str = "PVOPS_XEN";
 const METAPACKAGE: &str = "xen-system-amd64";
 const PACKAGE: &str = "xen-hypervisor-";
 
-/// The path of a Xen for guests of that word size, uncompressed: the file that the environment variable
-/// `PVOPS_XEN` names, else that of Debian's newest package, kept in the directory `target`. When this
-/// machine has none, the inner error is the reason and the remedy.
+/// The path of a Xen for guests of that word size, uncompressed: the newest of the named release of Debian;
+/// or the file that the environment variable `PVOPS_XEN` names, else the newest of this machine's Debian.
+/// Kept in the directory `target`. When this machine has none, the inner error is the reason and the remedy.
 pub(crate) fn hypervisor(
     target: &Path,
     word_size: WordSize,
+    release: Option<&str>,
     out: &mut dyn Write,
 ) -> anyhow::Result<Result<PathBuf, String>> {
-    let file = match std::env::var_os(VARIABLE) {
-        Some(path) => {
+    let file = match (release, std::env::var_os(VARIABLE)) {
+        (None, Some(path)) => {
             let named = || format!("{VARIABLE}={}", path.display());
             fs::read(&path).with_context(named)?
         }
-        None => match debians(target, out) {
+        _ => match debians(target, release, out) {
             Ok(file) => file,
             Err(error) => return Ok(Err(format!("{error:#}; or set {VARIABLE} to a Xen"))),
         },
     };
     let mut file = uncompressed(file)?;
-    let path = match word_size {
-        WordSize::Bits64 => target.join("xen"),
-        WordSize::Bits32 => {
-            if let Err(reason) = accessed_bit::allow(&mut file) {
-                return Ok(Err(reason));
-            }
-            target.join("xen-32")
+    let mut name = release.map_or("xen".into(), |release| format!("xen-{release}"));
+    if word_size == WordSize::Bits32 {
+        if let Err(reason) = accessed_bit::allow(&mut file) {
+            return Ok(Err(reason));
         }
-    };
+        name += "-32";
+    }
+    let path = target.join(name);
     fs::create_dir_all(target).with_context(|| target.display().to_string())?;
     fs::write(&path, file).with_context(|| path.display().to_string())?;
     Ok(Ok(path))
 }
 
-fn debians(target: &Path, out: &mut dyn Write) -> anyhow::Result<Vec<u8>> {
-    let package = [packages::dependency(METAPACKAGE, PACKAGE, out)?];
+fn debians(target: &Path, release: Option<&str>, out: &mut dyn Write) -> anyhow::Result<Vec<u8>> {
+    let release = match release {
+        None => Release::THIS,
+        Some(code_name) => Release::named(code_name, target, out)?,
+    };
+    let package = [packages::dependency(&release, METAPACKAGE, PACKAGE, out)?];
     let store = target.join("packages");
-    packages::download(&package, &store, out)?;
+    packages::download(&release, &package, &store, out)?;
     let unpacked = target.join("xen-unpacked");
     let _ = fs::remove_dir_all(&unpacked);
     packages::unpack(&package, &store, &unpacked)?;
