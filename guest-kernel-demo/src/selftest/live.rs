@@ -115,7 +115,7 @@ pub(super) fn hammered() -> Outcome {
     // know for whom.
     let count = cpus::count() as u64;
     let most = long_or(100_000, 2000 / (count * count)).max(2) as usize;
-    let enough_ns = time::clock_ns() + long_or(60, 5) * 1_000_000_000;
+    let enough_ns = time::clock_ns() + long_or(30, 5) * 1_000_000_000;
     STOP.store(false, Ordering::Relaxed);
     change(steps[0])?;
     (1..cpus::count()).for_each(|cpu| begin(cpu, hammer, 0));
