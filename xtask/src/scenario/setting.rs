@@ -110,7 +110,7 @@ const COUNTING_FOR_XEN: &[&str] = &[
     "-accel",
     "tcg",
     "-cpu",
-    "max,-smap,-rdtscp",
+    "max,-smap,-rdtscp,-x2apic",
     "-icount",
     "shift=0,sleep=off",
     "-rtc",
@@ -206,14 +206,15 @@ pub(super) fn kvm_microvm(host: &Host) -> Result<Setting, String> {
 }
 
 /// The time-stamp counter counts instructions. Nothing else changes from boot to boot either: the clock is the
-/// machine's own, and RDRAND, which decides where Linux puts its programs, gives the same numbers.
+/// machine's own, and RDRAND, which decides where Linux puts its programs, gives the same numbers. QEMU has x2APIC
+/// registers since 9.0, and ends ("Bad icount read") where one that shows the time is read.
 pub(super) const COUNTING: &[&str] = &[
     "-M",
     "q35",
     "-accel",
     "tcg",
     "-cpu",
-    "max",
+    "max,-x2apic",
     "-icount",
     "shift=0,sleep=off",
     "-rtc",
@@ -230,7 +231,7 @@ pub(super) const COUNTING_ALL_ROM: &[&str] = &[
     "-accel",
     "tcg",
     "-cpu",
-    "max",
+    "max,-x2apic",
     "-icount",
     "shift=0,sleep=off",
     "-rtc",
@@ -248,7 +249,7 @@ pub(super) const COUNTING_ALL_EAGER_ROM: &[&str] = &[
     "-accel",
     "tcg",
     "-cpu",
-    "max",
+    "max,-x2apic",
     "-icount",
     "shift=0,sleep=off",
     "-rtc",
