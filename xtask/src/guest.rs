@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::ops::ControlFlow;
+use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -37,7 +38,8 @@ pub(crate) struct Run {
 
 /// Runs `command` until it ends or `timeout` is over, and gives each serial line to
 /// `on_line` as it comes, which may break off with the reason: little that follows is taken then.
-/// The process is gone when this returns, also with an error.
+/// The process is gone when this returns, also with an error, and ends with the thread that calls this,
+/// also by a signal.
 pub(crate) fn run(
     command: &mut Command,
     timeout: Duration,
@@ -184,7 +186,7 @@ impl Drop for Process {
 }
 
 fn spawn(command: &mut Command) -> anyhow::Result<(Process, Receiver<Message>)> {
-    let mut child = command
+    let mut child = ending_with_this_thread(command)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -202,6 +204,25 @@ fn spawn(command: &mut Command) -> anyhow::Result<(Process, Receiver<Message>)> 
         forward(diagnostics, sender, Message::Diagnostic);
     }
     Ok((process, receiver))
+}
+
+/// Has the system kill the process that `command` starts when the thread that starts it is gone: a
+/// killed xtask leaves no guest that runs for ever.
+fn ending_with_this_thread(command: &mut Command) -> &mut Command {
+    let this = std::process::id();
+    let prepare = move || {
+        // SAFETY: it takes a signal's number, and nothing of this process's memory.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // No signal comes for an end before that.
+        match parent_id() == this {
+            true => Ok(()),
+            false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        }
+    };
+    // SAFETY: between fork and exec it makes two system calls, and neither locks nor allocates.
+    unsafe { command.pre_exec(prepare) }
 }
 
 /// Sends lines until the pipe closes or nobody listens.
@@ -227,6 +248,7 @@ fn next_line(reader: &mut impl BufRead) -> Option<Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
 
     fn shell(script: &str, timeout: Duration) -> (Run, Vec<String>) {
         let mut lines = Vec::new();
@@ -299,6 +321,16 @@ mod tests {
         assert_eq!(run.end, End::Ended("it crashed".into()));
         assert_eq!(lines, ["crash", "why"]);
         assert!(run.duration < LONG);
+    }
+
+    #[test]
+    fn a_guest_does_not_outlive_who_started_it() {
+        let start = || spawn(Command::new("sleep").arg("600")).unwrap();
+        let (mut process, messages) = std::thread::spawn(start).join().unwrap();
+        let closed = messages.recv_timeout(LONG).err();
+        assert_eq!(closed, Some(RecvTimeoutError::Disconnected));
+        let status = process.0.wait().unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGKILL));
     }
 
     #[test]
