@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &BootArguments, out: &mut dyn Write) -> anyhow::Res
             cmdline: arguments.cmdline.as_deref().unwrap_or_default(),
             cpu_flags: arguments.cpu.as_deref().unwrap_or_default(),
         };
-        reports.extend(lab.boot(scenario, &options, out)?);
+        reports.extend(lab.boot(scenario, &options, out));
     }
     report::print_table(&reports, out)?;
     outcome(&reports)

@@ -65,8 +65,24 @@ impl Lab {
     }
 
     /// Boots the kernel in `scenario`, and shows on `out` what it says as it comes. A scenario that
-    /// this machine cannot run is reported as skipped. Most scenarios have one report.
+    /// this machine cannot run is reported as skipped, and one that comes to an error as failed. Most
+    /// scenarios have one report.
     pub(crate) fn boot(
+        &mut self,
+        scenario: &Scenario,
+        options: &Options<'_>,
+        out: &mut dyn Write,
+    ) -> Vec<Report> {
+        self.try_boot(scenario, options, out)
+            .unwrap_or_else(|error| {
+                let reason = format!("{error:#}");
+                // What is written next fails like this.
+                let _ = say_failure(scenario.name, &reason, out);
+                vec![Report::failed(scenario.name, reason)]
+            })
+    }
+
+    fn try_boot(
         &mut self,
         scenario: &Scenario,
         options: &Options<'_>,
@@ -137,7 +153,7 @@ impl Lab {
         for (name, guest) in guests {
             let verdict = judge(&guest, scenario, options, disturber.as_ref());
             if let Verdict::Fail(reason) = &verdict {
-                writeln!(out, "FAIL: {name}: {}", render::printable(reason))?;
+                say_failure(name, reason, out)?;
             }
             reports.push(Report {
                 scenario: name,
@@ -165,8 +181,7 @@ impl Lab {
         options: &Options<'_>,
         out: &mut dyn Write,
     ) -> anyhow::Result<Report> {
-        let reports = self.boot(scenario, options, out)?;
-        let first = reports.into_iter().next();
+        let first = self.boot(scenario, options, out).into_iter().next();
         first.with_context(|| format!("{} has no report", scenario.name))
     }
 
@@ -355,6 +370,10 @@ fn judge(
         Some(disturber) => disturber.judge(verdict),
         None => verdict,
     }
+}
+
+fn say_failure(name: &str, reason: &str, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "FAIL: {name}: {}", render::printable(reason))
 }
 
 fn cpus(count: u16) -> String {

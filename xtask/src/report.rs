@@ -33,15 +33,19 @@ impl Report {
         }
     }
 
+    /// It did not boot.
+    pub(crate) fn failed(scenario: &'static str, reason: String) -> Self {
+        Self {
+            verdict: Verdict::Fail(reason),
+            ..Self::skipped(scenario, String::new())
+        }
+    }
+
     /// What could be had is missing on this machine. That is no skip where it decides.
     pub(crate) fn lacking(scenario: &'static str, reason: String) -> Self {
-        let skipped = Self::skipped(scenario, reason.clone());
         match setup::is_gate() {
-            true => Self {
-                verdict: Verdict::Fail(reason),
-                ..skipped
-            },
-            false => skipped,
+            true => Self::failed(scenario, reason),
+            false => Self::skipped(scenario, reason),
         }
     }
 

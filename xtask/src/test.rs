@@ -282,7 +282,7 @@ fn skip_scenarios(tally: &mut Tally, reason: &str) {
     }
 }
 
-fn boot_all(mut lab: Lab, tally: &mut Tally, out: &mut dyn Write) -> anyhow::Result<()> {
+fn boot_all(mut lab: Lab, tally: &mut Tally, out: &mut dyn Write) -> io::Result<()> {
     let mut reports = Vec::new();
     for scenario in scenario::all() {
         for &smp in scenario.cpus {
@@ -294,7 +294,7 @@ fn boot_all(mut lab: Lab, tally: &mut Tally, out: &mut dyn Write) -> anyhow::Res
             };
             let start = step::begin(&format!("scenario {} -smp {smp}", scenario.name), out)?;
             let mut log = Vec::new();
-            let ended = lab.boot(scenario, &options, &mut log)?;
+            let ended = lab.boot(scenario, &options, &mut log);
             if ended.iter().any(Report::has_failed) {
                 step::say_end("FAILED", "", start, out)?;
                 out.write_all(&log)?;
@@ -307,6 +307,28 @@ fn boot_all(mut lab: Lab, tally: &mut Tally, out: &mut dyn Write) -> anyhow::Res
             reports.extend(ended);
         }
     }
-    report::print_table(&reports, out)?;
-    Ok(())
+    report::print_table(&reports, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_that_come_to_an_error_are_counted_as_failures() {
+        let (mut tally, mut out) = (Tally::default(), Vec::new());
+        // Without a kernel.
+        boot_all(Lab::new("QEMU".into()), &mut tally, &mut out).unwrap();
+        let outcome = tally.close(&mut out).unwrap();
+        assert_eq!(outcome, Outcome::Failed);
+        let text = String::from_utf8(out).unwrap();
+        for failed in [
+            "tcg: there is no 64-bit kernel",
+            "vmi: there is no 32-bit kernel",
+        ] {
+            assert!(text.contains(&format!("\nFAIL: {failed}\n")), "{text}");
+            assert!(text.contains(&format!("\nfailed: {failed}\n")), "{text}");
+        }
+        assert!(text.ends_with(" skipped\n"), "{text}");
+    }
 }
