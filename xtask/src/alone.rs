@@ -11,7 +11,7 @@ use crate::kernel::target_directory_of_cargo;
 pub(crate) fn begin() -> io::Result<File> {
     let directory = target_directory_of_cargo();
     fs::create_dir_all(&directory)?;
-    begin_at(&Path::new(&directory).join(".xtask-lock"))
+    begin_at(&directory.join(".xtask-lock"))
 }
 
 fn begin_at(path: &Path) -> io::Result<File> {

@@ -85,9 +85,7 @@ pub(crate) fn build(
     cargo_options: &[&str],
 ) -> anyhow::Result<Result<PathBuf, Vec<u8>>> {
     let shell = kernel::repository()?;
-    let target = shell
-        .current_dir()
-        .join(kernel::other_target_directory(name));
+    let target = kernel::other_target_directory(name);
     shell.change_dir("examples");
     shell.change_dir(name);
     let cargo = kernel::cargo();

@@ -1,5 +1,6 @@
 //! `cargo xtask build`: the demo kernel, of both word sizes.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io::Write;
@@ -224,20 +225,29 @@ pub(crate) fn shown_path(path: &Path) -> &Path {
 /// A shell in the repository.
 pub(crate) fn repository() -> anyhow::Result<Shell> {
     let shell = Shell::new()?;
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    shell.change_dir(xtask.parent().context("xtask has no parent directory")?);
+    shell.change_dir(repository_path());
     Ok(shell)
+}
+
+fn repository_path() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
 }
 
 /// A directory in the target directory for builds with other flags: in one directory each would
 /// undo the other's.
-pub(crate) fn other_target_directory(name: &str) -> String {
-    format!("{}/{name}", target_directory_of_cargo())
+pub(crate) fn other_target_directory(name: &str) -> PathBuf {
+    target_directory_of_cargo().join(name)
 }
 
-/// The directory that cargo builds in.
-pub(crate) fn target_directory_of_cargo() -> String {
-    std::env::var("CARGO_TARGET_DIR").unwrap_or("target".into())
+/// The directory that cargo builds in when it runs in the repository, as it does by [`repository`] from
+/// wherever xtask is called.
+pub(crate) fn target_directory_of_cargo() -> PathBuf {
+    target_directory_asked(std::env::var_os("CARGO_TARGET_DIR"))
+}
+
+fn target_directory_asked(asked: Option<OsString>) -> PathBuf {
+    repository_path().join(asked.unwrap_or("target".into()))
 }
 
 /// The cargo that runs this program.
@@ -255,6 +265,15 @@ mod tests {
         let target = target_directory(kernel).unwrap();
         assert_eq!(path_in(target, kernel).unwrap(), "guest/64/kernel");
         assert!(path_in(target, Path::new("/elsewhere/kernel")).is_err());
+    }
+
+    #[test]
+    fn the_target_directory_is_the_repositorys_wherever_xtask_is_called() {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let directory = |asked: Option<&str>| target_directory_asked(asked.map(OsString::from));
+        assert_eq!(directory(None), repository.join("target"));
+        assert_eq!(directory(Some("a/b")), repository.join("a/b"));
+        assert_eq!(directory(Some("/a/b")), Path::new("/a/b"));
     }
 
     #[test]
