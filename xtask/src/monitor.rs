@@ -278,10 +278,15 @@ mod tests {
 
     #[test]
     fn a_silent_peer_is_not_waited_for() {
-        let patience = Duration::from_millis(50);
-        let wanted = "QEMU's monitor: human-monitor-command: no answer in time";
-        assert_eq!(error(&[GREETING, DONE, ""], patience), wanted);
+        let short = Duration::from_millis(50);
         let greeting = "QEMU's greeting: no answer in time";
-        assert_eq!(error(&[""], patience), greeting);
+        assert_eq!(error(&[""], short), greeting);
+        with_peer(&[GREETING, DONE, ""], LONG, |monitor| {
+            let mut monitor = monitor.unwrap();
+            monitor.patience = short;
+            let error = monitor.execute_line("savevm a").unwrap_err();
+            let wanted = "QEMU's monitor: human-monitor-command: no answer in time";
+            assert_eq!(format!("{error:#}"), wanted);
+        });
     }
 }
