@@ -1,16 +1,16 @@
 //! What a host does to a machine in the middle of its work: it stops it, restores it from a snapshot,
 //! or has another QEMU go on with it.
 
-use std::fs;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::json;
+use xshell::{Shell, TempDir};
 
 use crate::monitor::Monitor;
 use crate::qemu;
@@ -30,6 +30,7 @@ pub(crate) enum Disturbance {
 /// How long the machine stands still: long enough to be told from a busy host, and by a clock of
 /// whole seconds.
 const STANDSTILL: Duration = Duration::from_secs(3);
+const SOCKET: &str = "monitor";
 /// How long QEMU may take to open its monitor, or to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -46,35 +47,35 @@ const ONE_AFTER_ANOTHER: &str = "\
 pub(crate) struct Disturber {
     disturbance: Disturbance,
     socket: UnixListener,
-    path: PathBuf,
-    /// What a migrated machine is kept in.
-    migrated: PathBuf,
+    /// Where the socket is, and what a migrated machine is kept in. Not in the target directory: the path of
+    /// a socket has 107 bytes at most (unix(7)), and QEMU takes a comma in it for its end.
+    directory: TempDir,
     /// Whether it went well; `None` as long as nothing was done.
     outcome: Option<anyhow::Result<()>>,
 }
 
 impl Disturber {
-    /// Listens for QEMU on a socket in `directory`.
-    pub(crate) fn new(disturbance: Disturbance, directory: &Path) -> anyhow::Result<Self> {
-        let path = directory.join(format!("monitor-{}", std::process::id()));
-        // One may be left of a process that was killed.
-        let _ = fs::remove_file(&path);
+    /// Listens for QEMU on a socket.
+    pub(crate) fn new(disturbance: Disturbance) -> anyhow::Result<Self> {
+        let directory = Shell::new()?.create_temp_dir()?;
+        let path = directory.path().join(SOCKET);
         let socket = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
         socket.set_nonblocking(true)?;
-        let migrated = path.with_extension("migrated");
-        let _ = fs::remove_file(&migrated);
         Ok(Self {
             disturbance,
             socket,
-            path,
-            migrated,
+            directory,
             outcome: None,
         })
     }
 
     /// Where QEMU finds us, as it names a character device.
     pub(crate) fn address(&self) -> String {
-        format!("unix:{}", self.path.display())
+        format!("unix:{}", self.directory.path().join(SOCKET).display())
+    }
+
+    fn migrated(&self) -> PathBuf {
+        self.directory.path().join("migrated")
     }
 
     /// What runs QEMU on this machine; QEMU's arguments are to follow.
@@ -84,7 +85,7 @@ impl Disturber {
             Disturbance::Migration => {
                 let mut shell = Command::new("sh");
                 shell.args(["-c", ONE_AFTER_ANOTHER, "sh"]);
-                shell.arg(&self.migrated).arg(qemu::PROGRAM);
+                shell.arg(self.migrated()).arg(qemu::PROGRAM);
                 shell
             }
         }
@@ -148,7 +149,8 @@ impl Disturber {
                 monitor.execute_line("loadvm before")?;
             }
             Disturbance::Migration => {
-                let file = self.migrated.display();
+                let file = self.migrated();
+                let file = file.display();
                 monitor.execute("migrate", json!({ "uri": format!("exec:cat > '{file}'") }))?;
                 monitor.wait_for_status("query-migrate", "completed")?;
                 monitor.execute("quit", json!({}))?;
@@ -176,23 +178,15 @@ impl Disturber {
     }
 }
 
-impl Drop for Disturber {
-    fn drop(&mut self) {
-        // It may be gone with its directory.
-        let _ = fs::remove_file(&self.path);
-        let _ = fs::remove_file(&self.migrated);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::ffi::OsStr;
+    use std::fs;
 
     #[test]
     fn a_pass_needs_a_disturbance_that_went_well() {
-        let directory = std::env::temp_dir();
-        let mut disturber = Disturber::new(Disturbance::Stop, &directory).unwrap();
+        let mut disturber = Disturber::new(Disturbance::Stop).unwrap();
         let reason = "the kernel did not get ready to be stopped";
         assert_eq!(disturber.judge(Verdict::Pass), Verdict::Fail(reason.into()));
         let hung = || Verdict::Fail("hung".into());
@@ -210,10 +204,7 @@ mod tests {
 
     #[test]
     fn a_machine_goes_on_in_a_second_qemu_if_the_first_has_left_a_file() {
-        let name = format!("pvops-migration-{}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        fs::create_dir_all(&directory).unwrap();
-        let disturber = Disturber::new(Disturbance::Migration, &directory).unwrap();
+        let disturber = Disturber::new(Disturbance::Migration).unwrap();
         let first = disturber.program();
         let script: Vec<_> = first.get_args().map(OsStr::to_os_string).collect();
         // Another program in QEMU's place, that says what it is told.
@@ -227,11 +218,12 @@ mod tests {
         let output = run();
         assert_eq!(output.status.code(), Some(5));
         assert_eq!(output.stdout, b"-m\n");
-        fs::write(&disturber.migrated, "").unwrap();
+        fs::write(disturber.migrated(), "").unwrap();
         let output = run();
         assert_eq!(output.status.code(), Some(5));
         assert_eq!(output.stdout, b"-m\n-m -incoming defer\n");
+        let directory = disturber.directory.path().to_path_buf();
         drop(disturber);
-        fs::remove_dir(&directory).expect("nothing is left behind");
+        assert!(!directory.exists(), "nothing is left behind");
     }
 }

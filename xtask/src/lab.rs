@@ -95,7 +95,7 @@ impl Lab {
         let kernel = self.kernels.get(&scenario.word_size).cloned();
         let kernel =
             kernel.with_context(|| format!("there is no {} kernel", scenario.word_size))?;
-        let mut disturber = disturber(scenario, &kernel.path)?;
+        let mut disturber = scenario.disturbance.map(Disturber::new).transpose()?;
         let mut command = match self.command(
             &kernel.path,
             scenario,
@@ -312,14 +312,6 @@ impl Lab {
             }
         }
     }
-}
-
-/// For the scenarios that need one.
-fn disturber(scenario: &Scenario, kernel: &Path) -> anyhow::Result<Option<Disturber>> {
-    let Some(disturbance) = scenario.disturbance else {
-        return Ok(None);
-    };
-    Disturber::new(disturbance, kernel::target_directory(kernel)?).map(Some)
 }
 
 fn explain(
