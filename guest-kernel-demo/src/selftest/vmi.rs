@@ -12,6 +12,7 @@ use crate::paging;
 use crate::tables::Flags;
 use crate::text::{Text, ensure, text};
 use crate::trap::{self, SELF_VECTOR};
+use crate::work::run_on;
 
 /// Whether a ROM is in use that tells what it does.
 pub(super) fn is_ours() -> bool {
@@ -81,6 +82,7 @@ pub(super) fn calls() -> Outcome {
 }
 
 /// The ROM leaves out ends of interrupts that KVM needs not hear of, and interrupts other CPUs by hypercalls.
+/// A CPU that was off has its records again.
 pub(super) fn kvm() -> Outcome {
     const ROUNDS: u64 = 100;
     let before = counted(statistic::SAVED_ENDS)?;
@@ -105,9 +107,29 @@ pub(super) fn kvm() -> Outcome {
         sent >= others,
         "{sent} of {others} interrupts were sent by hypercalls"
     );
+    let records = records_of_this_cpu();
+    for cpu in 1..cpus::count() {
+        let restarts = cpus::stop_one(cpu) && cpus::start_one(cpu);
+        ensure!(restarts, "CPU {cpu} does not stop and come back");
+        let others = run_on(cpu, |_| records_of_this_cpu(), 0);
+        ensure!(
+            others == Some(records),
+            "CPU {cpu} has the records {others:?} after it was off, the boot CPU {records:#b}"
+        );
+    }
     Ok(text!(
         "{saved} of {ROUNDS} ends saved, {sent} hypercalls for {others} interrupts"
     ))
+}
+
+/// Which records KVM writes for this CPU, by bits.
+fn records_of_this_cpu() -> u64 {
+    /// MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_STEAL_TIME, MSR_KVM_PV_EOI_EN: bit 0 enables.
+    const REGISTERS: [u32; 3] = [0x4b56_4d01, 0x4b56_4d03, 0x4b56_4d04];
+    // The ROM tells KVM of them with the first call that needs to know the CPU.
+    time::clock_ns();
+    let enabled = REGISTERS.map(|register| cpu::read_msr_safe(register).unwrap_or(0) & 1);
+    enabled[0] | enabled[1] << 1 | enabled[2] << 2
 }
 
 /// In lazy mode changes wait, and are made when it ends; in a handler's eager mode they do not wait.

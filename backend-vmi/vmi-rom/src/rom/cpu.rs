@@ -2,8 +2,7 @@
 
 use core::arch::asm;
 use core::arch::x86::__cpuid;
-use core::cell::Cell;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::alarm::Alarms;
 use super::deferred::Queue;
@@ -11,7 +10,7 @@ use super::interrupts_off::InterruptsOff;
 use super::kvm::Records;
 use super::state::State;
 
-/// One CPU. Only that CPU uses it, with interrupts off, but for `gdt`.
+/// One CPU. Only that CPU uses it, with interrupts off, but for `gdt` and while it waits to be started.
 #[repr(C)]
 pub(super) struct Cpu {
     /// KVM's records; first, for their alignment.
@@ -19,7 +18,7 @@ pub(super) struct Cpu {
     /// The base of its descriptor table: each CPU has its own. 0 if it isn't known, or not its own.
     gdt: AtomicU32,
     /// Whether KVM knows the records.
-    pub(super) is_known_to_kvm: Cell<bool>,
+    pub(super) is_known_to_kvm: AtomicBool,
     pub(super) queue: Queue,
     pub(super) alarms: Alarms,
 }
@@ -38,6 +37,14 @@ impl Cpu {
             kvm.introduce(state, cpu);
         }
         Some(cpu)
+    }
+
+    /// To be called by another CPU, for one that is sent INIT: it makes no call any more before it is started.
+    pub(super) fn forget(&self) {
+        self.gdt.store(0, Ordering::Relaxed);
+        // A last end of an interrupt may not have been told.
+        self.records.take_end();
+        self.is_known_to_kvm.store(false, Ordering::Release);
     }
 
     /// To be called with another descriptor table loaded.

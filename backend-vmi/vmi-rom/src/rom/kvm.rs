@@ -110,11 +110,13 @@ impl Kvm {
         self.has(FEATURE_CLOCK)
     }
 
-    /// Tells KVM where this CPU's records are, once.
+    /// Tells KVM where this CPU's records are, once. KVM forgets them all when the CPU is sent INIT
+    /// (Linux, arch/x86/kvm: `kvm_vcpu_reset`, `kvm_lapic_reset`).
     pub(super) fn introduce(self, state: &State, cpu: &Cpu) {
-        if cpu.is_known_to_kvm.replace(true) {
+        if cpu.is_known_to_kvm.load(Ordering::Acquire) {
             return;
         }
+        cpu.is_known_to_kvm.store(true, Ordering::Relaxed);
         let records = &cpu.records;
         let registers = [
             (

@@ -143,7 +143,7 @@ pub(super) extern "C" fn set_initial_state(arguments: &Arguments) -> u64 {
 }
 
 /// An interrupt command as the ROM sends it: a start-up interrupt of a CPU that was told how to begin leads
-/// to the ROM's code.
+/// to the ROM's code. INIT takes what it was told, and what KVM was.
 pub(super) fn redirect(state: &State, command: u32, destination: impl Fn() -> u32) -> u32 {
     let mode = command & MODE;
     if command & NOT_ONE_CPU != 0 || mode != INIT && mode != START_UP {
@@ -154,6 +154,9 @@ pub(super) fn redirect(state: &State, command: u32, destination: impl Fn() -> u3
     if mode == INIT {
         if command & LEVEL_ASSERT != 0 {
             state.told.0.fetch_and(!bit, Ordering::SeqCst);
+            if let Some(cpu) = state.cpus.get(cpu as usize) {
+                cpu.forget();
+            }
         }
         return command;
     }
