@@ -26,17 +26,34 @@ pub(super) struct Cpu {
 impl Cpu {
     /// The CPU that this runs on, if the ROM has room for it.
     pub(super) fn current<'a>(state: &'a State, _: &InterruptsOff) -> Option<&'a Self> {
-        let base = gdt_base();
-        let own = |cpu: &&Self| cpu.gdt.load(Ordering::Relaxed) == base;
-        let cpu = match state.cpus.iter().find(own) {
+        let by_gdt = match state.borrowers.load(Ordering::Relaxed) {
+            0 => Self::with_gdt(state, gdt_base()),
+            _ => None,
+        };
+        let cpu = match by_gdt {
             Some(cpu) => cpu,
-            // The identifier that its local APIC began with. Slow on a hypervisor, hence the above.
-            None => state.cpus.get((__cpuid(1).ebx >> 24) as usize)?,
+            None => state.cpus.get(number())?,
         };
         if let Some(kvm) = state.kvm.get() {
             kvm.introduce(state, cpu);
         }
         Some(cpu)
+    }
+
+    /// The CPU whose own table that is.
+    fn with_gdt(state: &State, base: u32) -> Option<&Self> {
+        let mut cpus = state.cpus.iter();
+        cpus.find(|cpu| cpu.gdt.load(Ordering::Relaxed) == base)
+    }
+
+    /// To be called before a CPU begins with that table: until it loads another one, the table does not tell it
+    /// from the CPU whose it is.
+    pub(super) fn begins_with_gdt(state: &State, number: usize, base: u32) {
+        let bit = 1 << number;
+        match Self::with_gdt(state, base.max(1)) {
+            Some(_) => state.borrowers.fetch_or(bit, Ordering::SeqCst),
+            None => state.borrowers.fetch_and(!bit, Ordering::SeqCst),
+        };
     }
 
     /// To be called by another CPU, for one that is sent INIT: it makes no call any more before it is started.
@@ -48,19 +65,20 @@ impl Cpu {
     }
 
     /// To be called with another descriptor table loaded.
-    pub(super) fn loaded_gdt(state: &State, interrupts_off: &InterruptsOff) {
+    pub(super) fn loaded_gdt(state: &State, _: &InterruptsOff) {
         let base = gdt_base();
         let shared = state.shared_gdt.load(Ordering::Relaxed);
-        let mut known = state.cpus.iter().map(|cpu| &cpu.gdt);
         // The table tells nothing while others have it too.
-        let other = known.find(|gdt| gdt.load(Ordering::Relaxed) == base);
+        let other = Self::with_gdt(state, base);
         if let Some(other) = other {
-            other.store(0, Ordering::Relaxed);
+            other.gdt.store(0, Ordering::Relaxed);
         }
-        let Some(cpu) = Self::current(state, interrupts_off) else {
+        let number = number();
+        let Some(cpu) = state.cpus.get(number) else {
             return;
         };
-        let is_own = other.is_none_or(|other| core::ptr::eq(other, &cpu.gdt));
+        state.borrowers.fetch_and(!(1 << number), Ordering::SeqCst);
+        let is_own = other.is_none_or(|other| core::ptr::eq(other, cpu));
         if is_own && base != shared {
             cpu.gdt.store(base, Ordering::Relaxed);
         } else {
@@ -68,6 +86,11 @@ impl Cpu {
             state.shared_gdt.store(base, Ordering::Relaxed);
         }
     }
+}
+
+/// The identifier that this CPU's local APIC began with. Slow on a hypervisor.
+fn number() -> usize {
+    (__cpuid(1).ebx >> 24) as usize
 }
 
 /// Never 0 where it matters: a table at 0 is taken for an unknown one.

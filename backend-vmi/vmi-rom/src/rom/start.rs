@@ -12,6 +12,7 @@ use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::cpu::Cpu;
 use super::entries::Arguments;
 use super::head;
 use super::state::{CPUS, State};
@@ -138,6 +139,7 @@ pub(super) extern "C" fn set_initial_state(arguments: &Arguments) -> u64 {
     }
     // SAFETY: that CPU waits for its start-up interrupt.
     unsafe { slot.get().write(wanted) };
+    Cpu::begins_with_gdt(state, cpu as usize, wanted.gdtr_base);
     state.told.0.fetch_or(1 << cpu, Ordering::SeqCst);
     0
 }

@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) lazy_cpus: AtomicU32,
     /// A descriptor table that more than one CPU has loaded, or 0.
     pub(super) shared_gdt: AtomicU32,
+    /// Which CPUs have begun with another CPU's descriptor table, and not loaded one yet, by bits.
+    pub(super) borrowers: AtomicU32,
     pub(super) linear: paging::LinearMapping,
     /// Whether the local APIC is mapped.
     pub(super) has_window: AtomicU32,

@@ -76,33 +76,45 @@ pub(super) fn run(rom: Rom) {
         found == [cr0, cr3, cr4],
         "its control registers: {found:x?}"
     );
-    queues(rom);
+    queues(rom, 2);
+    go(6);
+    check!(reaches(7), "the second CPU loads a table of its own");
+    queues(rom, 8);
 }
 
-/// What waits on one CPU is none of the other's business.
-fn queues(rom: Rom) {
+/// What waits on one CPU is none of the other's business, whether both have loaded one descriptor table or
+/// not.
+fn queues(rom: Rom, first_step: u32) {
     let set = |index: u32| {
         let flags = level::PT | update::DEFER;
         rom.call(Call::SET_PXE, 1, TABLE.address() + index * 4, flags);
     };
     // SAFETY: both CPUs write words of their own.
-    let entry = |index: usize| unsafe { TABLE.get().cast::<u32>().add(index).read_volatile() };
+    let entry = |index: usize| unsafe { TABLE.get().cast::<u32>().add(index) };
+    let value = |index: usize| {
+        // SAFETY: as above.
+        unsafe { entry(index).read_volatile() }
+    };
+    for index in 0..2 {
+        // SAFETY: no update waits.
+        unsafe { entry(index).write_volatile(0) };
+    }
     rom.call(Call::SET_LAZY_MODE, LazyMode::MMU.0, 0, 0);
     set(0);
-    go(2);
-    check!(reaches(3), "the second CPU defers updates too");
+    go(first_step);
+    check!(reaches(first_step + 1), "the second CPU defers updates too");
     check!(
-        entry(0) == 0 && entry(1) == 0,
+        value(0) == 0 && value(1) == 0,
         "an update of each CPU waits"
     );
     rom.call(Call::SET_LAZY_MODE, LazyMode::OFF.0, 0, 0);
     check!(
-        entry(0) == 1 && entry(1) == 0,
+        value(0) == 1 && value(1) == 0,
         "the first CPU makes up for its own"
     );
-    go(4);
-    check!(reaches(5), "the second CPU leaves the mode");
-    check!(entry(1) == 1, "and makes up for its own");
+    go(first_step + 2);
+    check!(reaches(first_step + 3), "the second CPU leaves the mode");
+    check!(value(1) == 1, "and makes up for its own");
 }
 
 fn go(step: u32) {
@@ -144,6 +156,9 @@ extern "C" fn second(registers: *const [u32; 9]) -> ! {
     {
         saved.store(rom.call(call, 0, 0, 0) as u32, Ordering::SeqCst);
     }
+    go(1);
+    defer(rom, 2);
+    reaches(6);
     // SAFETY: nobody uses this CPU's table yet.
     unsafe { OWN_GDT.get().write(GDT.get().read()) };
     let operand = TableOperand {
@@ -151,17 +166,22 @@ extern "C" fn second(registers: *const [u32; 9]) -> ! {
         base: OWN_GDT.address(),
     };
     rom.call(Call::SET_GDT, &raw const operand as u32, 0, 0);
-    go(1);
-    reaches(2);
-    rom.call(Call::SET_LAZY_MODE, LazyMode::MMU.0, 0, 0);
-    let flags = level::PT | update::DEFER;
-    rom.call(Call::SET_PXE, 1, TABLE.address() + 4, flags);
-    go(3);
-    reaches(4);
-    rom.call(Call::SET_LAZY_MODE, LazyMode::OFF.0, 0, 0);
-    go(5);
+    go(7);
+    defer(rom, 8);
     loop {
         // SAFETY: this CPU has done its part.
         unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
     }
+}
+
+/// The second CPU's part of [`queues`].
+fn defer(rom: Rom, first_step: u32) {
+    reaches(first_step);
+    rom.call(Call::SET_LAZY_MODE, LazyMode::MMU.0, 0, 0);
+    let flags = level::PT | update::DEFER;
+    rom.call(Call::SET_PXE, 1, TABLE.address() + 4, flags);
+    go(first_step + 1);
+    reaches(first_step + 2);
+    rom.call(Call::SET_LAZY_MODE, LazyMode::OFF.0, 0, 0);
+    go(first_step + 3);
 }
