@@ -191,8 +191,15 @@ impl Lab {
         scenario: &Scenario,
         options: &Options<'_>,
     ) -> Result<Setting, String> {
-        if scenario.single_cpu && options.smp > 1 {
-            return Err("it runs one CPU only; leave out --smp".into());
+        let (least, most) = (scenario.least_cpus, scenario.most_cpus);
+        if options.smp < least {
+            return Err(format!(
+                "it takes {} at least; leave out --smp",
+                cpus(least)
+            ));
+        }
+        if options.smp > most {
+            return Err(format!("it takes {} at most; leave out --smp", cpus(most)));
         }
         (scenario.prepare)(&self.host)
     }

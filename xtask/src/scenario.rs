@@ -36,8 +36,9 @@ pub(crate) struct Scenario {
     pub(crate) carrier: Carrier,
     /// The release of Debian that Xen is of, by its code name, if not this machine's.
     pub(crate) release: Option<&'static str>,
-    /// Whether the host runs one CPU only.
-    pub(crate) single_cpu: bool,
+    /// The fewest and the most CPUs that it makes sense with.
+    pub(crate) least_cpus: u16,
+    pub(crate) most_cpus: u16,
     /// Numbers of CPUs that it is tested with; none if it is for benchmarks only.
     pub(crate) cpus: &'static [u16],
     /// Where the time-stamp counter counts instructions: what asserts the figures.
@@ -173,6 +174,16 @@ mod tests {
                 let name = scenario.name;
                 assert!(arguments.contains(&wanted), "{name} has no {wanted}");
             }
+        }
+    }
+
+    #[test]
+    fn scenarios_are_tested_with_numbers_of_cpus_that_make_sense() {
+        for scenario in all() {
+            let sensible = scenario.least_cpus..=scenario.most_cpus;
+            let tested = scenario.cpus.iter();
+            let outside: Vec<_> = tested.filter(|cpus| !sensible.contains(cpus)).collect();
+            assert!(outside.is_empty(), "{}: {outside:?}", scenario.name);
         }
     }
 

@@ -68,10 +68,12 @@ pub(crate) fn command(
     Ok(command)
 }
 
-/// CPUs of the machine: more virtual ones share two. A machine with two CPUs of its own would stop QEMU's
+/// CPUs of the machine: more virtual ones share them. A machine with two CPUs of its own would stop QEMU's
 /// others at any time, and then Xen's clocks are milliseconds apart.
+pub(crate) const MOST_PHYSICAL_CPUS: u16 = 2;
+
 fn physical_cpus(virtual_cpus: u16) -> u16 {
-    virtual_cpus.min(2)
+    virtual_cpus.min(MOST_PHYSICAL_CPUS)
 }
 
 /// A Multiboot module as QEMU's `-initrd` takes it: a comma would separate it from another.

@@ -27,7 +27,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "native32-icount",
         host: "TCG, counting instructions, 32-bit",
-        single_cpu: true,
+        most_cpus: 1,
         cpus: &[1],
         cmdline: "measure only=irq.flags",
         figures: Some(figures::vmi::check_ops),
@@ -38,7 +38,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     // What a shootdown costs takes more than one CPU.
     Scenario {
         name: "tcg-icount-smp",
-        single_cpu: false,
+        most_cpus: u16::MAX,
         cpus: &[2, 4],
         cmdline: "measure only=smp.online",
         ..TCG_ICOUNT
@@ -171,7 +171,8 @@ pub(super) const TCG: Scenario = Scenario {
     says: None,
     carrier: Carrier::Qemu,
     release: None,
-    single_cpu: false,
+    least_cpus: 1,
+    most_cpus: u16::MAX,
     cpus: &[1, 2, 4, 8],
     figures: None,
     cmdline: "",
@@ -194,7 +195,7 @@ pub(super) const NATIVE32: Scenario = Scenario {
 const TCG_ICOUNT: Scenario = Scenario {
     name: "tcg-icount",
     host: "TCG, counting instructions",
-    single_cpu: true,
+    most_cpus: 1,
     cpus: &[1],
     figures: Some(figures::check),
     // Some of the benchmarks, so that they go on to work.

@@ -136,7 +136,7 @@ const VMI: Scenario = Scenario {
 const ICOUNT: Scenario = Scenario {
     name: "vmi-icount",
     host: "TCG counting instructions, with the VMI ROM, 32-bit",
-    single_cpu: true,
+    most_cpus: 1,
     cpus: &[1],
     cmdline: "measure only=irq.flags",
     figures: Some(figures::vmi::check_ops),

@@ -8,6 +8,7 @@ use super::{Carrier, Ending, Scenario};
 use crate::appliance::xen::{DOMAINS, DOMAINS_32, HVM_DOMAIN, MORE_DOMAINS};
 use crate::figures;
 use crate::kernel::WordSize;
+use crate::xen;
 
 pub(super) static SCENARIOS: &[Scenario] = &[
     XEN_PV,
@@ -21,7 +22,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "xen-pv-icount",
         host: "TCG counting instructions, Xen, as PV dom0",
-        single_cpu: true,
+        most_cpus: 1,
         cpus: &[1],
         figures: Some(figures::xen::check),
         cmdline: "measure only=irq.flags",
@@ -38,9 +39,10 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         prepare: |_| Ok(counting_xen_pv()),
         ..XEN_PV
     },
-    // Xen traces what it does for the kernel's instructions.
+    // Xen traces what it does for the kernel's instructions, by CPUs of the machine.
     Scenario {
         name: "xen-pv-trace",
+        most_cpus: xen::MOST_PHYSICAL_CPUS,
         cpus: &[1, 2],
         cmdline: "xen-trace",
         ..XEN_PV
@@ -48,6 +50,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     // More CPUs than Xen's page has records for, on two of the machine's.
     Scenario {
         name: "xen-pv-many",
+        least_cpus: 33,
         cpus: &[40],
         cmdline: "only=smp.online,smp.events,smp.offline,xen.ipi,xen.vanished_segment",
         ..XEN_PV
@@ -70,7 +73,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "xen-pvh-icount",
         host: "TCG counting instructions, Xen, as PVH dom0",
-        single_cpu: true,
+        most_cpus: 1,
         cpus: &[],
         prepare: |_| Ok(counting_xen_pvh()),
         ..XEN_PVH
@@ -112,7 +115,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         name: "xen-hvm-icount",
         host: "TCG counting instructions, Xen, as HVM domain beside Linux",
         carrier: Carrier::XenAppliance(HVM_DOMAIN),
-        single_cpu: true,
+        most_cpus: 1,
         cpus: &[],
         prepare: |_| Ok(counting_xen()),
         ..XEN_DOMU
