@@ -2,7 +2,7 @@
 //!
 //! A channel has a port in each domain that it joins, or one alone where its events come from Xen or
 //! from the domain itself. A port belongs to a CPU and has a handler: `fn(Port)`, called on that CPU
-//! with interrupts off. It must not turn them on, and not bind or close ports.
+//! with interrupts off. It must not turn them on, not bind or close ports, and not stop the CPU.
 //!
 //! The kernel's part:
 //!
@@ -25,6 +25,7 @@ pub(crate) mod deferred;
 mod fifo;
 mod handlers;
 mod kinds;
+mod offline;
 pub(crate) mod operations;
 #[cfg(test)]
 mod race;
@@ -50,6 +51,7 @@ pub(crate) use abi::bring_up;
 pub(crate) use fifo::ControlBlock;
 pub use handlers::Handler;
 pub use kinds::{BindPirqFlags, Pirq, Port, Priority, Status, StatusKind, Virq};
+pub(crate) use offline::go as take_down;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use upcall::visit_all;
 pub(crate) use upcall::{End, ReachedCpus, end_by, lent_vector, set_reached_cpus, stray};
@@ -212,7 +214,8 @@ pub fn send(port: Port) -> Result<(), XenError> {
 }
 
 /// Keeps the events of a port until [`unmask`]. Any context; the handler may still be running on another
-/// CPU. Callers see to it that no two mask and unmask a port at the same time.
+/// CPU. Callers see to it that no two mask and unmask a port at the same time; to take a CPU down, or to give
+/// a port of one that is off to another, is to unmask all ports of that CPU that are not masked.
 pub fn mask(port: Port) {
     if let Some(abi) = abi::chosen() {
         abi.mask(port);
@@ -248,7 +251,9 @@ pub fn set_cpu(port: Port, cpu: usize) -> Result<(), XenError> {
     let was_masked = abi.mask(port);
     let result = operations::bind_vcpu(port, vcpu);
     if result.is_ok() {
+        let before = slot.vcpu();
         slot.set_vcpu(vcpu);
+        offline::empty_queues(before);
     }
     if !was_masked {
         abi.unmask(port)?;

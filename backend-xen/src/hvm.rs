@@ -128,7 +128,9 @@ fn start_events(host: &Host<'_>, vector: u8) -> Result<(), BindError> {
 /// Leaves this CPU as it is before it is started.
 pub(crate) fn take_down_cpu(host: &Host<'_>) {
     native::take_down_cpu(host);
-    if let Some(vcpu) = vcpu::id(host.kernel.cpu_index()) {
+    let cpu = host.kernel.cpu_index();
+    event_channel::take_down(cpu);
+    if let Some(vcpu) = vcpu::id(cpu) {
         // No timer runs where none was set.
         let _ = vcpu::stop_singleshot_timer(vcpu);
     }

@@ -12,6 +12,7 @@ use crate::paging;
 use crate::per_cpu::{self, MAX_CPUS};
 use crate::tables::Flags;
 use crate::trap::LIBRARY_VECTOR;
+use crate::work::Work;
 use crate::{gdt, idt, interrupts, scheduler, stacks, trap_entry, work};
 
 /// How many CPUs run. They are numbered without gaps.
@@ -85,7 +86,12 @@ pub(crate) fn start_one(cpu: usize) -> bool {
 
 /// Stops a CPU; it says so itself, and stays off until it is started again.
 pub(crate) fn stop_one(cpu: usize) -> bool {
-    work::begin(cpu, go_off, 0);
+    stop_by(cpu, go_off)
+}
+
+/// Stops a CPU by a function that ends with [`go_off`].
+pub(crate) fn stop_by(cpu: usize, leave: Work) -> bool {
+    work::begin(cpu, leave, 0);
     let start = time::clock_ns();
     while per_cpu::of(cpu).online.load(Ordering::Acquire) {
         if time::clock_ns() - start > PATIENCE_NS {
@@ -111,7 +117,8 @@ pub(crate) fn stop_others() -> Result<(), usize> {
     Ok(())
 }
 
-fn go_off(_: usize) -> u64 {
+/// This CPU stops.
+pub(crate) fn go_off(_: usize) -> u64 {
     irq::disable();
     let this = per_cpu::of(per_cpu::index());
     // SAFETY: interrupts are off, and who stops a CPU sends it nothing any more.

@@ -10,7 +10,7 @@ use spin::{Mutex, Once};
 use super::fifo::{self, Left, Queues, Words};
 use super::kinds::Port;
 use super::two_level::{self, Bits, Unmasked};
-use super::{operations, stray};
+use super::{offline, operations, stray};
 use crate::error::XenError;
 use crate::shared_frame::{self, SharedFrame};
 use crate::shared_info::{self, VcpuInfo};
@@ -24,9 +24,9 @@ pub(crate) enum Abi {
 
 static CHOSEN: Once<Abi> = Once::new();
 static TWO_LEVEL_WANTED: AtomicBool = AtomicBool::new(false);
-static WORDS: Words = Words::new();
+pub(super) static WORDS: Words = Words::new();
 static GROWING: Mutex<()> = Mutex::new(());
-static QUEUES: [Queues; MAX_CPUS] = [const { Queues::new() }; MAX_CPUS];
+pub(super) static QUEUES: [Queues; MAX_CPUS] = [const { Queues::new() }; MAX_CPUS];
 /// Whether Xen has the control block of a CPU. It keeps it while the CPU is off.
 static HAS_CONTROL: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 /// Whether Xen is to be given the frames of words again.
@@ -75,11 +75,13 @@ pub(crate) fn bring_up(
         )
     })?;
     match abi {
-        Abi::TwoLevel(_) => Ok(()),
+        Abi::TwoLevel(_) => {}
         Abi::Fifo if give_control(kernel, cpu, vcpu, frame)? => give_words_again(kernel)
-            .map_err(|_| BindError("Xen does not take the event words again")),
-        Abi::Fifo => Err(BindError("Xen takes no events for this CPU")),
+            .map_err(|_| BindError("Xen does not take the event words again"))?,
+        Abi::Fifo => return Err(BindError("Xen takes no events for this CPU")),
     }
+    offline::come(cpu);
+    Ok(())
 }
 
 /// Gives Xen the control block of this CPU, if it has it not yet. `false` if Xen does not take it.

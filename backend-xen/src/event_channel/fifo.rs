@@ -101,6 +101,17 @@ impl Words {
         (port.0 != 0).then(|| &page[port.0 as usize % WORDS_PER_PAGE])
     }
 
+    /// The ports with events that are neither masked nor in a queue: nobody has announced them.
+    pub(crate) fn unannounced(&self) -> impl Iterator<Item = Port> {
+        (1..PORTS)
+            .map(Port)
+            .map_while(|port| Some((port, self.get(port)?)))
+            .filter(|(_, word)| {
+                word.load(Ordering::Acquire) & (PENDING | MASKED | LINKED) == PENDING
+            })
+            .map(|(port, _)| port)
+    }
+
     /// Masks a port; whether it was masked before.
     pub(crate) fn mask(&self, port: Port) -> bool {
         self.get(port)
@@ -151,7 +162,8 @@ fn is_free(slot: &AtomicPtr<Page>) -> bool {
     slot.load(Ordering::Relaxed).is_null()
 }
 
-/// Where one CPU is in its queues. Only that CPU uses it, interrupts off.
+/// Where one CPU is in its queues. Only that CPU uses it, interrupts off; while it is off, whoever
+/// [empties](super::offline) them.
 pub(crate) struct Queues {
     /// The first port of each queue; 0 where the control block has it.
     heads: [AtomicU32; PRIORITIES],

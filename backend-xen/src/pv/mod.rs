@@ -109,6 +109,7 @@ pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
 /// Leaves this CPU as it is before it is started.
 pub(crate) fn take_down_cpu(_host: &Host<'_>) {
     events::stop();
+    event_channel::take_down(this_cpu::index());
     let _ = vcpu::stop_singleshot_timer(this_cpu::id());
 }
 

@@ -33,6 +33,7 @@ mod xen_console;
 pub(crate) mod xen_domain;
 mod xen_events;
 mod xen_grants;
+mod xen_offline;
 #[cfg(target_arch = "x86_64")]
 mod xen_pv;
 

@@ -377,14 +377,14 @@ fn count_other(_: Port) {
     OTHERS.fetch_add(1, Ordering::Relaxed);
 }
 
-fn ignore(_: Port) {}
+pub(super) fn ignore(_: Port) {}
 
-fn refused(error: XenError) -> Text {
+pub(super) fn refused(error: XenError) -> Text {
     text!("Xen: {error}")
 }
 
 /// Waits up to ten seconds.
-fn comes(mut is_there: impl FnMut() -> bool) -> bool {
+pub(super) fn comes(mut is_there: impl FnMut() -> bool) -> bool {
     const PATIENCE_NS: u64 = 10_000_000_000;
     const LOOKS: u32 = 1000;
     let start = time::clock_ns();

@@ -167,6 +167,32 @@ fn the_event_of_a_masked_port_waits_for_xen_to_unmask_it() {
 }
 
 #[test]
+fn events_of_an_emptied_queue_are_unannounced_until_xen_unmasks_them() {
+    let machine = Machine::new(2);
+    for port in [1, 2, 3, 1500] {
+        machine.unmask(port, 0);
+        machine.send(port, 7);
+    }
+    machine.words.mask(Port(2));
+    machine.words.clear_pending(Port(3));
+    let unannounced = || machine.words.unannounced().collect::<Vec<_>>();
+    assert_eq!(unannounced(), [], "they are in a queue");
+    let mut visited = Vec::new();
+    let left = machine.queues.consume(
+        &machine.words,
+        &machine.block,
+        LIMIT,
+        |port| visited.push(port),
+        || panic!(),
+    );
+    assert_eq!((left, &visited), (Left::Nothing, &unannounced()));
+    assert_eq!(visited, [Port(1), Port(1500)]);
+    machine.unmask(1500, 0);
+    assert_eq!(unannounced(), [Port(1)]);
+    assert_eq!(machine.take(LIMIT).0, [1500]);
+}
+
+#[test]
 fn what_does_not_fit_into_one_call_comes_in_the_next() {
     let machine = Machine::new(2);
     (1..2048).for_each(|port| machine.unmask(port, 0));
