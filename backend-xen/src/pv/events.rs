@@ -17,10 +17,13 @@ use crate::shared_info;
 pub(super) fn start() -> Result<(), XenError> {
     let cpu = this_cpu::index();
     let slot = SLOTS.get(cpu).ok_or(XenError::TOO_BIG)?;
+    let vcpu = this_cpu::id();
+    // Each once: where the last bring-up has failed, there may be the one without the other.
     if slot.ipi.load(Ordering::Relaxed) == NONE {
-        let vcpu = this_cpu::id();
         let ipi = bind_without_upcall(vcpu, taken, || operations::bind_ipi(vcpu))?;
         slot.ipi.store(ipi.0, Ordering::Release);
+    }
+    if slot.timer.load(Ordering::Relaxed) == NONE {
         let timer = || operations::bind_virq(Virq::TIMER, vcpu);
         let timer = bind_without_upcall(vcpu, taken, timer)?;
         slot.timer.store(timer.0, Ordering::Release);
