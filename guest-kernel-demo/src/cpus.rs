@@ -89,7 +89,7 @@ pub(crate) fn stop_one(cpu: usize) -> bool {
     stop_by(cpu, go_off)
 }
 
-/// Stops a CPU by a function that ends with [`go_off`].
+/// Stops a CPU by a function that does not return, and in which the CPU [goes off](go_off).
 pub(crate) fn stop_by(cpu: usize, leave: Work) -> bool {
     work::begin(cpu, leave, 0);
     let start = time::clock_ns();
@@ -117,7 +117,7 @@ pub(crate) fn stop_others() -> Result<(), usize> {
     Ok(())
 }
 
-/// This CPU stops.
+/// This CPU stops. Nobody sends it anything any more.
 pub(crate) fn go_off(_: usize) -> u64 {
     irq::disable();
     let this = per_cpu::of(per_cpu::index());

@@ -9,7 +9,7 @@ use pvops_core::{apic, extable, live, mmu, smp};
 use crate::console::println;
 use crate::frame::Frame;
 use crate::per_cpu::{self, MAX_CPUS};
-use crate::{bench, demand, exit, interrupts, scheduler};
+use crate::{bench, cpus, demand, exit, interrupts, scheduler};
 
 /// Vectors that there are.
 pub(crate) const VECTORS: usize = 256;
@@ -27,6 +27,8 @@ pub(crate) const PAGE_READY_VECTOR: u8 = 0x44;
 pub(crate) const EVENT_VECTOR: u8 = 0x45;
 /// Vector of interrupts whose end is measured.
 pub(crate) const END_VECTOR: u8 = 0x46;
+/// Vector that stops a CPU where it is; above that of events.
+pub(crate) const STOP_VECTOR: u8 = 0x47;
 /// Vector of spurious interrupts; the low four bits are ones on old CPUs.
 pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
 
@@ -91,6 +93,10 @@ fn interrupt(vector: u8) {
             scheduler::time_is_over();
         }
         PAGE_READY_VECTOR => page_is_ready(),
+        STOP_VECTOR => {
+            apic::eoi();
+            cpus::go_off(0);
+        }
         _ => {}
     }
     apic::eoi();

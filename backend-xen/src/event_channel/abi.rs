@@ -137,6 +137,28 @@ impl Abi {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn is_masked(&self, port: Port) -> bool {
+        match self {
+            Abi::TwoLevel(bits) => bits.is_masked(port),
+            Abi::Fifo => WORDS.is_masked(port),
+        }
+    }
+
+    /// Gives a port the event back that was taken from it: it comes again, once the port is not masked.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn put_back(&self, port: Port) {
+        match self {
+            Abi::TwoLevel(bits) => bits.set_pending(port),
+            Abi::Fifo => WORDS.set_pending(port),
+        }
+        // Xen announces what it unmasks itself; where the port is masked, whoever unmasks it sees the event.
+        if !self.mask(port) {
+            // It is refused only if the port was closed meanwhile.
+            let _ = operations::unmask(port);
+        }
+    }
+
     pub(crate) fn clear_pending(&self, port: Port) {
         match self {
             Abi::TwoLevel(bits) => bits.clear_pending(port),

@@ -118,6 +118,12 @@ impl Words {
             .is_none_or(|word| word.fetch_or(MASKED, Ordering::SeqCst) & MASKED != 0)
     }
 
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn is_masked(&self, port: Port) -> bool {
+        self.get(port)
+            .is_none_or(|word| word.load(Ordering::SeqCst) & MASKED != 0)
+    }
+
     /// Unmasks a port, or leaves that to Xen, which it can do in any state.
     pub(crate) fn unmask(&self, port: Port) -> Unmasked {
         /// Xen is busy for some instructions.
@@ -143,6 +149,14 @@ impl Words {
             core::hint::spin_loop();
         }
         Unmasked::ByXen
+    }
+
+    /// Gives a port an event, which nobody announces.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn set_pending(&self, port: Port) {
+        if let Some(word) = self.get(port) {
+            word.fetch_or(PENDING, Ordering::SeqCst);
+        }
     }
 
     /// Takes the event of a port.

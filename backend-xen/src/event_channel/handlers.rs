@@ -116,7 +116,7 @@ const PAGES: usize = (fifo::PORTS as usize).div_ceil(SLOTS);
 const _: () = assert!(size_of::<Page>() <= 4096);
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     extern crate std;
 
     use core::ops::Range;
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     /// Has memory for so many frames.
-    struct Frames(AtomicU64);
+    pub(crate) struct Frames(pub(crate) AtomicU64);
 
     #[repr(align(4096))]
     struct Frame([u64; 512]);

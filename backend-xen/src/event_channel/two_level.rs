@@ -52,6 +52,11 @@ impl<'a> Bits<'a> {
             .is_none_or(|(word, bit)| word.fetch_or(bit, Ordering::SeqCst) & bit != 0)
     }
 
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn is_masked(self, port: Port) -> bool {
+        at(self.mask, port).is_none_or(|(word, bit)| word.load(Ordering::SeqCst) & bit != 0)
+    }
+
     /// Unmasks a port, or leaves it masked for Xen to do it.
     pub(crate) fn unmask(self, port: Port) -> Unmasked {
         let (Some((mask, bit)), Some((pending, _))) = (at(self.mask, port), at(self.pending, port))
@@ -70,6 +75,14 @@ impl<'a> Bits<'a> {
         // Xen announces only what it unmasks itself.
         mask.fetch_or(bit, Ordering::SeqCst);
         Unmasked::ByXen
+    }
+
+    /// Gives a port an event, which nobody announces.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn set_pending(self, port: Port) {
+        if let Some((word, bit)) = at(self.pending, port) {
+            word.fetch_or(bit, Ordering::SeqCst);
+        }
     }
 
     /// Takes the event of a port.

@@ -36,15 +36,17 @@ pub(super) fn start() -> Result<(), XenError> {
 /// The upcall has seen to these two.
 fn taken(_: Port) {}
 
-/// Sends this CPU no interrupts any more.
+/// Sends this CPU no interrupts any more. Those that wait are lost, but for events of ports.
 pub(super) fn stop() {
-    let Some(slot) = SLOTS.get(this_cpu::index()) else {
+    let cpu = this_cpu::index();
+    let Some(slot) = SLOTS.get(cpu) else {
         return;
     };
     slot.online.store(false, Ordering::Release);
     slot.vectors
         .iter()
         .for_each(|word| word.store(0, Ordering::Relaxed));
+    event_channel::deferred::put_back(cpu);
 }
 
 /// The channels are gone, with the place where the domain was; CPUs are brought up again.

@@ -136,9 +136,42 @@ pub(super) fn mask() -> Outcome {
         ensure!(came == 2, "{came} events came instead of 2");
     }
     events::close(port).map_err(refused)?;
+    mask_in_handler()?;
     let strays = events::stray_events();
     ensure!(strays == 0, "{strays} events were nobody's");
     Ok(text!("{ROUNDS} waited and came"))
+}
+
+/// Of two ports with events, the handler of the first masks the other, whose event then waits.
+fn mask_in_handler() -> Result<(), Text> {
+    static PAIR: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
+    static CAME: AtomicU64 = AtomicU64::new(0);
+    fn mask_other(port: Port) {
+        CAME.fetch_add(1, Ordering::Relaxed);
+        let pair = PAIR.each_ref().map(|of| Port(of.load(Ordering::Relaxed)));
+        pair.into_iter()
+            .filter(|&of| of != port)
+            .for_each(events::mask);
+    }
+    let came = || CAME.load(Ordering::Relaxed);
+    let mut pair = [Port(0); 2];
+    for (port, of) in pair.iter_mut().zip(&PAIR) {
+        *port = events::bind_ipi(per_cpu::index(), mask_other).map_err(refused)?;
+        of.store(port.0, Ordering::Relaxed);
+    }
+    irq::without(|| pair.into_iter().try_for_each(events::send)).map_err(refused)?;
+    ensure!(comes(|| came() > 0), "neither of two events came");
+    ensure!(came() == 1, "an event came that a handler had masked");
+    pair.into_iter()
+        .try_for_each(events::unmask)
+        .map_err(refused)?;
+    ensure!(
+        comes(|| came() == 2),
+        "an event that a handler had masked was lost"
+    );
+    pair.into_iter()
+        .try_for_each(events::close)
+        .map_err(refused)
 }
 
 /// A channel from this domain to itself carries events both ways.
