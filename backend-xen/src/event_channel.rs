@@ -57,7 +57,7 @@ pub(crate) use upcall::visit_all;
 pub(crate) use upcall::{End, ReachedCpus, end_by, lent_vector, set_reached_cpus, stray};
 pub use upcall::{handle_upcall, set_vector, stray_events};
 
-use handlers::Handlers;
+use handlers::{Handlers, Slot};
 
 static HANDLERS: Handlers = Handlers::new();
 
@@ -194,14 +194,21 @@ pub fn bind_given(port: Port, handler: Handler) -> Result<(), XenError> {
 ///
 /// # Errors
 ///
-/// What Xen says; [`XenError::NO_SUCH_CALL`] before events are [on](is_on).
+/// What Xen says, and the port is as before; [`XenError::NO_SUCH_CALL`] before events are [on](is_on).
 pub fn close(port: Port) -> Result<(), XenError> {
-    abi()?.mask(port);
-    operations::close(port)?;
-    if let Some(slot) = HANDLERS.get(port) {
-        slot.clear();
-    }
-    Ok(())
+    let abi = abi()?;
+    let was_masked = abi.mask(port);
+    // Before Xen can give the number to somebody else.
+    let handler = HANDLERS.get(port).and_then(Slot::clear);
+    operations::close(port).inspect_err(|_| {
+        if let (Some(slot), Some(handler)) = (HANDLERS.get(port), handler) {
+            slot.set_handler(handler);
+        }
+        if !was_masked {
+            // What Xen says first is what is to be known.
+            let _ = abi.unmask(port);
+        }
+    })
 }
 
 /// Sends an event to the other end of a port. Any context.

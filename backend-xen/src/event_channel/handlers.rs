@@ -86,16 +86,23 @@ impl Handlers {
 impl Slot {
     pub(crate) fn set(&self, vcpu: VcpuId, handler: Handler) {
         self.vcpu.store(vcpu.0, Ordering::Relaxed);
+        self.set_handler(handler);
+    }
+
+    pub(crate) fn set_handler(&self, handler: Handler) {
         self.handler.store(handler as *mut (), Ordering::Release);
     }
 
-    pub(crate) fn clear(&self) {
+    /// Takes the handler away.
+    pub(crate) fn clear(&self) -> Option<Handler> {
+        let handler = self.handler();
         self.handler.store(ptr::null_mut(), Ordering::Release);
+        handler
     }
 
     pub(crate) fn handler(&self) -> Option<Handler> {
         let handler = self.handler.load(Ordering::Acquire);
-        // SAFETY: a pointer that is not null was a `Handler`, in `set`; a null one is `None`.
+        // SAFETY: a pointer that is not null was a `Handler`, in `set_handler`; a null one is `None`.
         unsafe { transmute::<*mut (), Option<Handler>>(handler) }
     }
 

@@ -126,9 +126,11 @@ fn visit(cpu: usize, port: Port, deliver: &mut dyn FnMut(Port, Handler)) {
             deliver(port, handler);
         }
         None => {
-            abi.mask(port);
+            let is_being_closed = abi.mask(port);
             abi.clear_pending(port);
-            stray();
+            if !is_being_closed {
+                stray();
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use pvops_core::boot_info::CommandLine;
 use super::{
     Outcome, apic, async_page_fault, broadcast, clocks, cpu, extable, hand_over, host_account,
     hypercalls, irq, kvm, live, lock, mmu, non_maskable, patch, segments, smp, stopped, suspension,
-    tasks, time, xen_console, xen_domain, xen_events, xen_grants, xen_offline,
+    tasks, time, xen_console, xen_domain, xen_events, xen_grants, xen_offline, xen_rebind,
 };
 #[cfg(target_arch = "x86_64")]
 use super::{long_mode, xen_pv};
@@ -304,6 +304,10 @@ static XEN_SMP_CHECKS: &[Check] = &[
         ..check("xen.ipi", xen_events::ipi)
     },
     check("xen.move", xen_events::move_between_cpus),
+    Check {
+        lacks: xen_events::first_cpu_takes_all,
+        ..check("xen.rebind", xen_rebind::from_all_cpus)
+    },
     Check {
         lacks: xen_events::first_cpu_takes_all,
         ..check("xen.offline", xen_offline::events_wait)

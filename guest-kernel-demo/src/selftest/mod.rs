@@ -36,6 +36,7 @@ mod xen_grants;
 mod xen_offline;
 #[cfg(target_arch = "x86_64")]
 mod xen_pv;
+mod xen_rebind;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
