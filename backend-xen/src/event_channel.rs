@@ -77,8 +77,8 @@ pub fn is_fifo() -> bool {
     matches!(abi::chosen(), Some(Abi::Fifo))
 }
 
-/// All ports are gone, and what Xen was told of events. No CPU runs but this one; each is then to be
-/// brought up again.
+/// All ports are gone, and what Xen was told of events. Xen shares its page again; no CPU runs but this one,
+/// and each is then to be brought up again.
 pub(crate) fn forget() {
     abi::forget();
     HANDLERS.clear();

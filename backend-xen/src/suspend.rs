@@ -66,11 +66,12 @@ pub unsafe fn suspend() -> Result<Suspension, SuspendError> {
     clock::restart();
     runstate::restart();
     shared_info::forget_vcpu_infos();
-    event_channel::forget();
     lock::forget_ports();
     // SAFETY: it has stood still, and moved.
     unsafe { resume(kernel) }
         .map_err(|_| SuspendError::Lost(BindError("Xen does not share its page")))?;
+    // The new page begins with no port masked.
+    event_channel::forget();
     // SAFETY: interrupts are off, and this CPU has gone on.
     unsafe { bring_up_cpu() }.map_err(SuspendError::Lost)?;
     clock::go_on_from(clock_ns);

@@ -126,8 +126,8 @@ fn visit(cpu: usize, port: Port, deliver: &mut dyn FnMut(Port, Handler)) {
             deliver(port, handler);
         }
         None => {
+            // Its event waits for whoever binds the port.
             let is_being_closed = abi.mask(port);
-            abi.clear_pending(port);
             if !is_being_closed {
                 stray();
             }

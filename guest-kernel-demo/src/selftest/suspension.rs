@@ -7,7 +7,7 @@ use pvops_backend_xen::suspend::{Suspension, suspend};
 use pvops_core::{bring_up_cpu, irq, time};
 
 use super::xen_domain::{ANSWER, await_answer, await_request, exchange, send, store, with_table};
-use super::{Outcome, smp, time as time_checks};
+use super::{Outcome, smp, time as time_checks, xen_events};
 use crate::cpus;
 use crate::interrupts;
 use crate::text::{Text, ensure, text};
@@ -51,6 +51,8 @@ fn saved(words: &str, wanted: Suspension) -> Outcome {
             day_gone > clock_gone + STANDSTILL_NS,
             "the clock went on by {clock_gone} ns, the day by {day_gone}"
         );
+        // While all other ports are as Xen gives them.
+        xen_events::first_event()?;
         match xenstore::resume(&WATCHES) {
             Some(resumed) => resumed.map_err(|error| text!("xenstore: {error}"))?,
             None => return Err(text!("xenstore is not there any more")),

@@ -174,9 +174,22 @@ fn mask_in_handler() -> Result<(), Text> {
         .map_err(refused)
 }
 
+/// The event that comes when a channel is bound finds its handler.
+pub(super) fn first_event() -> Result<(), Text> {
+    let before = OTHERS.load(Ordering::Relaxed);
+    let one = events::bind_unbound(DomainId::SELF, count_one).map_err(refused)?;
+    let other = events::bind_interdomain(DomainId::SELF, one, count_other).map_err(refused)?;
+    let came = comes(|| OTHERS.load(Ordering::Relaxed) > before);
+    events::close(other).map_err(refused)?;
+    events::close(one).map_err(refused)?;
+    ensure!(came, "the event of binding did not come");
+    Ok(())
+}
+
 /// A channel from this domain to itself carries events both ways.
 pub(super) fn loopback() -> Outcome {
     const COUNT: u64 = 100;
+    first_event()?;
     let one = events::bind_unbound(DomainId::SELF, count_one).map_err(refused)?;
     let status = events::status(one).map_err(refused)?.kind;
     ensure!(matches!(status, StatusKind::Unbound(_)), "{status:?}");
@@ -186,7 +199,6 @@ pub(super) fn loopback() -> Outcome {
         matches!(status, StatusKind::Interdomain(_, port) if port == one),
         "{status:?} instead of {one:?}"
     );
-    // Binding brings an event.
     let (ones, others) = (&ONES, &OTHERS);
     let (before, other_before) = (ones.load(Ordering::Relaxed), others.load(Ordering::Relaxed));
     for sent in 1..=COUNT {

@@ -93,6 +93,6 @@ const HVM_GRUB: Domain = Domain {
     report: "xen-domu-hvm-grub",
     configuration: "type=\"hvm\"\ndevice_model_args_hvm=[DRIVES]\nvga=\"none\"\nvnc=0\n\
                     tsc_mode=\"native\"\n",
-    cmdline: "xen-callback=gsi will-be-saved",
+    cmdline: "xen-callback=gsi xen-events=2level will-be-saved",
     ..HVM
 };
