@@ -20,11 +20,13 @@ pub enum Callback {
     LocalApic,
     /// The vector lent, beside the local APIC: whatever is in service there, and without an end.
     Vector,
-    /// An input of the I/O APIC, not 0, level-triggered, which the kernel directs to the vector lent on CPU
-    /// 0. All ports stay with that CPU.
+    /// An input of the I/O APIC, 1 to 255, level-triggered, which the kernel directs to the vector lent on CPU
+    /// 0. All ports stay with that CPU. In HVM guests only: Xen takes it from a PVH guest, too, and an input
+    /// that its I/O APIC does not have (from 48 on in Xen 4.17), and then no event comes.
     Gsi(u32),
     /// The interrupt of a PCI device, level-triggered, which the kernel directs to the vector lent on
-    /// CPU 0. All ports stay with that CPU.
+    /// CPU 0. All ports stay with that CPU. In HVM guests only: Xen takes it from a PVH guest, too, and then
+    /// no event comes.
     PciInterrupt {
         /// PCI domain.
         domain: u16,
@@ -38,8 +40,8 @@ pub enum Callback {
 }
 
 /// Says by which interrupt events are to come. Without it, by the local APIC where Xen offers that, else
-/// by [`Callback::Vector`]. On the boot CPU, before [`install`](pvops_core::install()). What Xen does not take
-/// is an error of [`bring_up_cpu`](pvops_core::bring_up_cpu()).
+/// by [`Callback::Vector`]. On the boot CPU, before [`install`](pvops_core::install()). What Xen does not take,
+/// and an input that no I/O APIC has, is an error of [`bring_up_cpu`](pvops_core::bring_up_cpu()).
 pub fn set_callback(callback: Callback) {
     *WANTED.lock() = Some(callback);
 }
@@ -83,9 +85,11 @@ pub(crate) fn fix_word_size() -> Result<(), XenError> {
 }
 
 fn choose(wanted: Option<Callback>, vcpu: VcpuId, vector: u8) -> Result<Callback, XenError> {
+    /// Xen looks at so many bits, without a word.
+    const MAX_GSI: u32 = 0xff;
     let chosen = match wanted {
-        // To Xen that is none.
-        Some(Callback::Gsi(0)) => return Err(XenError::INVALID),
+        // To Xen 0 is none.
+        Some(Callback::Gsi(gsi)) if gsi == 0 || gsi > MAX_GSI => return Err(XenError::INVALID),
         Some(callback) => callback,
         None if set_upcall_vector(vcpu, vector).is_ok() => Callback::LocalApic,
         None => Callback::Vector,
@@ -169,6 +173,14 @@ const _: () = assert!(size_of::<SetUpcallVector>() == 8);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_input_that_xen_would_take_for_another_is_refused() {
+        for gsi in [0, 256, 256 + 9, u32::MAX] {
+            let chosen = choose(Some(Callback::Gsi(gsi)), VcpuId(0), 0xf3);
+            assert_eq!(chosen, Err(XenError::INVALID), "{gsi}");
+        }
+    }
 
     #[test]
     fn parameters_are_as_xen_has_them() {
