@@ -7,7 +7,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use pvops_core::cpu_set::{CpuSet, MAX_CPUS};
-use pvops_core::{mmu, smp, system};
+use pvops_core::{Kernel, irq, mmu, smp, system};
 
 use crate::smp::apic_id;
 
@@ -44,7 +44,7 @@ pub(crate) unsafe extern "C" fn setup(vector: u8) {
 /// The op `smp.handle_ipi`.
 pub(crate) unsafe extern "C" fn handle() {
     if let Some(kernel) = pvops_core::kernel() {
-        serve(kernel.cpu_index());
+        serve(kernel);
     }
 }
 
@@ -88,7 +88,7 @@ pub unsafe fn flush_tlb_multi_but(
     }
     let vector = lent(VECTOR.load(Ordering::Relaxed));
     while REQUEST.busy.swap(true, Ordering::Acquire) {
-        serve(this);
+        serve(kernel);
         system::yield_cpu();
     }
     REQUEST.start.store(start, Ordering::Relaxed);
@@ -118,20 +118,26 @@ fn lent(vector: u8) -> u8 {
 }
 
 /// Serves the request if it is waiting for this CPU.
-fn serve(this: usize) {
-    let Some(word) = PENDING.get(this / BITS) else {
-        return;
-    };
-    let bit = 1 << (this % BITS);
-    if word.load(Ordering::Acquire) & bit == 0 {
-        return;
-    }
-    flush(
-        REQUEST.start.load(Ordering::Relaxed),
-        REQUEST.end.load(Ordering::Relaxed),
-    );
-    // Release: who sees the bit gone sees us without the translations.
-    word.fetch_and(!bit, Ordering::Release);
+///
+/// With interrupts off: it stays the same request until we clear our bit. An interrupt in between could serve
+/// and clear it, and the bit that we clear then be that of the next request, which we have not served.
+fn serve(kernel: &dyn Kernel) {
+    irq::without(|| {
+        let this = kernel.cpu_index();
+        let Some(word) = PENDING.get(this / BITS) else {
+            return;
+        };
+        let bit = 1 << (this % BITS);
+        if word.load(Ordering::Acquire) & bit == 0 {
+            return;
+        }
+        flush(
+            REQUEST.start.load(Ordering::Relaxed),
+            REQUEST.end.load(Ordering::Relaxed),
+        );
+        // Release: who sees the bit gone sees us without the translations.
+        word.fetch_and(!bit, Ordering::Release);
+    });
 }
 
 /// Drops this CPU's translations of a range.
