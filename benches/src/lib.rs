@@ -46,7 +46,8 @@ pub struct Figure {
     pub overhead: u64,
 }
 
-/// Samples that [`Method::measure`] takes: the fewest of which the 99th percentile is not the dearest.
+/// Samples that [`Method::measure`] takes: the fewest of which one is the median, with as many below as above,
+/// and the 99th percentile is not the dearest.
 const SAMPLES: usize = 101;
 /// Samples of the empty loop, the cheapest of which counts.
 const EMPTY_SAMPLES: usize = 7;
