@@ -72,7 +72,8 @@ pub unsafe fn flush_tlb_multi_but(
     is_left: impl Fn(usize) -> bool,
 ) {
     let Some(kernel) = pvops_core::kernel() else {
-        return;
+        // Nobody tells this CPU's number yet, and no other is up.
+        return flush(start, end);
     };
     let this = kernel.cpu_index();
     if cpus.contains(this) {
