@@ -62,6 +62,14 @@ impl Apic {
         }
     }
 
+    /// What of that [`start`] could find.
+    pub(crate) fn in_use() -> Self {
+        match Apic::detect() {
+            Apic::Memory if REGISTERS.load(Ordering::Relaxed).is_null() => Apic::Absent,
+            apic => apic,
+        }
+    }
+
     /// Turns this CPU's on, and returns its base register.
     pub(crate) fn turn_on(self) -> u64 {
         const BASE_X2APIC: u64 = 1 << 10;
@@ -82,11 +90,11 @@ impl Apic {
     }
 
     /// This CPU's id.
-    pub(crate) fn id(self) -> u32 {
+    pub(crate) fn id(self) -> Option<u32> {
         match self {
-            Apic::Absent => 0,
-            Apic::Msr => self.read(REGISTER_ID),
-            Apic::Memory => self.read(REGISTER_ID) >> 24,
+            Apic::Absent => None,
+            Apic::Msr => Some(self.read(REGISTER_ID)),
+            Apic::Memory => Some(self.read(REGISTER_ID) >> 24),
         }
     }
 

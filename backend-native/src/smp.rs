@@ -29,18 +29,18 @@ pub(crate) const APIC: bindings::smp = bindings::smp {
     handle_ipi: call!(smp::handle_ipi, shootdown::handle),
 };
 
-/// Turns this CPU's local APIC on and notes its id.
+/// Turns this CPU's local APIC on and notes its id, if it has one.
 ///
 /// # Errors
 ///
 /// If the CPU's number is beyond what can be told apart.
 pub(crate) fn bring_up(host: &Host<'_>) -> Result<(), BindError> {
-    let apic = Apic::detect();
+    let apic = Apic::in_use();
     apic.turn_on();
     let id = APIC_IDS
         .get(host.kernel.cpu_index())
         .ok_or(BindError("this CPU's number is beyond MAX_CPUS"))?;
-    id.store(apic.id(), Ordering::Relaxed);
+    id.store(apic.id().unwrap_or(NOBODY), Ordering::Relaxed);
     Ok(())
 }
 
@@ -51,7 +51,8 @@ pub(crate) fn take_down(host: &Host<'_>) {
     }
 }
 
-/// The local APIC id of a CPU that was brought up, and not taken down since. Any context.
+/// The local APIC id of a CPU that was brought up, and not taken down since; `None` also if the machine has no
+/// local APIC, or the kernel could not map it. Any context.
 pub fn apic_id(cpu: usize) -> Option<u32> {
     let id = APIC_IDS.get(cpu)?.load(Ordering::Relaxed);
     (id != NOBODY).then_some(id)
