@@ -4,7 +4,7 @@
 //! are in [`PENDING`]. A CPU serves it in its interrupt handler, or, since two CPUs may want
 //! something of each other with interrupts off, while it waits here itself.
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
 
 use pvops_core::cpu_set::{CpuSet, MAX_CPUS};
 use pvops_core::{Kernel, irq, mmu, smp, system};
@@ -79,7 +79,9 @@ pub unsafe fn flush_tlb_multi_but(
     if cpus.contains(this) {
         flush(start, end);
     }
-    // A CPU that is off takes no interrupt, and has no translations when it comes back.
+    // A CPU that is off takes no interrupt, and drops its translations when it has come up. The tables were
+    // changed before it is asked whether a CPU is up.
+    fence(Ordering::SeqCst);
     let others: CpuSet = cpus
         .iter()
         .filter(|&cpu| cpu != this && apic_id(cpu).is_some() && !is_left(cpu))

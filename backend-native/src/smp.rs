@@ -1,11 +1,11 @@
 //! The other CPUs: who they are, and interrupts to them.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use pvops_core::backend::{BindError, Host};
 use pvops_core::binding::Binding;
 use pvops_core::cpu_set::{CpuSet, MAX_CPUS};
-use pvops_core::{apic, bindings, call};
+use pvops_core::{apic, bindings, call, mmu};
 
 use crate::apic::Apic;
 use crate::{shootdown, start};
@@ -29,7 +29,8 @@ pub(crate) const APIC: bindings::smp = bindings::smp {
     handle_ipi: call!(smp::handle_ipi, shootdown::handle),
 };
 
-/// Turns this CPU's local APIC on and notes its id, if it has one.
+/// Turns this CPU's local APIC on and notes its id, if it has one. Drops the translations that the CPU has by
+/// then.
 ///
 /// # Errors
 ///
@@ -41,6 +42,10 @@ pub(crate) fn bring_up(host: &Host<'_>) -> Result<(), BindError> {
         .get(host.kernel.cpu_index())
         .ok_or(BindError("this CPU's number is beyond MAX_CPUS"))?;
     id.store(apic.id().unwrap_or(NOBODY), Ordering::Relaxed);
+    // Until now shootdowns passed this CPU over, while it ran on the kernel's tables. The pair of the
+    // fence in a shootdown: either that finds the id, or the CPU finds the changed tables from here on.
+    fence(Ordering::SeqCst);
+    mmu::flush_tlb_all();
     Ok(())
 }
 

@@ -1,8 +1,8 @@
-//! TLB shootdown between two simulated CPUs, in the one order of events that is hard to meet by chance.
+//! TLB shootdown between two simulated CPUs, in orders of events that are hard to meet by chance.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread;
+use std::{sync::mpsc, thread};
 
 use pvops_backend_native as native;
 use pvops_core::cpu_set::CpuSet;
@@ -12,7 +12,7 @@ use pvops_core::{Bindings, Kernel, bindings, bring_up_cpu, call, install, interp
 use pvops_core::{irq, mmu, smp};
 
 const PAGE: usize = 4096;
-/// The CPU that waits to make a request of its own, with interrupts on.
+/// The CPU that starts later, and then waits to make a request of its own, with interrupts on.
 const WAITING: usize = 1;
 
 /// The entries of pages 0 and 1, and what CPU [`WAITING`] has in its TLB.
@@ -27,6 +27,7 @@ fn change(bindings: Bindings) -> Bindings {
     Bindings {
         mmu: bindings::mmu {
             flush_tlb_page: preserve!(mmu::flush_tlb_page, flush_tlb_page),
+            flush_tlb_all: preserve!(mmu::flush_tlb_all, flush_tlb_all),
             ..bindings.mmu
         },
         smp: bindings::smp {
@@ -49,12 +50,22 @@ unsafe extern "C" fn flush_tlb_page(address: usize) {
     if Process.cpu_index() != WAITING {
         return;
     }
-    let page = address / PAGE;
-    TRANSLATIONS[page].store(ENTRIES[page].load(Ordering::SeqCst), Ordering::SeqCst);
+    translate(address / PAGE);
     if irq::save_flags() & INTERRUPTS_ON != 0 && !HAS_COME.replace(true) {
         irq::without(smp::handle_ipi);
         wait_until(|| REQUESTS.load(Ordering::SeqCst) == 2);
     }
+}
+
+unsafe extern "C" fn flush_tlb_all() {
+    if Process.cpu_index() == WAITING {
+        (0..ENTRIES.len()).for_each(translate);
+    }
+}
+
+/// Has CPU [`WAITING`] look at the entry of a page.
+fn translate(page: usize) {
+    TRANSLATIONS[page].store(ENTRIES[page].load(Ordering::SeqCst), Ordering::SeqCst);
 }
 
 fn wait_until(is_so: impl Fn() -> bool) {
@@ -64,7 +75,7 @@ fn wait_until(is_so: impl Fn() -> bool) {
 }
 
 #[test]
-fn who_waits_with_interrupts_on_misses_no_request() {
+fn no_cpu_keeps_an_old_translation() {
     // SAFETY: nobody else uses ops, and what is simulated works in a process.
     unsafe { interpose(change) };
     native::set_tsc_khz(1_000_000);
@@ -75,8 +86,11 @@ fn who_waits_with_interrupts_on_misses_no_request() {
         bring_up_cpu().unwrap();
         smp::setup_ipi(0xf0);
     }
+    // CPU 1 has started, looked at the entries, and is not up.
+    ENTRIES[0].store(1, Ordering::SeqCst);
+    flush(&CpuSet::first(2), 0);
     let seen = thread::scope(|scope| {
-        let (up, is_up) = std::sync::mpsc::channel();
+        let (up, is_up) = mpsc::channel();
         scope.spawn(move || {
             let _this = with_local_apic(WAITING as u32);
             // SAFETY: no interrupt comes but by `flush_tlb_page`.
@@ -84,21 +98,21 @@ fn who_waits_with_interrupts_on_misses_no_request() {
                 bring_up_cpu().unwrap();
                 irq::enable();
             }
-            up.send(()).unwrap();
+            up.send(TRANSLATIONS[0].load(Ordering::SeqCst)).unwrap();
             wait_until(|| REQUESTS.load(Ordering::SeqCst) == 1);
             flush(&CpuSet::first(1), 0);
             serve_until_done(WAITING);
         });
-        is_up.recv().unwrap();
-        let seen = [0, 1].map(|page| {
-            ENTRIES[page].store(1, Ordering::SeqCst);
+        let first = is_up.recv().unwrap();
+        let [second, third] = [0, 1].map(|page| {
+            ENTRIES[page].store(2, Ordering::SeqCst);
             flush(&CpuSet::first(2), page);
             TRANSLATIONS[page].load(Ordering::SeqCst)
         });
         serve_until_done(0);
-        seen
+        [first, second, third]
     });
-    assert_eq!(seen, [1, 1], "0 is the translation of before");
+    assert_eq!(seen, [1, 2, 2], "0 is the translation of before");
 }
 
 fn with_local_apic(index: u32) -> Cpu {
