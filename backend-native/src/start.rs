@@ -32,13 +32,11 @@ pub(crate) unsafe extern "C" fn start_cpu(apic_id: u32, start: *const CpuStart) 
         return StartStatus::BAD_ADDRESS;
     };
     let parameters = Parameters {
-        cr0: cpu::read_cr0() as u32,
-        cr3: page_table,
-        cr4: cpu::read_cr4() as u32,
         efer: efer() & !EFER_LONG_MODE_ACTIVE,
         entry: start.entry as usize as u64,
         stack_top: start.stack_top as u64,
         argument: start.argument as u64,
+        ..Parameters::of_registers(cpu::read_cr0(), page_table, cpu::read_cr4())
     };
     // SAFETY: the frame is the caller's to lend, and the trampoline with its parameters fits.
     unsafe {
@@ -98,15 +96,39 @@ const ASSERT: u64 = 1 << 14;
 const EFER_LONG_MODE_ACTIVE: u32 = 1 << 10;
 
 /// What the trampoline needs to know, at [`PARAMETERS`] in its frame.
+#[derive(Default)]
 #[repr(C)]
 struct Parameters {
     cr0: u32,
     cr3: u32,
     cr4: u32,
     efer: u32,
+    /// What the registers have in the end, when paging is on.
+    paged_cr3: u64,
+    paged_cr4: u64,
     entry: u64,
     stack_top: u64,
     argument: u64,
+}
+
+impl Parameters {
+    /// Those of control registers. What of CR4 can't be on before paging, and with it CR0.WP and long mode,
+    /// comes later; and PCIDs are turned on while CR3 names number 0. Intel SDM volume 2, MOV to control
+    /// registers.
+    fn of_registers(cr0: usize, cr3: u32, cr4: usize) -> Self {
+        const PCIDS: u32 = 1 << 17;
+        const CONTROL_FLOW_ENFORCEMENT: u32 = 1 << 23;
+        const PCID: u32 = 0xfff;
+        let has_pcid = cr4 as u32 & PCIDS != 0;
+        Parameters {
+            cr0: cr0 as u32,
+            cr3: if has_pcid { cr3 & !PCID } else { cr3 },
+            cr4: cr4 as u32 & !(PCIDS | CONTROL_FLOW_ENFORCEMENT),
+            paged_cr3: cr3.into(),
+            paged_cr4: cr4 as u64,
+            ..Parameters::default()
+        }
+    }
 }
 
 /// The end of the frame; below it is the trampoline's stack.
@@ -127,6 +149,10 @@ cfg_if::cfg_if! {
             () => {
                 ".code64
                 movl %ebx, %ebx
+                movq {paged_cr4}(%rbx), %rax
+                movq {paged_cr3}(%rbx), %rcx
+                movq %rax, %cr4
+                movq %rcx, %cr3
                 movq {stack_top}(%rbx), %rsp
                 movq {argument}(%rbx), %rdi
                 movq {entry}(%rbx), %rax
@@ -143,7 +169,11 @@ cfg_if::cfg_if! {
         /// 16 bytes, above the return address.
         macro_rules! paged {
             () => {
-                "movl {stack_top}(%ebx), %esp
+                "movl {paged_cr4}(%ebx), %eax
+                movl {paged_cr3}(%ebx), %ecx
+                movl %eax, %cr4
+                movl %ecx, %cr3
+                movl {stack_top}(%ebx), %esp
                 movl {entry}(%ebx), %eax
                 xorl %ebp, %ebp
                 subl $12, %esp
@@ -223,9 +253,43 @@ global_asm!(
     cr3 = const PARAMETERS + offset_of!(Parameters, cr3),
     cr4 = const PARAMETERS + offset_of!(Parameters, cr4),
     efer = const PARAMETERS + offset_of!(Parameters, efer),
+    paged_cr3 = const PARAMETERS + offset_of!(Parameters, paged_cr3),
+    paged_cr4 = const PARAMETERS + offset_of!(Parameters, paged_cr4),
     efer_index = const IA32_EFER,
     entry = const PARAMETERS + offset_of!(Parameters, entry),
     stack_top = const PARAMETERS + offset_of!(Parameters, stack_top),
     argument = const PARAMETERS + offset_of!(Parameters, argument),
     options(att_syntax),
 );
+
+#[cfg(test)]
+mod tests {
+    use super::Parameters;
+
+    const PROTECTED_AND_PAGED: usize = 1 << 31 | 1 << 16 | 1;
+    const ADDRESS_EXTENSION: usize = 1 << 5;
+
+    #[test]
+    fn ordinary_registers_are_those_of_the_starting_cpu_at_once() {
+        let cr4 = ADDRESS_EXTENSION | 1 << 7;
+        let found = Parameters::of_registers(PROTECTED_AND_PAGED, 0x10_1018, cr4);
+        assert_eq!((found.cr0, found.cr3), (0x8001_0001, 0x10_1018));
+        assert_eq!((found.paged_cr3, found.paged_cr4), (0x10_1018, 0xa0));
+        assert_eq!(found.cr4, 0xa0);
+    }
+
+    #[test]
+    fn what_needs_paging_waits_for_it() {
+        let cr4 = ADDRESS_EXTENSION | 1 << 17 | 1 << 23;
+        let found = Parameters::of_registers(PROTECTED_AND_PAGED, 0x10_1007, cr4);
+        assert_eq!((found.cr3, found.cr4), (0x10_1000, 0x20));
+        assert_eq!((found.paged_cr3, found.paged_cr4), (0x10_1007, 0x82_0020));
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn the_upper_half_of_cr4_comes_along() {
+        let found = Parameters::of_registers(PROTECTED_AND_PAGED, 0x10_1000, 1 << 32 | 0x20);
+        assert_eq!((found.cr4, found.paged_cr4), (0x20, 0x1_0000_0020));
+    }
+}

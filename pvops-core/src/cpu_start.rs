@@ -15,7 +15,7 @@ pub struct CpuStart {
     pub argument: usize,
     /// Its stack grows down from here; a multiple of 16.
     pub stack_top: usize,
-    /// What its CR3 is to hold: the physical address of a top table, below 4 GiB, and flag bits. It maps
+    /// What its CR3 is to hold: the physical address of a top table, below 4 GiB, and flag bits or PCID. It maps
     /// the entry, the stack, and the frame for the trampoline, if any, at the frame's own physical
     /// address, executable.
     pub page_table: u64,
