@@ -14,29 +14,32 @@ cfg_if::cfg_if! {
     }
 }
 
-/// Changing CR4.PGE drops all translations; without global pages, reloading CR3 does.
-/// Intel SDM volume 3, section 5.10.4.1.
+/// Changing CR4.PGE drops all translations, of all PCIDs; on a CPU that need not have the bit, as it uses
+/// neither, reloading CR3 does. Intel SDM volume 3, section 5.10.4.1.
+///
+/// With interrupts off: no handler sees CR4 otherwise, and both registers are this CPU's.
 unsafe extern "C" fn flush_tlb_all() {
-    let global = Cr4::CR4_ENABLE_GLOBAL_PAGES.bits();
-    // SAFETY: the translations in the page tables stay as they are, CR4 ends as it was, and no
-    // interrupt handler sees it otherwise.
+    // SAFETY: the translations in the page tables stay as they are, and CR4 and the flags end as they were.
     unsafe {
-        let cr4: usize;
-        asm!("mov {}, cr4", out(reg) cr4, options(nostack));
-        if cr4 & global == 0 {
-            asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack));
-        } else {
-            asm!(
-                "pushf",
-                "cli",
-                "mov {other}, %cr4",
-                "mov {cr4}, %cr4",
-                "popf",
-                other = in(reg) cr4 & !global,
-                cr4 = in(reg) cr4,
-                // In which PUSHF is as long as a word.
-                options(att_syntax),
-            );
-        }
+        asm!(
+            "pushf",
+            "cli",
+            "mov %cr4, {value}",
+            "test ${global_or_pcid}, {value}",
+            "jz 2f",
+            "xor ${global}, {value}",
+            "mov {value}, %cr4",
+            "xor ${global}, {value}",
+            "mov {value}, %cr4",
+            "jmp 3f",
+            "2: mov %cr3, {value}",
+            "mov {value}, %cr3",
+            "3: popf",
+            value = out(reg) _,
+            global = const Cr4::CR4_ENABLE_GLOBAL_PAGES.bits(),
+            global_or_pcid = const (Cr4::CR4_ENABLE_GLOBAL_PAGES.bits() | Cr4::CR4_ENABLE_PCID.bits()),
+            // In which PUSHF is as long as a word.
+            options(att_syntax),
+        );
     }
 }
