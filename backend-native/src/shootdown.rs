@@ -56,7 +56,7 @@ pub(crate) unsafe extern "C" fn flush_tlb_multi(cpus: *const CpuSet, start: usiz
 
 /// Does what the op `mmu.flush_tlb_multi` does, but for the other CPUs for which `is_left` is `true`:
 /// the host makes those forget all translations before they run again. For each of the others that
-/// are on, it is called once, after the page tables were changed. Not in an interrupt handler.
+/// are on, it is called once, after the page tables were changed. Contexts as there.
 ///
 /// # Panics
 ///

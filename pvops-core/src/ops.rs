@@ -308,6 +308,10 @@ declare_ops! {
     ///
     /// Where stores to tables in use are calls of the host, it is a panic if that refuses one, or if the
     /// entry is not in the direct map that the kernel has told the backend of.
+    ///
+    /// Where the kernel has set CR4.PCIDE, translations that are not global are those of the process-context
+    /// identifier that the CPU has in CR3; only [`flush_tlb_all`](fn@crate::mmu::flush_tlb_all) drops those of
+    /// all identifiers.
     pub mmu {
         /// The address of the last page fault. In the page-fault handler, before anything else can
         /// fault.
@@ -326,15 +330,17 @@ declare_ops! {
         ///
         /// The table must map the running code and its data.
         [plain] unsafe fn write_cr3(value: usize);
-        /// Drops this CPU's translations that are not global. Any context.
+        /// Drops this CPU's translations that are not global. Any context in which the task is not
+        /// preempted meanwhile: CR3 may be read and written back.
         [plain] safe fn flush_tlb();
-        /// Drops all of this CPU's translations, global ones too. Any context.
+        /// Drops all of this CPU's translations, global ones too. Contexts as for
+        /// [`flush_tlb`](fn@crate::mmu::flush_tlb).
         [plain] safe fn flush_tlb_all();
         /// Drops this CPU's translation of the page that holds `address`. Any context.
         [plain] safe fn flush_tlb_page(address: usize);
         /// Drops the translations from `start` to `end` (virtual addresses) of the CPUs in a set, and
-        /// returns when that is done. CPUs that are off are passed over. Not in an interrupt handler;
-        /// with interrupts on or off.
+        /// returns when that is done. CPUs that are off are passed over. Not in an interrupt handler; with
+        /// interrupts off, or on if the task is neither preempted nor moved to another CPU meanwhile.
         ///
         /// # Panics
         ///

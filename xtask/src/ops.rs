@@ -39,6 +39,9 @@ what the native backend puts there in 64-bit code once they are patched, and wha
 PVH and HVM guests, and Xen for PV guests; each on a host that has all that the backend can use. A *call* is a direct call of the backend's \
 function, *nothing* is NOPs, a *trap* is UD2: the op is not available. An op that is `unsafe` says \
 what its caller must see to.
+
+*This CPU* is the one that runs the op. A task that may be moved to another CPU keeps that from \
+happening for as long as it matters which one it is: *any context* does not.
 ";
 
 fn reference() -> String {
