@@ -26,8 +26,10 @@ const HOURS_24: u8 = 1 << 1;
 const BINARY: u8 = 1 << 2;
 /// Hours that count to 12: afternoon.
 const AFTERNOON: u8 = 1 << 7;
-/// Status D: the clock had power; the other bits are 0.
+/// Status D: the clock had power. The other bits are 0 in a PC's first clock; Intel's chipsets have the day of
+/// the alarm in bits 0 to 5. Where there is no clock, all bits read as 1.
 const VALID: u8 = 1 << 7;
+const ALWAYS_ZERO: u8 = 1 << 6;
 
 /// An update takes up to 2 ms, a port read about a microsecond.
 const MAX_POLLS: u32 = 10_000;
@@ -41,7 +43,7 @@ pub(crate) unsafe extern "C" fn wall_clock_ns() -> u64 {
 
 /// Seconds since the Unix epoch; `None` if there is no clock that makes sense.
 fn seconds() -> Option<u64> {
-    if read(STATUS_D) != VALID {
+    if !is_valid(read(STATUS_D)) {
         return None;
     }
     let mut last = None;
@@ -54,6 +56,10 @@ fn seconds() -> Option<u64> {
         last = Some(now);
     }
     None
+}
+
+fn is_valid(status_d: u8) -> bool {
+    status_d & (VALID | ALWAYS_ZERO) == VALID
 }
 
 fn wait_for_update() -> Option<()> {
@@ -135,6 +141,12 @@ mod tests {
         assert_eq!(midnight, Some(1_577_836_800));
         let noon = decode([0, 0, 12 | AFTERNOON, 1, 1, 20], BINARY);
         assert_eq!(noon, Some(1_577_836_800 + 12 * 3600));
+    }
+
+    #[test]
+    fn the_day_of_an_alarm_is_no_fault_of_the_clock() {
+        assert!(is_valid(VALID) && is_valid(VALID | 31));
+        assert!(!is_valid(0) && !is_valid(31) && !is_valid(0xff));
     }
 
     #[test]
