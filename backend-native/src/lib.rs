@@ -20,6 +20,7 @@ mod hpet;
 mod hypercall;
 mod io;
 mod irq;
+mod lfence;
 mod mmu;
 mod pit;
 mod pm_timer;
@@ -117,12 +118,14 @@ pub fn bind_with_tsc(
     })
 }
 
-/// Readies this CPU: turns its local APIC on. As [`Backend::bring_up_cpu`]: interrupts off, after patching.
+/// Readies this CPU: turns its local APIC on, and on AMD's CPUs without a hypervisor has LFENCE order readings of
+/// the time-stamp counter. As [`Backend::bring_up_cpu`]: interrupts off, after patching.
 ///
 /// # Errors
 ///
 /// If the CPU's number is beyond [`MAX_CPUS`](pvops_core::cpu_set::MAX_CPUS).
 pub fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
+    lfence::have_it_wait();
     smp::bring_up(host)
 }
 
