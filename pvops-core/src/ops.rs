@@ -466,8 +466,9 @@ declare_ops! {
 
     /// Time, and the one event that a CPU can wait for.
     pub time {
-        /// Nanoseconds since some moment before the backend was installed; never goes back. 0 until
-        /// a backend is installed. Any context.
+        /// Nanoseconds since some moment before the backend was installed; never goes back, unless it is the
+        /// bare time-stamp counter, as the backend says, and those of the CPUs are not in step. 0 until a
+        /// backend is installed. Any context.
         [plain] safe fn clock_ns() -> u64;
         /// Readies this CPU's event to come as interrupt `vector`; none is set afterwards. On each CPU that
         /// sets events, once it was [brought up](crate::bring_up_cpu); interrupts off.
