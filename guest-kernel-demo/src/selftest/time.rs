@@ -96,15 +96,27 @@ fn wait_for_pit(wanted: u16) -> Option<(u16, u64, u64)> {
     })
 }
 
-/// Sets an event, and again if the host was away until its deadline had passed.
-fn set_ahead(ahead_ns: u64) -> Result<u64, Text> {
+/// Sets an event, `ahead_ns` from now, and runs `then` with its deadline, all with interrupts off. If the host
+/// was away until the deadline had passed, that event comes first and another is set. Gives how many had come
+/// before the last, and what `then` gives.
+fn with_event<T>(ahead_ns: u64, then: impl Fn(u64) -> T) -> Result<(u64, T), Text> {
     for _ in 0..10 {
-        let deadline = time::clock_ns() + ahead_ns;
-        match time::set_event(deadline) {
-            EventStatus::SET => return Ok(deadline),
-            EventStatus::PASSED if time::clock_ns() >= deadline => {}
-            status => return Err(text!("{status:?} for a deadline {ahead_ns} ns ahead")),
+        let before = trap::count(TIMER_VECTOR);
+        let then = irq::without(|| {
+            let deadline = time::clock_ns() + ahead_ns;
+            match time::set_event(deadline) {
+                EventStatus::SET => Ok(Some(then(deadline))),
+                EventStatus::PASSED if time::clock_ns() >= deadline => Ok(None),
+                status => Err(text!("{status:?} for a deadline {ahead_ns} ns ahead")),
+            }
+        })?;
+        if let Some(then) = then {
+            return Ok((before, then));
         }
+        ensure!(
+            wait_for(TIMER_VECTOR, before + 1),
+            "an event that had passed did not come"
+        );
     }
     Err(text!(
         "the host is away for more than {ahead_ns} ns each time"
@@ -113,10 +125,7 @@ fn set_ahead(ahead_ns: u64) -> Result<u64, Text> {
 
 /// An event comes once, and not before its time.
 pub(super) fn event() -> Outcome {
-    let (deadline, before) = irq::without(|| {
-        let deadline = set_ahead(20 * MILLISECOND_NS)?;
-        Ok((deadline, trap::count(TIMER_VECTOR)))
-    })?;
+    let (before, deadline) = with_event(20 * MILLISECOND_NS, |deadline| deadline)?;
     ensure!(wait_for(TIMER_VECTOR, before + 1), "the event did not come");
     let late = time::clock_ns() as i64 - deadline as i64;
     // The timer and the clock need not tick together; 0.1 percent is beyond any rounding.
@@ -139,12 +148,7 @@ pub(super) fn passed() -> Outcome {
 
 /// An event that is cancelled does not come.
 pub(super) fn cancel() -> Outcome {
-    let before = trap::count(TIMER_VECTOR);
-    irq::without(|| {
-        set_ahead(50 * MILLISECOND_NS)?;
-        time::cancel_event();
-        Ok(())
-    })?;
+    let (before, ()) = with_event(50 * MILLISECOND_NS, |_| time::cancel_event())?;
     let start = time::clock_ns();
     while time::clock_ns() - start < 60 * MILLISECOND_NS {}
     let came = trap::count(TIMER_VECTOR) - before;
@@ -293,7 +297,7 @@ pub(super) fn halt() -> Outcome {
         unsafe { irq::enable() };
     }
     // With interrupts on: only the event ends the wait.
-    set_ahead(100 * MILLISECOND_NS)?;
+    with_event(100 * MILLISECOND_NS, |_| ())?;
     irq::halt();
     let came = trap::count(TIMER_VECTOR) - before;
     ensure!(
@@ -306,15 +310,15 @@ pub(super) fn halt() -> Outcome {
 
 /// An interrupt that is pending when the CPU enables interrupts and halts does not slip in between.
 pub(super) fn pending_halt() -> Outcome {
-    irq::disable();
-    let before = trap::count(TIMER_VECTOR);
-    // What ends the wait if the pending interrupt does not.
-    set_ahead(2000 * MILLISECOND_NS)?;
-    send_self(SELF_VECTOR);
-    // SAFETY: interrupts have handlers.
-    unsafe { irq::safe_halt() };
-    let came = trap::count(TIMER_VECTOR) - before;
-    time::cancel_event();
-    ensure!(came == 0, "the CPU halted with an interrupt pending");
+    // The event is what ends the wait if the pending interrupt does not.
+    let (before, after) = with_event(2000 * MILLISECOND_NS, |_| {
+        send_self(SELF_VECTOR);
+        // SAFETY: interrupts have handlers.
+        unsafe { irq::safe_halt() };
+        let after = trap::count(TIMER_VECTOR);
+        time::cancel_event();
+        after
+    })?;
+    ensure!(after == before, "the CPU halted with an interrupt pending");
     Ok(text!("awake without the event"))
 }
