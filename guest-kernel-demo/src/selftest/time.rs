@@ -30,15 +30,32 @@ pub(super) fn monotonic() -> Outcome {
 
 /// The clock agrees with the PIT, which has a rate of its own.
 pub(super) fn against_pit() -> Outcome {
-    const HZ: u64 = 1_193_182;
     const TICKS: u16 = 23_864;
-    const ENOUGH_PPM: u64 = 5_000;
+    // Where the host is away too often for that, a shorter wait is better than none.
+    let Some((least, most, expected)) = closest(TICKS).or_else(|| closest(TICKS / 10)) else {
+        return Err(text!("no PIT counted for {LONGEST_NS} ns"));
+    };
+    let margin = expected * ENOUGH_PPM / 1_000_000;
+    ensure!(
+        (least.saturating_sub(margin)..=most + margin).contains(&expected),
+        "{least} to {most} ns for {expected} ns of the PIT's"
+    );
+    Ok(text!("{least} to {most} ns for {expected} ns of the PIT's"))
+}
+
+/// How well the time between two readings is to be known.
+const ENOUGH_PPM: u64 = 5_000;
+
+/// Of ten waits for the PIT the one whose time is known best: how long it took by the clock, at least and at
+/// most, and by the PIT. `None` if all took too long.
+fn closest(wanted: u16) -> Option<(u64, u64, u64)> {
+    const HZ: u64 = 1_193_182;
     // Code that runs for the first time is slow where it is translated, and a host may run something
     // else around a reading: then the time between two readings is known less well, and what is known
     // best counts. A clock with a wrong rate is not within it.
     let mut best: Option<(u64, u64, u64)> = None;
     for _ in 0..10 {
-        let Some((ticks, least, most)) = wait_for_pit(TICKS) else {
+        let Some((ticks, least, most)) = wait_for_pit(wanted) else {
             continue;
         };
         let expected = u64::from(ticks) * 1_000_000_000 / HZ;
@@ -51,15 +68,7 @@ pub(super) fn against_pit() -> Outcome {
             break;
         }
     }
-    let Some((least, most, expected)) = best else {
-        return Err(text!("no PIT counted for {LONGEST_NS} ns"));
-    };
-    let margin = expected * ENOUGH_PPM / 1_000_000;
-    ensure!(
-        (least.saturating_sub(margin)..=most + margin).contains(&expected),
-        "{least} to {most} ns for {expected} ns of the PIT's"
-    );
-    Ok(text!("{least} to {most} ns for {expected} ns of the PIT's"))
+    best
 }
 
 /// The PIT's counter goes round in 54.9 ms.
