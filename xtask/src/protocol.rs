@@ -30,6 +30,8 @@ pub(crate) enum Event {
     StolenTime(BTreeMap<String, u64>),
     /// The same at about the same time, as the host's scheduler knows.
     HostAccount(BTreeMap<String, u64>),
+    /// What the kernel knows after that.
+    StolenTimeAfter(BTreeMap<String, u64>),
     /// The exit status of the QEMU in the appliance.
     GuestEnd(i32),
     /// The appliance creates this domain.
@@ -121,6 +123,7 @@ pub(crate) fn parse(line: &[u8]) -> anyhow::Result<Event> {
         "ready_to_stop" => Event::ReadyToStop,
         "kvm_counters" => Event::KvmCounters(counters(&mut fields)?),
         "stolen_time" => Event::StolenTime(counters(&mut fields)?),
+        "stolen_time_after" => Event::StolenTimeAfter(counters(&mut fields)?),
         "host_account" => Event::HostAccount(counters(&mut fields)?),
         "hand_over" => Event::HandOver,
         "guest_end" => {
@@ -317,6 +320,10 @@ mod tests {
         assert_eq!(
             parse(br#"{"event":"host_account","0":8}"#).unwrap(),
             Event::HostAccount(BTreeMap::from([("0".into(), 8)]))
+        );
+        assert_eq!(
+            parse(br#"{"event":"stolen_time_after","0":9}"#).unwrap(),
+            Event::StolenTimeAfter(BTreeMap::from([("0".into(), 9)]))
         );
         assert_eq!(
             parse(br#"{"event":"guest_end","status":33}"#).unwrap(),

@@ -68,6 +68,7 @@ fn event_text(event: &Event) -> Option<String> {
         Event::HandOver => "  the kernel hands the machine to another".into(),
         Event::KvmCounters(counters) => format!("  KVM counted:{}", counters_text(counters)),
         Event::StolenTime(of) => format!("  stolen, says the kernel: {of:?} ns"),
+        Event::StolenTimeAfter(of) => format!("  stolen by now, says the kernel: {of:?} ns"),
         Event::HostAccount(of) => format!("  stolen, says the host:   {of:?} ns"),
         Event::GuestEnd(status) => format!("  QEMU in the appliance ended with status {status}"),
         Event::DomainStart(name) => format!("-- domain {name}"),

@@ -152,6 +152,7 @@ impl Transcript {
             Event::Result(summary) if self.results.len() < 2 => self.results.push(*summary),
             Event::KvmCounters(counters) => self.kvm_counters.clone_from(counters),
             Event::StolenTime(ns) => self.steal.kernel_ns.clone_from(ns),
+            Event::StolenTimeAfter(ns) => self.steal.kernel_after_ns.clone_from(ns),
             Event::HostAccount(ns) => self.steal.host_ns.clone_from(ns),
             Event::HandOver => self.hand_over(),
             Event::Site(address, bytes) => {

@@ -40,7 +40,7 @@ account() {
     while IFS= read -r line; do
         echo "$line"
         case $line in
-            @*stolen_time*) ;;
+            @*'"stolen_time"'*) ;;
             *) continue ;;
         esac
         waited=
