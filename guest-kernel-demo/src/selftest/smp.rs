@@ -247,10 +247,14 @@ pub(super) fn offline() -> Outcome {
                 "round {round}: CPU {cpu} does not stop"
             );
             let before = trap::count_on(cpu, SELF_VECTOR);
+            // One to all others may reach it, and has to wait there.
             // SAFETY: the vector has a handler.
-            unsafe { smp::send_ipi(cpu, SELF_VECTOR) };
+            unsafe {
+                smp::send_ipi(cpu, SELF_VECTOR);
+                smp::send_ipi_others(SELF_VECTOR);
+            }
             let start = time::clock_ns();
-            while time::clock_ns() - start < 100_000 {}
+            while time::clock_ns() - start < 1_000_000 {}
             let came = trap::count_on(cpu, SELF_VECTOR) - before;
             ensure!(
                 came == 0,
