@@ -76,7 +76,7 @@ extern "C" fn handle_fault(frame: &mut Frame) {
 extern "C" fn handle_timer() {
     TICKS.fetch_add(1, Ordering::Relaxed);
     #[cfg(not(feature = "before"))]
-    pvops_core::apic::eoi();
+    crate::pvops::tick();
 }
 
 macro_rules! save {
