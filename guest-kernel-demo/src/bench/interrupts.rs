@@ -130,14 +130,21 @@ pub(super) fn until_came(vector: u8, before: u64) {
 /// Waits, but not for ever.
 #[inline(always)]
 pub(super) fn until(is_so: impl Fn() -> bool) {
-    const PATIENCE: u32 = 10_000_000;
-    for _ in 0..PATIENCE {
-        if is_so() {
-            return;
+    const PATIENCE_NS: u64 = 10_000_000_000;
+    /// Before the clock is asked, which what is measured does not wait for.
+    const LOOKS: u32 = 10_000_000;
+    let mut deadline_ns = u64::MAX;
+    loop {
+        for _ in 0..LOOKS {
+            if is_so() {
+                return;
+            }
+            spin_loop();
         }
-        spin_loop();
+        let now_ns = time::clock_ns();
+        assert!(now_ns < deadline_ns, "what is measured does not happen");
+        deadline_ns = deadline_ns.min(now_ns + PATIENCE_NS);
     }
-    panic!("what is measured does not happen");
 }
 
 /// From this CPU to the second one and back.
