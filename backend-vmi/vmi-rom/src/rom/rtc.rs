@@ -22,8 +22,16 @@ pub(super) struct Wallclock {
 
 impl Wallclock {
     pub(super) fn start(&self, state: &State, cpu: Option<&Cpu>) {
-        self.at.set(clock::real(state, cpu));
-        self.nanoseconds.set(host_time(state, cpu));
+        // The host may run something else while the clock is read, and for long.
+        for _ in 0..4 {
+            let before = clock::real(state, cpu);
+            self.nanoseconds.set(host_time(state, cpu));
+            let after = clock::real(state, cpu);
+            self.at.set(before);
+            if after.saturating_sub(before) < state.clock.rate() / 10 {
+                break;
+            }
+        }
     }
 
     fn now(&self, state: &State, cpu: Option<&Cpu>) -> u64 {
