@@ -104,8 +104,9 @@ unsafe extern "C" fn flush_tlb_multi(cpus: *const CpuSet, start: usize, end: usi
     if bits.iter().all(|&word| word == 0) {
         return;
     }
-    let operation = if end.saturating_sub(start) <= PAGE {
-        Extended::flush_page_of(start, bits.as_ptr())
+    let first = start & !(PAGE - 1);
+    let operation = if end.saturating_sub(first) <= PAGE {
+        Extended::flush_page_of(first, bits.as_ptr())
     } else {
         Extended::flush_tlb_of(bits.as_ptr())
     };
