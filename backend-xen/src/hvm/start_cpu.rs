@@ -20,9 +20,10 @@ use pvops_core::{Bindings, bindings, call, cpu, irq, op, preserve};
 
 use self::context::Context;
 use crate::error::XenError;
-use crate::shared_info::LEGACY_VCPUS;
+use crate::restart;
+use crate::shared_frame::{self, SharedFrame};
+use crate::shared_info::{self, LEGACY_VCPUS};
 use crate::vcpu::{self, VcpuId};
-use crate::{restart, shared_frame};
 
 /// Has other CPUs be started by a call of Xen though there is a local APIC, which then is of no use for
 /// that. Before [`install`](pvops_core::install()).
@@ -98,10 +99,12 @@ unsafe fn tell(vcpu: VcpuId, start: &CpuStart) -> Result<(), XenError> {
     }
 }
 
-/// Xen initialises no CPU that has no record: beyond those of its page, it has to be told of one before.
+/// Xen initialises no CPU that has no record: beyond those of its page, it has to be told of one before, and
+/// again where the domain has moved.
 fn share_record(vcpu: VcpuId) -> Result<(), XenError> {
     let cpu = vcpu.0 as usize;
-    if cpu < LEGACY_VCPUS || vcpu::id(cpu).is_some() {
+    let is_known = |frame: &SharedFrame| shared_info::is_known(cpu, &frame.vcpu_info);
+    if cpu < LEGACY_VCPUS || shared_frame::of(cpu).is_some_and(is_known) {
         return Ok(());
     }
     let kernel = pvops_core::kernel().ok_or(XenError::NO_SUCH_CALL)?;
@@ -117,4 +120,19 @@ unsafe extern "C" fn halt() {
     }
     // SAFETY: interrupts are on, as the op's caller wants to be woken by them.
     unsafe { core::arch::asm!("hlt", options(nostack, preserves_flags)) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_shared_again_where_the_domain_has_moved() {
+        const CPU: usize = LEGACY_VCPUS + 1;
+        const VCPU: VcpuId = VcpuId(CPU as u32);
+        vcpu::set_id(CPU, VCPU);
+        shared_info::forget_vcpu_infos();
+        // It tries, which takes a kernel.
+        assert_eq!(share_record(VCPU), Err(XenError::NO_SUCH_CALL));
+    }
 }

@@ -64,13 +64,13 @@ pub(super) unsafe extern "C" fn load_gdt(pointer: *const DescriptorTablePointer)
     }
 }
 
-/// A CPU is about to start: until it is [brought up](bring_up) it does not know its number.
+/// A CPU is about to start: until it is brought up it does not know its number.
 pub(super) fn expect(cpu: usize) {
     STARTING.store(cpu, Ordering::Release);
 }
 
-/// This CPU knows its number now.
-pub(super) fn bring_up() {
+/// No CPU is about to start: it knows its number now, or will not come.
+pub(super) fn expect_nobody() {
     STARTING.store(NOBODY, Ordering::Release);
 }
 

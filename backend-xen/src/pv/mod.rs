@@ -88,7 +88,8 @@ pub(crate) fn bring_up_cpu(host: &Host<'_>) -> Result<(), BindError> {
     vcpu::set_id(cpu, vcpu);
     // Again, where the domain has moved.
     vcpu_record::register(host.kernel, cpu).map_err(|_| REFUSED)?;
-    descriptors::bring_up();
+    // It knows its number now.
+    descriptors::expect_nobody();
     batch::start(host.kernel).ok_or(NO_MEMORY)?;
     let frame = shared_frame::of_this_cpu(host.kernel).ok_or(NO_MEMORY)?;
     // SAFETY: the record is this CPU's.

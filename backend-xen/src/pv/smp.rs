@@ -146,7 +146,10 @@ unsafe extern "C" fn start_cpu(number: u32, start: *const CpuStart) -> StartStat
         let told = initialised.and_then(|()| vcpu::up(vcpu));
         match told {
             Ok(()) => StartStatus::TOLD,
-            Err(_) => StartStatus::UNAVAILABLE,
+            Err(_) => {
+                descriptors::expect_nobody();
+                StartStatus::UNAVAILABLE
+            }
         }
     }
 }
