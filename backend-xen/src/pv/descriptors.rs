@@ -112,7 +112,7 @@ pub(super) unsafe extern "C" fn write_ldt_entry(table: *mut u64, index: usize, d
     }
 }
 
-/// For the op `cpu.load_ldt`. The table's pages are read-only for as long as a CPU has it loaded.
+/// For the op `cpu.load_ldt`. Pages are read-only for as long as a CPU has a table loaded that is in them.
 pub(super) unsafe extern "C" fn load_ldt(selector: u16) {
     let new = match selector & !0b111 {
         0 => LocalTable::NONE,
@@ -132,9 +132,9 @@ pub(super) unsafe extern "C" fn load_ldt(selector: u16) {
             new.entries as u64,
         ));
         batch::flush_lazy();
-        if !loaded.contains(&old) {
-            old.frames().for_each(|frame| make_writable(frame));
-        }
+        old.frames()
+            .filter(|frame| !loaded.iter().any(|table| table.has(*frame)))
+            .for_each(|frame| make_writable(frame));
     }
 }
 
@@ -253,7 +253,7 @@ fn acceptable(descriptor: u64) -> u64 {
 }
 
 /// A local descriptor table.
-#[derive(Clone, Copy, Eq, PartialEq)]
+#[derive(Clone, Copy)]
 struct LocalTable {
     base: usize,
     entries: usize,
@@ -271,6 +271,10 @@ impl LocalTable {
             .step_by(FRAME_BYTES as usize)
             .filter_map(address::frame_at)
             .map(|(frame, _)| frame)
+    }
+
+    fn has(self, frame: Pfn) -> bool {
+        self.frames().any(|own| own == frame)
     }
 }
 

@@ -294,6 +294,7 @@ static XEN_CHECKS: &[Check] = &[
 #[cfg(target_arch = "x86_64")]
 static XEN_PV_CHECKS: &[Check] = &[
     check("xen.bad_return", xen_pv::bad_return),
+    check("xen.local_tables", xen_pv::local_tables),
     check("xen.ports", xen_pv::ports),
 ];
 

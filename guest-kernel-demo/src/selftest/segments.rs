@@ -11,8 +11,6 @@ use crate::{frames, gdt};
 
 /// The CPU goes by the entries that are stored in a global and a local descriptor table.
 pub(super) fn entries() -> Outcome {
-    /// In the local table: entry 1, table indicator.
-    const LOCAL: u16 = 1 << 3 | 1 << 2;
     with_room(|table, first| {
         let [tls @ .., local_base] = bases();
         let Some((local_frame, local)) = frames::allocate() else {
@@ -59,6 +57,9 @@ pub(super) fn kernel_stack() -> Outcome {
     Ok(text!("the stack is {stack:#x}"))
 }
 
+/// In the local table: entry 1, table indicator.
+pub(super) const LOCAL: u16 = 1 << 3 | 1 << 2;
+
 pub(super) const ROOM: usize = 5;
 
 /// Runs `body`, interrupts off, on a copy of this CPU's descriptor table that has [`ROOM`] free
@@ -94,7 +95,7 @@ pub(super) fn data_segment(base: u64) -> u64 {
 
 /// The two entries that describe a local descriptor table. Intel SDM volume 3, section 9.2.3: as a
 /// task state segment's, of type 2.
-fn local_table(base: u64, bytes: usize) -> [u64; 2] {
+pub(super) fn local_table(base: u64, bytes: usize) -> [u64; 2] {
     let limit = bytes as u64 - 1;
     let low = limit | (base & 0xff_ffff) << 16 | 0x82 << 40 | (base >> 24 & 0xff) << 56;
     [low, base >> 32]

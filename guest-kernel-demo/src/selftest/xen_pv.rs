@@ -1,18 +1,19 @@
-//! Ports in a PV guest of Xen, and segments that are not there.
+//! Ports in a PV guest of Xen, local descriptor tables, and segments that are not there.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use pvops_backend_xen::XenError;
 use pvops_backend_xen::pv::{PortAccess, set_port_access, set_port_bitmap};
-use pvops_core::{cpu, system, time};
+use pvops_core::{cpu, irq, system, time};
 
 use super::Outcome;
-use super::segments::{data_segment, with_room};
-use crate::arch::probe;
+use super::segments::{LOCAL, data_segment, local_table, with_room};
+use crate::arch::probe::{self, base_of, bases};
+use crate::layout::PAGE;
 use crate::scheduler::{self, KILLED};
 use crate::text::{ensure, text};
 use crate::work::{begin, finish, run_on};
-use crate::{cpus, per_cpu, programs};
+use crate::{cpus, frames, per_cpu, programs};
 
 /// Each CPU may access ports; not where the kernel has said so, but for those in the bitmap.
 pub(super) fn ports() -> Outcome {
@@ -80,6 +81,69 @@ fn try_all() -> Result<u64, XenError> {
         _ if !may_read(NEXT) => 5,
         _ => GOOD,
     })
+}
+
+/// A CPU goes by its local descriptor table where another in the same page takes its place, and where
+/// another CPU lets go of one there. Nobody can write to the page meanwhile but by the op, and everybody
+/// afterwards.
+pub(super) fn local_tables() -> Outcome {
+    /// Loads a table of half the page.
+    fn load_half(page: usize) -> u64 {
+        load_local_table(page, PAGE / 2)
+    }
+    fn base_of_entry(_: usize) -> u64 {
+        // SAFETY: the entry is a data segment; with interrupts off nobody else uses FS.
+        irq::without(|| unsafe { base_of(LOCAL) }) as u64
+    }
+    fn unload(_: usize) -> u64 {
+        // SAFETY: no segment register has a selector of the table's.
+        irq::without(|| unsafe { cpu::load_ldt(0) });
+        0
+    }
+    let Some((frame, page)) = frames::allocate() else {
+        return Err(text!("no memory"));
+    };
+    let page = page.addr().get();
+    let [.., base] = bases().map(|base| base as u64);
+    // SAFETY: nobody has the table.
+    unsafe { cpu::write_ldt_entry(page as *mut u64, 1, data_segment(base)) };
+    for bytes in [PAGE / 2, PAGE] {
+        let found = load_local_table(page, bytes);
+        ensure!(found == base, "of {bytes} bytes: base {found:#x}");
+    }
+    for cpu in 1..cpus::count() {
+        let found = run_on(cpu, load_half, page);
+        ensure!(found == Some(base), "CPU {cpu}: base {found:x?}");
+    }
+    unload(0);
+    for cpu in 1..cpus::count() {
+        let found = run_on(cpu, base_of_entry, 0);
+        ensure!(found == Some(base), "CPU {cpu}, alone: base {found:x?}");
+        run_on(cpu, unload, 0);
+    }
+    // SAFETY: no CPU has the table any more. This writes to it.
+    unsafe { frames::free(frame) };
+    Ok(text!(
+        "one that grows, and kept by {} CPUs",
+        cpus::count() - 1
+    ))
+}
+
+/// Has this CPU use a table at the beginning of a page; what base its entry has.
+fn load_local_table(page: usize, bytes: usize) -> u64 {
+    let mut base = 0;
+    let _ = with_room(|table, first| {
+        let [low, high] = local_table(page as u64, bytes);
+        // SAFETY: the entries are nobody's, and the page is a table, with a data segment. Nobody uses FS.
+        unsafe {
+            cpu::write_gdt_entry(table, first + 1, high);
+            cpu::write_gdt_entry(table, first, low);
+            cpu::load_ldt(first as u16 * 8);
+            base = base_of(LOCAL) as u64;
+        }
+        Ok(text!("loaded"))
+    });
+    base
 }
 
 /// A data segment is gone when Xen comes back to this CPU from another: the selector becomes 0, and all
