@@ -20,6 +20,8 @@ mod demand;
 mod exit;
 mod frames;
 mod hand_over;
+#[cfg(target_arch = "x86_64")]
+mod image_frames;
 mod interrupts;
 mod io_apic;
 mod layout;

@@ -9,6 +9,8 @@ use pvops_core::{Kernel, PerCpuArea};
 
 use crate::frames;
 use crate::hand_over;
+#[cfg(target_arch = "x86_64")]
+use crate::image_frames;
 use crate::layout::{self, DEVICES, DIRECT_MAP, KERNEL_OFFSET, MAPPED, PAGE};
 use crate::paging;
 use crate::per_cpu;
@@ -32,6 +34,10 @@ unsafe impl Kernel for Platform {
     }
 
     fn shared_frame(&self) -> Option<NonNull<u8>> {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(frame) = image_frames::take() {
+            return Some(frame);
+        }
         let (physical, frame) = frames::allocate()?;
         hand_over::note_shared(physical)?;
         Some(frame)

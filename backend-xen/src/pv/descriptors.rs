@@ -49,7 +49,7 @@ pub(super) unsafe extern "C" fn load_gdt(pointer: *const DescriptorTablePointer)
             }
         }
         if copy.is_new {
-            make_read_only(copy.frame);
+            make_read_only(copy.page);
         }
         let frames = [copy.frame.machine().map_or(0, |frame| frame.0)];
         let list = frames.as_ptr().expose_provenance() as u64;
@@ -126,15 +126,15 @@ pub(super) unsafe extern "C" fn load_ldt(selector: u16) {
     // SAFETY: the op's caller vouches for the table, whose pages change by ops only from now on. Those of
     // the old one Xen has let go of.
     unsafe {
-        new.frames().for_each(|frame| make_read_only(frame));
+        new.pages().for_each(|page| make_read_only(page));
         batch::extended(page_table_calls::Extended::use_ldt(
             new.base,
             new.entries as u64,
         ));
         batch::flush_lazy();
-        old.frames()
-            .filter(|frame| !loaded.iter().any(|table| table.has(*frame)))
-            .for_each(|frame| make_writable(frame));
+        old.pages()
+            .filter(|page| !loaded.iter().any(|table| table.has(*page)))
+            .for_each(|page| make_writable(page));
     }
 }
 
@@ -186,38 +186,42 @@ fn copy_of(base: usize) -> Option<CopyOf> {
 
 /// # Safety
 ///
-/// Nobody writes to the frame but by calls.
-unsafe fn make_read_only(frame: Pfn) {
-    frame_notes::set(frame, Note::descriptors());
+/// Nobody writes to the page's frame but by calls.
+unsafe fn make_read_only(page: usize) {
     // SAFETY: as the caller vouches.
-    unsafe { map(frame, entry::READ_ONLY) };
+    unsafe { set(page, Note::descriptors(), entry::READ_ONLY) };
 }
 
 /// # Safety
 ///
 /// Xen does not have it as a table.
-unsafe fn make_writable(frame: Pfn) {
-    frame_notes::set(frame, Note::MEMORY);
+unsafe fn make_writable(page: usize) {
     // SAFETY: as the caller vouches.
-    unsafe { map(frame, entry::DATA) };
+    unsafe { set(page, Note::MEMORY, entry::DATA) };
 }
 
+/// Maps a page's frame where the page is, and where it is in the direct map.
+///
 /// # Safety
 ///
 /// The mapping must be right for everybody.
-unsafe fn map(frame: Pfn, flags: u64) {
+unsafe fn set(page: usize, note: Note, flags: u64) {
+    let Some((frame, _)) = address::frame_at(page) else {
+        return;
+    };
+    frame_notes::set(frame, note);
     let Some(machine) = frame.machine() else {
         return;
     };
     let entry = entry::machine(machine, flags);
-    let of_image = (&raw const BOOT_COPY).addr();
-    let is_boot_copy = address::frame_at(of_image).is_some_and(|(boot, _)| boot == frame);
-    for address in [Some(address::of(frame)), is_boot_copy.then_some(of_image)]
-        .into_iter()
-        .flatten()
-    {
-        // SAFETY: as the caller vouches.
-        if let Err(error) = unsafe { page_table_calls::update_mapping(address, entry) } {
+    let direct = address::of(frame);
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if page != direct {
+            // Xen refuses where the kernel has no table for its image in the direct map.
+            let _ = page_table_calls::update_mapping(direct, entry);
+        }
+        if let Err(error) = page_table_calls::update_mapping(page, entry) {
             panic!("the mapping of a descriptor table: {error}");
         }
     }
@@ -265,16 +269,14 @@ impl LocalTable {
         entries: 0,
     };
 
-    fn frames(self) -> impl Iterator<Item = Pfn> {
+    fn pages(self) -> impl Iterator<Item = usize> {
         let end = self.base + self.entries * size_of::<u64>();
-        (self.base..end)
-            .step_by(FRAME_BYTES as usize)
-            .filter_map(address::frame_at)
-            .map(|(frame, _)| frame)
+        (self.base..end).step_by(FRAME_BYTES as usize)
     }
 
-    fn has(self, frame: Pfn) -> bool {
-        self.frames().any(|own| own == frame)
+    fn has(self, page: usize) -> bool {
+        let frame = address::frame_at(page);
+        self.pages().any(|own| address::frame_at(own) == frame)
     }
 }
 

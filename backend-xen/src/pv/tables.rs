@@ -17,7 +17,7 @@ use super::entry::{
     self, ENTRIES, LARGE, PRESENT, READ_ONLY, USER, WRITABLE, XEN_ENTRIES, own_frame,
 };
 use super::frame_notes::{self, Note};
-use super::page_table_calls::{self, Extended, Update};
+use super::page_table_calls::{Extended, Update, update_mapping};
 use super::translation::{Mfn, Pfn};
 use super::{batch, this_cpu};
 
@@ -83,13 +83,18 @@ pub(super) unsafe extern "C" fn activate(root: u64) {
     // SAFETY: the tables are the kernel's, and nobody changes them meanwhile.
     unsafe {
         batch::enter_lazy();
-        use_subtree(root, 4);
-        pin(root);
         // What is activated before the kernel gives memory is its own, on which no program runs.
-        if let Some(kernel) = pvops_core::kernel() {
+        let user = pvops_core::kernel().map(|kernel| {
             let Some(user) = new_user_root(kernel) else {
                 panic!("no memory for the first table of programs, of the tables at {root:?}");
             };
+            // Before the tables, which may map it.
+            frame_notes::set(user, Note::table(4).in_use());
+            user
+        });
+        use_subtree(root, 4);
+        pin(root);
+        if let Some(user) = user {
             let entries = address::of(user) as *mut u64;
             let from = address::of(root) as *const u64;
             for index in 0..ENTRIES {
@@ -97,7 +102,6 @@ pub(super) unsafe extern "C" fn activate(root: u64) {
                 let value = if lower { from.add(index).read() } else { 0 };
                 entries.add(index).write(value);
             }
-            frame_notes::set(user, Note::table(4).in_use());
             show(user, READ_ONLY);
             pin(user);
             frame_notes::set(root, frame_notes::of(root).with_user_root(Some(user)));
@@ -223,8 +227,19 @@ fn new_user_root(kernel: &dyn Kernel) -> Option<Pfn> {
             free.first = unsafe { (address::of(root) as *const u64).read() };
             return Some(root);
         }
-        let frame = kernel.shared_frame()?;
-        Some(address::frame_at(frame.addr().get())?.0)
+        let page = kernel.shared_frame()?.addr().get();
+        let (root, _) = address::frame_at(page)?;
+        let direct = address::of(root);
+        if page != direct {
+            // Of the image. It is used in the direct map, where the kernel may not have its image.
+            let machine = root.machine()?;
+            // SAFETY: the frame is ours.
+            unsafe {
+                update_mapping(page, entry::machine(machine, READ_ONLY)).ok()?;
+                update_mapping(direct, entry::machine(machine, entry::DATA)).ok()?;
+            }
+        }
+        Some(root)
     })
 }
 
@@ -343,7 +358,7 @@ unsafe fn show(frame: Pfn, flags: u64) {
         unsafe {
             if INITIAL_ROOT.load(Ordering::Relaxed) != 0 {
                 // The tables that the kernel begins on have some frames twice; Xen refuses where not.
-                let _ = page_table_calls::update_mapping(address::in_image(frame), entry);
+                let _ = update_mapping(address::in_image(frame), entry);
             }
             batch::update_mapping(address::of(frame), entry);
         }

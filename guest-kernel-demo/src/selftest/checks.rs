@@ -295,6 +295,7 @@ static XEN_CHECKS: &[Check] = &[
 static XEN_PV_CHECKS: &[Check] = &[
     check("xen.bad_return", xen_pv::bad_return),
     check("xen.local_tables", xen_pv::local_tables),
+    check("xen.image_frames", xen_pv::image_frames),
     check("xen.ports", xen_pv::ports),
 ];
 

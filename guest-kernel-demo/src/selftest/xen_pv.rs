@@ -1,4 +1,4 @@
-//! Ports in a PV guest of Xen, local descriptor tables, and segments that are not there.
+//! Ports in a PV guest of Xen, tables in frames that others have, too, and segments that are not there.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,12 +8,13 @@ use pvops_core::{cpu, irq, system, time};
 
 use super::Outcome;
 use super::segments::{LOCAL, data_segment, local_table, with_room};
+use crate::address_space::AddressSpace;
 use crate::arch::probe::{self, base_of, bases};
 use crate::layout::PAGE;
 use crate::scheduler::{self, KILLED};
 use crate::text::{ensure, text};
 use crate::work::{begin, finish, run_on};
-use crate::{cpus, frames, per_cpu, programs};
+use crate::{cpus, frames, image_frames, per_cpu, programs};
 
 /// Each CPU may access ports; not where the kernel has said so, but for those in the bitmap.
 pub(super) fn ports() -> Outcome {
@@ -144,6 +145,39 @@ fn load_local_table(page: usize, bytes: usize) -> u64 {
         Ok(text!("loaded"))
     });
     base
+}
+
+/// Frames of the image, where the kernel shares such, are good for a copy of a descriptor table, and for the
+/// first tables of programs.
+pub(super) fn image_frames() -> Outcome {
+    /// More than are free from earlier on.
+    const SPACES: usize = 64;
+    image_frames::offer();
+    // One in the other is on another place of the stack than others are, so it needs a frame.
+    let outcome = with_room(|_, _| with_room(|_, _| Ok(text!("loaded"))));
+    let tables = image_frames::COUNT - image_frames::left();
+    let mut spaces = [const { None }; SPACES];
+    let mut places = spaces.iter_mut();
+    while image_frames::left() > 0
+        && let Some(place) = places.next()
+    {
+        *place = AddressSpace::new(&[]).ok();
+    }
+    let left = image_frames::left();
+    // What was given back last is used first.
+    drop(spaces);
+    let task = programs::spawn(programs::fork(), 5);
+    scheduler::run();
+    let end = task.and_then(scheduler::end);
+    let code = end.map(|end| end.code);
+    outcome?;
+    ensure!(tables > 0, "the descriptor table took none");
+    ensure!(left == 0, "{left} frames were not taken");
+    ensure!(
+        code == Some(programs::FORKED),
+        "the program ended with {code:x?}"
+    );
+    Ok(text!("for {tables} descriptor tables, and two programs"))
 }
 
 /// A data segment is gone when Xen comes back to this CPU from another: the selector becomes 0, and all
