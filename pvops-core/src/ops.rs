@@ -90,7 +90,8 @@ declare_ops! {
         ///
         /// The table must be good for the selectors in use and stay where it is.
         [plain] unsafe fn load_gdt(pointer: *const DescriptorTablePointer);
-        /// Loads the interrupt descriptor table's register. When a CPU starts, interrupts off.
+        /// Loads the interrupt descriptor table's register. When a CPU starts, or again for what
+        /// [`write_idt_entry`](fn@crate::cpu::write_idt_entry) has stored on another; interrupts off.
         ///
         /// # Safety
         ///
@@ -235,6 +236,9 @@ declare_ops! {
         /// As for [`write_gdt_entry`](fn@crate::cpu::write_gdt_entry).
         [plain] unsafe fn write_ldt_entry(table: *mut u64, index: usize, entry: u64);
         /// Stores an entry of an interrupt descriptor table. Not in interrupt handlers.
+        ///
+        /// This CPU goes by it at once. Another one that has loaded the table may go by the old gate, or
+        /// have none where that was not present, until it calls [`load_idt`](fn@crate::cpu::load_idt) again.
         ///
         /// # Safety
         ///

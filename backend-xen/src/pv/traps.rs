@@ -44,7 +44,8 @@ pub(super) unsafe extern "C" fn load_idt(pointer: *const DescriptorTablePointer)
     }
 }
 
-/// For the op `cpu.write_idt_entry`.
+/// For the op `cpu.write_idt_entry`. A new handler holds on all CPUs at once. That there is one, and the gate's
+/// privilege and kind, Xen takes from each CPU for itself: the others tell it by `load_idt`, as the op says.
 pub(super) unsafe extern "C" fn write_idt_entry(
     table: *mut GateDescriptor,
     index: usize,
