@@ -41,6 +41,10 @@ pub unsafe trait Kernel: Sync {
     /// [`bring_up_cpu`](crate::bring_up_cpu) on. `None`, also where nothing else is said, if there is no
     /// such place: it works all the same, by calls.
     ///
+    /// A kernel that moves preempted threads from CPU to CPU has to give one. Some hosts keep the interrupt
+    /// flag in memory. Without the place the ops of [`irq`](crate::irq) find the CPU first and then its flag: a
+    /// thread that is moved in between, interrupts on, gets or sets the flag of the CPU that it came from.
+    ///
     /// Called at boot and when a CPU is started.
     fn per_cpu_area(&self, _cpu: usize) -> Option<PerCpuArea> {
         None

@@ -273,6 +273,9 @@ declare_ops! {
     }
 
     /// Interrupts of this CPU.
+    ///
+    /// On any host a thread with interrupts on may be preempted around these, and go on on another CPU, if the
+    /// kernel gives [`Kernel::per_cpu_area`](crate::Kernel::per_cpu_area), which says why.
     pub irq {
         /// The flags register, of which only bit 9 (interrupts enabled) has meaning on every host.
         /// Any context.

@@ -1,5 +1,8 @@
 //! The interrupt flag of a PV guest: a byte by which this CPU masks upcalls.
 //!
+//! The functions here find the CPU and then its byte. Whoever calls them with upcalls unmasked must not go on
+//! on another CPU in between; [`Kernel::per_cpu_area`](pvops_core::Kernel::per_cpu_area) says so.
+//!
 //! Xen's public/xen.h, `vcpu_info`.
 
 use core::sync::atomic::{Ordering, compiler_fence};
