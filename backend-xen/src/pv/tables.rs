@@ -19,6 +19,7 @@ use super::entry::{
 use super::frame_notes::{self, Note};
 use super::page_table_calls::{Extended, Update, update_mapping};
 use super::translation::{Mfn, Pfn};
+use super::upcall_mask::masked;
 use super::{batch, this_cpu};
 
 /// For the ops that store entries but those of the first table.
@@ -79,10 +80,18 @@ pub(super) unsafe extern "C" fn release_table(frame: u64, _level: u32) {
 
 /// For the op `mmu.activate_tables`.
 pub(super) unsafe extern "C" fn activate(root: u64) {
-    let root = Pfn(root);
     // SAFETY: the tables are the kernel's, and nobody changes them meanwhile.
+    in_one_call(|| unsafe { use_root(Pfn(root)) });
+}
+
+/// Makes tables what Xen can take, and pins them; and a first table for programs.
+///
+/// # Safety
+///
+/// The tables are complete, and change by ops only from now on. This CPU is in lazy mode.
+unsafe fn use_root(root: Pfn) {
+    // SAFETY: as the caller vouches.
     unsafe {
-        batch::enter_lazy();
         // What is activated before the kernel gives memory is its own, on which no program runs.
         let user = pvops_core::kernel().map(|kernel| {
             let Some(user) = new_user_root(kernel) else {
@@ -106,8 +115,18 @@ pub(super) unsafe extern "C" fn activate(root: u64) {
             pin(user);
             frame_notes::set(root, frame_notes::of(root).with_user_root(Some(user)));
         }
-        batch::leave_lazy();
     }
+}
+
+/// Runs `body` in lazy mode, and on one CPU: whoever is preempted in lazy mode leaves that CPU in it.
+fn in_one_call(body: impl FnOnce()) {
+    masked(|| {
+        // SAFETY: what is put off is made before this ends, on this CPU.
+        unsafe { batch::enter_lazy() };
+        body();
+        // SAFETY: it has been entered.
+        unsafe { batch::leave_lazy() };
+    });
 }
 
 /// For the op `mmu.exit_tables`.
@@ -128,7 +147,7 @@ pub(super) unsafe extern "C" fn exit(root: u64) {
             batch::flush_lazy();
             // Its first word leads to the next. Masked, as in `new_user_root`: whoever interrupted this with
             // the lock held would wait for it without end.
-            super::upcall_mask::masked(|| {
+            masked(|| {
                 (address::of(user) as *mut u64).write(FREE_USER_ROOTS.lock().replace(user));
             });
         }
@@ -142,31 +161,29 @@ pub(super) unsafe extern "C" fn write_cr3(value: usize) {
         panic!("page tables at {value:#x}, where there is no memory");
     };
     let user = frame_notes::of(root).user_root().and_then(Pfn::machine);
-    // SAFETY: as the op's caller vouches.
-    unsafe {
-        // All in one call.
-        batch::enter_lazy();
-        batch::extended(Extended::use_root(machine));
-        batch::extended(Extended::use_user_root(user.unwrap_or(Mfn(0))));
-        let first = Pfn(INITIAL_ROOT.swap(0, Ordering::Relaxed));
-        if first.0 != 0
-            && let Some(machine) = first.machine()
-        {
-            // Nobody comes back to the tables that the kernel began on.
-            batch::extended(Extended::unpin(machine));
+    in_one_call(|| {
+        // SAFETY: as the op's caller vouches.
+        unsafe {
+            batch::extended(Extended::use_root(machine));
+            batch::extended(Extended::use_user_root(user.unwrap_or(Mfn(0))));
+            let first = Pfn(INITIAL_ROOT.swap(0, Ordering::Relaxed));
+            if first.0 != 0
+                && let Some(machine) = first.machine()
+            {
+                // Nobody comes back to the tables that the kernel began on.
+                batch::extended(Extended::unpin(machine));
+            }
         }
-        batch::leave_lazy();
-    }
-    if let Some(slot) = ROOTS.get(this_cpu::index()) {
-        slot.store(value as u64, Ordering::Relaxed);
-    }
+        if let Some(slot) = ROOTS.get(this_cpu::index()) {
+            slot.store(value as u64, Ordering::Relaxed);
+        }
+    });
 }
 
 /// For the op `mmu.read_cr3`.
 pub(super) unsafe extern "C" fn read_cr3() -> usize {
-    ROOTS
-        .get(this_cpu::index())
-        .map_or(0, |root| root.load(Ordering::Relaxed) as usize)
+    let read = || Some(ROOTS.get(this_cpu::index())?.load(Ordering::Relaxed) as usize);
+    masked(read).unwrap_or(0)
 }
 
 /// The kernel begins on these tables, which are in the direct map now, and leaves them for good when it first
@@ -219,7 +236,7 @@ impl UserRoots {
 
 /// A frame for the first table of programs: one that was given back, or a new one.
 fn new_user_root(kernel: &dyn Kernel) -> Option<Pfn> {
-    super::upcall_mask::masked(|| {
+    masked(|| {
         let mut free = FREE_USER_ROOTS.lock();
         if free.first != 0 {
             let root = Pfn(free.first);

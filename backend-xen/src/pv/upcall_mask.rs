@@ -77,8 +77,8 @@ pub(super) unsafe extern "C" fn safe_halt() {
 
 /// With upcalls masked nothing would come any more, so the CPU goes off.
 pub(super) unsafe extern "C" fn halt() {
-    // SAFETY: no effect.
-    if unsafe { save_flags() } & INTERRUPTS_ENABLED != 0 {
+    // By the op, as in `masked`.
+    if irq::save_flags() & INTERRUPTS_ENABLED != 0 {
         // SAFETY: interrupts are on.
         unsafe { safe_halt() };
     } else {
