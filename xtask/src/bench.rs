@@ -19,7 +19,7 @@ use xshell::cmd;
 use self::record::{HostRun, Run, Unit};
 pub(crate) use self::repeat::test;
 use crate::cli::BenchArguments;
-use crate::host::{Host, Kvm};
+use crate::host::Kvm;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::qemu::Options;
@@ -180,7 +180,7 @@ fn host_run(scenario: &Scenario, report: Report) -> HostRun {
         false => Unit::Ticks,
     };
     let on_hardware =
-        scenario.host.starts_with("KVM") && matches!(Host::detect().kvm, Ok(Kvm::Hardware));
+        scenario.host.starts_with("KVM") && matches!(Kvm::detect(), Ok(Kvm::Hardware));
     HostRun {
         scenario: scenario.name.into(),
         cpus: report.cpus,

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Host {
     /// `/dev/kvm`, or why it cannot be used.
     pub(crate) kvm: Result<Kvm, String>,
+    /// The first number of QEMU's version; 0 if that is not known.
+    pub(crate) qemu_major: u32,
 }
 
 /// Who runs a guest's ring 0 behind `/dev/kvm`.
@@ -23,13 +25,26 @@ pub(crate) enum Kvm {
 }
 
 impl Host {
-    pub(crate) fn detect() -> Self {
-        let device = OpenOptions::new().read(true).write(true).open("/dev/kvm");
-        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    /// `qemu` is its name and version.
+    pub(crate) fn detect(qemu: &str) -> Self {
         Self {
-            kvm: kvm(device.map(drop), &cpuinfo),
+            kvm: Kvm::detect(),
+            qemu_major: major(qemu),
         }
     }
+}
+
+impl Kvm {
+    pub(crate) fn detect() -> Result<Self, String> {
+        let device = OpenOptions::new().read(true).write(true).open("/dev/kvm");
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        kvm(device.map(drop), &cpuinfo)
+    }
+}
+
+fn major(qemu: &str) -> u32 {
+    let version = qemu.split(' ').nth(1).unwrap_or_default();
+    version.split('.').next().unwrap_or("").parse().unwrap_or(0)
 }
 
 /// The rate of this machine's time-stamp counter, measured for a twentieth of a second.
@@ -116,6 +131,13 @@ mod tests {
         ] {
             assert_eq!(kvm(Err(kind.into()), WITH_SVM), Err(reason.to_string()));
         }
+    }
+
+    #[test]
+    fn the_first_number_of_the_version_is_known() {
+        assert_eq!(major("QEMU 7.2.22"), 7);
+        assert_eq!(major("QEMU 10.0.2"), 10);
+        assert_eq!([major("QEMU ?"), major("QEMU"), major("")], [0; 3]);
     }
 
     #[test]

@@ -51,8 +51,8 @@ impl Lab {
     pub(crate) fn new(qemu: String) -> Self {
         Self {
             kernels: BTreeMap::new(),
+            host: Host::detect(&qemu),
             qemu,
-            host: Host::detect(),
             supplies: Supplies::default(),
             notes: Vec::new(),
         }

@@ -163,6 +163,7 @@ mod tests {
     fn counting_machines_have_neither_clock_nor_chance_of_this_one() {
         let host = Host {
             kvm: Err("there is none".into()),
+            qemu_major: 7,
         };
         for scenario in all().filter(|scenario| scenario.host.contains("counting")) {
             let setting = (scenario.prepare)(&host).unwrap();

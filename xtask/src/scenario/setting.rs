@@ -74,19 +74,31 @@ pub(super) fn xen_pv() -> Setting {
 
 /// The same for a PVH dom0: COM1 and the PIT are Xen's own. Where a guest writes CR8, TCG ends by an
 /// assertion; and it forgets the shadow of STI, and hides XSETBV from Xen, as under KVM.
-pub(super) fn xen_pvh() -> Setting {
-    Setting {
+pub(super) fn xen_pvh(host: &Host) -> Result<Setting, String> {
+    Ok(Setting {
         lacks: &["com1", "pit", "cr8", "sti-shadow", "xcr"],
-        ..xen()
+        ..xen_svm(host)?
+    })
+}
+
+/// [`xen`] for guests in SVM's guest mode.
+pub(super) fn xen_svm(host: &Host) -> Result<Setting, String> {
+    match host.qemu_major {
+        ..9 => Ok(xen()),
+        _ => Err(
+            "this QEMU's TCG exits to Xen where a guest reads CR2, which Xen does not want, and \
+             Xen then gives the guest 0 (seen with QEMU 10.0; QEMU 7.2 does not)"
+                .into(),
+        ),
     }
 }
 
-/// [`xen`], where the time-stamp counter counts instructions.
-pub(super) fn counting_xen() -> Setting {
-    Setting {
+/// [`xen_svm`], where the time-stamp counter counts instructions.
+pub(super) fn counting_xen_svm(host: &Host) -> Result<Setting, String> {
+    Ok(Setting {
         qemu: COUNTING_FOR_XEN,
-        ..xen()
-    }
+        ..xen_svm(host)?
+    })
 }
 
 /// The same, where the kernel is not in ring 0.
@@ -98,11 +110,11 @@ pub(super) fn counting_xen_pv() -> Setting {
 }
 
 /// The same for a PVH dom0.
-pub(super) fn counting_xen_pvh() -> Setting {
-    Setting {
+pub(super) fn counting_xen_pvh(host: &Host) -> Result<Setting, String> {
+    Ok(Setting {
         qemu: COUNTING_FOR_XEN,
-        ..xen_pvh()
-    }
+        ..xen_pvh(host)?
+    })
 }
 
 /// As [`COUNTING`].
@@ -374,13 +386,28 @@ mod tests {
 
     #[test]
     fn a_software_kvm_is_not_for_the_32_bit_kernel() {
-        let setting = |kvm| super::kvm32(&Host { kvm: Ok(kvm) });
+        let setting = |kvm| super::kvm32(&host(Ok(kvm)));
         let reason = setting(Kvm::Software).err().unwrap();
         assert!(reason.contains("no paging in 32-bit mode"), "{reason}");
         assert_eq!(setting(Kvm::Hardware).unwrap().qemu, KVM_Q35);
     }
 
     fn kvm_setting(kvm: Result<Kvm, String>) -> Result<Setting, String> {
-        super::kvm(&Host { kvm })
+        super::kvm(&host(kvm))
+    }
+
+    fn host(kvm: Result<Kvm, String>) -> Host {
+        Host { kvm, qemu_major: 7 }
+    }
+
+    #[test]
+    fn guests_of_svm_want_a_qemu_that_lets_them_read_cr2() {
+        let setting = |qemu_major| {
+            let kvm = Err("there is none".into());
+            xen_pvh(&Host { kvm, qemu_major })
+        };
+        assert!(setting(7).is_ok());
+        let reason = setting(10).err().unwrap();
+        assert!(reason.contains("CR2"), "{reason}");
     }
 }

@@ -75,7 +75,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         host: "TCG counting instructions, Xen, as PVH dom0",
         most_cpus: 1,
         cpus: &[],
-        prepare: |_| Ok(counting_xen_pvh()),
+        prepare: counting_xen_pvh,
         ..XEN_PVH
     },
     Scenario {
@@ -117,7 +117,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         carrier: Carrier::XenAppliance(HVM_DOMAIN),
         most_cpus: 1,
         cpus: &[],
-        prepare: |_| Ok(counting_xen()),
+        prepare: counting_xen_svm,
         ..XEN_DOMU
     },
     Scenario {
@@ -145,7 +145,7 @@ const XEN_PVH: Scenario = Scenario {
     carrier: Carrier::Xen("dom0=pvh dom0-iommu=none"),
     cpus: &[1, 2, 4],
     timeout: Duration::from_secs(240),
-    prepare: |_| Ok(xen_pvh()),
+    prepare: xen_pvh,
     ..XEN_PV
 };
 
@@ -157,7 +157,7 @@ const XEN_DOMU: Scenario = Scenario {
     cmdline: "end=toolstack",
     ending: Ending::PowerOff,
     timeout: Duration::from_secs(2400),
-    prepare: |_| Ok(xen()),
+    prepare: xen_svm,
     ..XEN_PV
 };
 

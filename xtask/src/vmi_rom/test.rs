@@ -156,7 +156,7 @@ pub(crate) fn run(
     let Some((rom, kernel)) = built else {
         return Ok(());
     };
-    let host = Host::detect();
+    let host = Host::detect(qemu.as_deref().unwrap_or_default());
     for boot in BOOTS {
         let title = format!("VMI ROM: {}", boot.title);
         step::run(&title, tally, out, || match qemu {
