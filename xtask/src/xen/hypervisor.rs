@@ -36,6 +36,7 @@ pub(crate) fn hypervisor(
         }
         _ => match debians(target, release, out) {
             Ok(file) => file,
+            Err(error) if release.is_some() => return Ok(Err(format!("{error:#}"))),
             Err(error) => return Ok(Err(format!("{error:#}; or set {VARIABLE} to a Xen"))),
         },
     };
