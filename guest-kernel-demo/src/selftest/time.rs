@@ -114,7 +114,7 @@ fn wait_for_pit(wanted: u16) -> Option<(u16, u64, u64)> {
 fn with_event<T>(ahead_ns: u64, then: impl Fn(u64) -> T) -> Result<(u64, T), Text> {
     for _ in 0..10 {
         let before = trap::count(TIMER_VECTOR);
-        let then = irq::without(|| {
+        let given = irq::without(|| {
             let deadline = time::clock_ns() + ahead_ns;
             match time::set_event(deadline) {
                 EventStatus::SET => Ok(Some(then(deadline))),
@@ -122,8 +122,8 @@ fn with_event<T>(ahead_ns: u64, then: impl Fn(u64) -> T) -> Result<(u64, T), Tex
                 status => Err(text!("{status:?} for a deadline {ahead_ns} ns ahead")),
             }
         })?;
-        if let Some(then) = then {
-            return Ok((before, then));
+        if let Some(given) = given {
+            return Ok((before, given));
         }
         ensure!(
             wait_for(TIMER_VECTOR, before + 1),
